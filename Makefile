@@ -1,0 +1,51 @@
+# Every target sets `.venv` up by itself, from the lock file; a stamp keeps a second run from doing it again.
+
+export PYTHONSAFEPATH := 1
+PYTHON ?= python3
+PYTEST_ARGS ?=
+BIN := .venv/bin
+LOCK := deploy/requirements.lock
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lock demo lint test bench up clean
+
+help:
+	@echo "make demo | test | lint | bench | up | setup | lock | clean"
+
+# Two stamps: a change of pyproject.toml does not install the locked packages again.
+.venv/locked.stamp: $(LOCK)
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r $(LOCK)
+	@touch $@
+
+.venv/installed.stamp: .venv/locked.stamp pyproject.toml
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: .venv/installed.stamp
+
+# Needs uv; the output names no host: index addresses come from each machine's own settings.
+lock:
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --no-emit-index-url --no-strip-extras --quiet --output-file $(LOCK)
+
+demo: setup
+	@bash examples/demo.sh
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: setup
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+bench: setup
+	$(BIN)/python -m pytest tests/benchmarks -s $(PYTEST_ARGS)
+
+up: setup
+	$(BIN)/thalweg up
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist out

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Runs the example pipelines on real data: for each, what goes in, what came out and where it is.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+for name in weather video; do
+    pipeline="examples/$name/pipeline.yaml"
+    out="out/$name"
+    mkdir -p "$out"
+    printf '\n== %s: %s\n' "$name" "$pipeline"
+    .venv/bin/thalweg run "$pipeline" --out "$out"
+    printf 'made in %s:\n' "$out"
+    find "$out" -type f -printf '  %10s bytes  %p\n' | sort -k3
+done

@@ -1,0 +1,79 @@
+"""What a run did, as people and as programs read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from thalweg.errors import NotReproducedError
+from thalweg.graph.pipeline import Expectation
+from thalweg.wire.commit import Commit
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A generated file, saved."""
+
+    vertex: str
+    slot: str
+    path: Path
+    artifact: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Counts and digests of every vertex, generated files, the first dead letters."""
+
+    deployment: str
+    seconds: float
+    commits: dict[str, Commit]
+    saved: list[Saved]
+    dead: list[dict[str, Any]]
+    expect: list[Expectation]
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return {
+            "deployment": self.deployment, "seconds": round(self.seconds, 3),
+            "vertices": {name: {
+                "in": commit.counters.records_in, "out": commit.counters.records_out, "dead": commit.counters.dead,
+                "late": commit.counters.late, "errors": commit.counters.errors,
+                "ports": {port: {"count": stored.count, "digest": stored.digest} for port, stored in commit.ports.items()},
+            } for name, commit in self.commits.items()},
+            "generated": [{"vertex": one.vertex, "slot": one.slot, "path": str(one.path), "artifact": one.artifact,
+                           "size_bytes": one.size_bytes} for one in self.saved],
+            "dead_letters": self.dead, "unmet": self.unmet(),
+        }
+
+    def show(self) -> None:
+        """Prints a few lines. Raises typer.Exit(5) when an expectation is not met."""
+        width = max(map(len, self.commits))
+        for name, commit in self.commits.items():
+            counters = commit.counters
+            extra = "".join(f", {value:,} {label}" for label, value in (("dead", counters.dead), ("late", counters.late)) if value)
+            digest = "".join(f"  {port} {stored.digest[:12]}" for port, stored in commit.ports.items())
+            typer.echo(f"{name:<{width}}  {counters.records_in:>9,} in  {counters.records_out:>9,} out{extra}{digest}")
+        for one in self.saved:
+            typer.echo(f"saved {one.path}  {one.size_bytes:,} bytes  {one.artifact[:19]}…")
+        for letter in self.dead:
+            typer.echo(f"dead letter: {letter['vertex']}: {letter['where']}: {letter['error']}")
+        typer.echo(f"done in {self.seconds:.1f} s")
+        for line in self.unmet():
+            typer.echo(f"error: {line}", err=True)
+        if self.unmet():
+            raise typer.Exit(NotReproducedError.exit_code)
+
+    def unmet(self) -> list[str]:
+        """Expectations that are not met, as lines."""
+        lines = []
+        for one in self.expect:
+            count = self.commits[one.vertex].ports[one.port].count
+            low, high = one.count.min, one.count.max
+            if (low is not None and count < low) or (high is not None and count > high):
+                bounds = f"{low if low is not None else 0} to {high if high is not None else 'any'}"
+                lines.append(f"expected {bounds} records on {one.vertex}.{one.port}, got {count}")
+        return lines

@@ -1,0 +1,255 @@
+"""CEL over stream types: compiles an expression against the type of a record."""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from cel_expr_python import cel
+
+from thalweg import RecordError
+from thalweg.errors import RejectedError
+from thalweg.graph.types import (
+    BOOL,
+    BYTES,
+    DURATION,
+    FLOAT,
+    INT,
+    JSON,
+    STR,
+    TIMESTAMP,
+    ImageType,
+    ListOf,
+    MapOf,
+    Record,
+    Scalar,
+    StreamType,
+    TableOf,
+    format_type,
+)
+from thalweg_components.cel_tokens import names, offset, promote
+
+_PROMOTIONS = 64  # more int operands than anyone writes; bounds the retries
+_FAULT = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
+_OVERLOAD = re.compile(r"found no matching overload for '(.+)' applied to '\((.*)\)'")
+_UNDECLARED = re.compile(r"undeclared reference to '([^']+)'")
+_TO_CEL = {"bool": cel.Type.BOOL, "int": cel.Type.INT, "float": cel.Type.DOUBLE, "str": cel.Type.STRING, "bytes": cel.Type.BYTES,
+           "timestamp": cel.Type.TIMESTAMP, "duration": cel.Type.DURATION}
+_FROM_CEL: dict[str, StreamType] = {"BOOL": BOOL, "INT": INT, "UINT": INT, "DOUBLE": FLOAT, "STRING": STR, "BYTES": BYTES,
+                                    "TIMESTAMP": TIMESTAMP, "DURATION": DURATION}
+_IMAGE_FIELDS: dict[str, StreamType] = {"format": STR, "width": INT, "height": INT}
+_PLAIN = (bool, int, float, str, bytes, type(None), dt.datetime, dt.timedelta)
+Getter = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What an expression can name: its type, how to take it from a record, and how to take it as CEL wants it."""
+
+    type: StreamType
+    take: Getter
+    read: Getter
+
+
+Fields = dict[str, Field]
+
+
+class CompiledExpression:
+    """A CEL expression that was checked against a type.
+
+    Attributes:
+        source: as the author wrote it.
+        type: stream type of its value.
+    """
+
+    def __init__(self, source: str, result: StreamType, read: dict[str, Getter], program: cel.Expression | None = None,
+                 direct: Getter | None = None) -> None:
+        self.source, self.type = source, result
+        self._read, self._program, self._direct = list(read.items()), program, direct
+        self._is_bool = result == BOOL
+
+    def evaluate(self, record: Any) -> Any:
+        """Value of the expression for one record. Pure; about 5 µs.
+
+        Raises:
+            RecordError: the expression has no value for this record (division by zero, a null operand, a missing key).
+        """
+        if self._direct is not None or self._program is None:
+            return self._direct(record) if self._direct else None
+        value = self._program.eval(data={name: read(record) for name, read in self._read})
+        plain = value.plain_value()
+        if plain is True or plain is False:
+            return plain
+        if self._is_bool or value.type() == cel.Type.ERROR:
+            raise RecordError(f"{self.source!r} has no value: {_runtime_reason(plain)}", hint=self._null_hint(record))
+        return _from_cel_value(plain)
+
+    def _null_hint(self, record: Any) -> str | None:
+        nulls = [name for name, read in self._read if read(record) is None]
+        return f"{nulls[0]} is null here: write {nulls[0]} != null && … to exclude that" if nulls else None
+
+
+def compile_expression(source: str, record: StreamType, *, what: str = "expression",
+                       expect: StreamType | None = None) -> CompiledExpression:
+    """Checks `source` against the fields of `record` (or the variable `value` when it is no record).
+
+    An int operand that meets a float one is promoted, as `int` goes into `float` on edges: `precipitation > 0` works.
+
+    Args:
+        what: name of the parameter, for the message.
+        expect: the type that the value must have, or None for any.
+
+    Raises:
+        RejectedError: `expression.invalid`; one line that names the unknown field, function or operator.
+    """
+    if not source.strip():
+        raise RejectedError(f"{what}: the expression is empty", code="expression.invalid")
+    fields = _fields(record)
+    name = re.sub(r"\s+", "", source)
+    if name in fields:
+        compiled = CompiledExpression(source, fields[name].type, {}, direct=fields[name].take)
+    else:
+        compiled = _compile_program(source, fields, what)
+    if expect is not None and compiled.type not in (expect, JSON):
+        raise RejectedError(f"{what}: {source!r} is {format_type(compiled.type)}, not {format_type(expect)}", code="expression.invalid",
+                            hint="compare a field with a value, e.g. precipitation > 0" if expect == BOOL else None)
+    return compiled
+
+
+def _compile_program(source: str, fields: Fields, what: str) -> CompiledExpression:
+    declared = {name: kind for name, field in fields.items() if (kind := _cel_type(field.type)) is not None}
+    env = cel.NewEnv(variables=declared)
+    text = source
+    for _ in range(_PROMOTIONS):
+        try:
+            program = env.compile(text)
+        except RuntimeError as error:
+            faults = _FAULT.findall(str(error))
+            changed = _promoted(text, faults)
+            if changed is None:
+                raise _rejection(text, source, faults, str(error), fields, what) from None
+            text = changed
+            continue
+        used = names(text)
+        read = {name: fields[name].read for name in declared if any(use == name or use.startswith(f"{name}.") for use in used)}
+        return CompiledExpression(source, _stream_type(program.return_type().name()), read, program)
+    raise RejectedError(f"{what}: {source!r} mixes int and float too often", code="expression.invalid", hint="write double(…) around ints")
+
+
+def _promoted(text: str, faults: list[tuple[str, str, str]]) -> str | None:
+    for line, column, message in faults:
+        overload = _OVERLOAD.match(message)
+        if overload:
+            changed = promote(text, offset(text, int(line), int(column)), [part.strip() for part in overload.group(2).split(",")])
+            if changed is not None:
+                return changed
+    return None
+
+
+def _rejection(text: str, source: str, faults: list[tuple[str, str, str]], whole: str, fields: Fields,
+               what: str) -> RejectedError:
+    known = f"known fields: {', '.join(fields)}" if fields else "the input has no fields"
+    faults = sorted(faults, key=lambda fault: "undeclared" not in fault[2])
+    line, column, message = faults[0] if faults else ("1", "1", whole.splitlines()[0])
+    undeclared, overload = _UNDECLARED.match(message), _OVERLOAD.match(message)
+    at = offset(text, int(line), int(column))
+    if undeclared and text[at: at + 1] == "(":
+        return RejectedError(f"{what}: unknown function '{undeclared.group(1)}' in {source!r}", code="expression.invalid")
+    if undeclared:
+        name = undeclared.group(1)
+        close = difflib.get_close_matches(name, fields, n=1)
+        near = f" (did you mean '{close[0]}'?)" if close else ""
+        return RejectedError(f"{what}: unknown field '{name}'{near} in {source!r}", code="expression.invalid", hint=known)
+    if overload:
+        operator = overload.group(1).strip("_@")
+        return RejectedError(f"{what}: '{operator}' does not take ({_friendly(overload.group(2))}) in {source!r}",
+                             code="expression.invalid", hint=known)
+    reason = message.removeprefix("Syntax error: ").split(" expecting ")[0]
+    return RejectedError(f"{what}: {reason} at character {at + 1} of {source!r}", code="expression.invalid", hint=known)
+
+
+def _friendly(types: str) -> str:
+    return types.replace("double", "float").replace("string", "str").replace("google.protobuf.Timestamp", "timestamp") \
+        .replace("google.protobuf.Duration", "duration")
+
+
+def _fields(stream: StreamType) -> Fields:
+    """Dotted name -> field, for everything that an expression can name; outermost first."""
+    if isinstance(stream, Record):
+        return _record_fields(stream, "", _itself)
+    found = {"value": Field(stream, _itself, _to_plain)}
+    return found | (_image_fields("value", _itself) if isinstance(stream, ImageType) else {})
+
+
+def _record_fields(record: Record, prefix: str, base: Getter) -> Fields:
+    found: Fields = {}
+    for name, stream in record.fields:
+        take = _getter(base, name)
+        found[prefix + name] = Field(stream, take, take if isinstance(stream, Scalar) and stream != JSON else _plain_getter(take))
+        if isinstance(stream, Record):
+            found |= _record_fields(stream, f"{prefix}{name}.", take)
+        elif isinstance(stream, ImageType):
+            found |= _image_fields(prefix + name, take)
+    return found
+
+
+def _image_fields(name: str, base: Getter) -> Fields:
+    takers = {field: _getter(base, field) for field in _IMAGE_FIELDS}
+    return {f"{name}.{field}": Field(_IMAGE_FIELDS[field], take, take) for field, take in takers.items()}
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _getter(base: Getter, name: str) -> Getter:
+    def take(value: Any) -> Any:
+        held = base(value)
+        return held[name] if isinstance(held, dict) else getattr(held, name)
+
+    return take
+
+
+def _plain_getter(take: Getter) -> Getter:
+    return lambda value: _to_plain(take(value))
+
+
+def _to_plain(value: Any) -> Any:
+    return value if isinstance(value, _PLAIN) else msgspec.to_builtins(value, builtin_types=(bytes, dt.datetime, dt.timedelta))
+
+
+def _cel_type(stream: StreamType) -> cel.Type | None:
+    """CEL type of a stream type, or None for one that expressions cannot read as a whole."""
+    if isinstance(stream, Scalar):
+        return _TO_CEL.get(stream.name, cel.Type.DYN)
+    if isinstance(stream, ListOf):
+        return cel.Type.List(_cel_type(stream.item) or cel.Type.DYN)
+    if isinstance(stream, MapOf):
+        return cel.Type.Map(cel.Type.STRING, _cel_type(stream.value) or cel.Type.DYN)
+    return None if isinstance(stream, (Record, ImageType, TableOf)) else cel.Type.DYN
+
+
+def _stream_type(name: str) -> StreamType:
+    """Stream type of a CEL type by its name, e.g. `LIST<INT>`; what CEL only knows at run time is json."""
+    if name.startswith("LIST<"):
+        return ListOf(_stream_type(name[5:-1]))
+    if name.startswith("MAP<STRING, "):
+        return MapOf(_stream_type(name[12:-1]))
+    return _FROM_CEL.get(name, JSON)
+
+
+def _from_cel_value(value: Any) -> Any:
+    if isinstance(value, bytearray):
+        return bytes(value)
+    if isinstance(value, list):
+        return [_from_cel_value(item) for item in value]
+    return {key: _from_cel_value(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def _runtime_reason(plain: Any) -> str:
+    return re.sub(r"^[A-Z_]+: ", "", str(plain))

@@ -1,0 +1,100 @@
+"""Stream types as Arrow types, and back."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from thalweg.graph.types import (
+    BOOL,
+    BYTES,
+    DURATION,
+    FLOAT,
+    INT,
+    JSON,
+    STR,
+    TIMESTAMP,
+    ImageType,
+    ListOf,
+    MapOf,
+    OptionalOf,
+    Record,
+    Scalar,
+    StreamType,
+)
+
+_SCALARS: dict[str, pa.DataType] = {
+    "bool": pa.bool_(), "int": pa.int64(), "float": pa.float64(), "str": pa.string(), "bytes": pa.binary(),
+    "timestamp": pa.timestamp("us", tz="UTC"), "duration": pa.duration("us"),
+}
+_IMAGE = pa.struct([("format", pa.string()), ("width", pa.int64()), ("height", pa.int64()), ("data", pa.binary())])
+
+
+def arrow_schema(stream: StreamType) -> pa.Schema:
+    """Columns for records of a type; a value that is no record gets one column `value`."""
+    fields = stream.fields if isinstance(stream, Record) else (("value", stream),)
+    return pa.schema([pa.field(name, arrow_type(kind), nullable=isinstance(kind, OptionalOf)) for name, kind in fields])
+
+
+def arrow_type(stream: StreamType) -> pa.DataType:
+    """Arrow type of a stream type; what Arrow has no type for is JSON text."""
+    match stream:
+        case OptionalOf(item):
+            return arrow_type(item)
+        case Scalar(name):
+            return _SCALARS.get(name, pa.string())
+        case ListOf(item):
+            return pa.list_(arrow_type(item))
+        case MapOf(value):
+            return pa.map_(pa.string(), arrow_type(value))
+        case Record(fields):
+            return pa.struct([(name, arrow_type(kind)) for name, kind in fields])
+        case ImageType():
+            return _IMAGE
+    return pa.string()
+
+
+def is_json_text(stream: StreamType) -> bool:
+    """Whether `arrow_type` of it is JSON text: its values must be encoded first."""
+    match stream:
+        case OptionalOf(item) | ListOf(item):
+            return is_json_text(item)
+        case MapOf(value):
+            return is_json_text(value)
+        case Scalar(name):
+            return name not in _SCALARS
+        case Record(fields):
+            return any(is_json_text(kind) for _, kind in fields)
+    return not isinstance(stream, ImageType)
+
+
+def stream_type_of(kind: pa.DataType, nullable: bool) -> StreamType:
+    """Stream type of an Arrow type. Raises KeyError with the Arrow type's name where there is none."""
+    found = _stream_type_of(kind)
+    return OptionalOf(found) if nullable else found
+
+
+def _stream_type_of(kind: pa.DataType) -> StreamType:
+    if pa.types.is_dictionary(kind):
+        return _stream_type_of(kind.value_type)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return ListOf(stream_type_of(kind.value_type, kind.value_field.nullable and pa.types.is_nested(kind.value_type)))
+    if pa.types.is_struct(kind):
+        fields = [kind.field(index) for index in range(kind.num_fields)]
+        return Record(tuple((field.name, stream_type_of(field.type, field.nullable)) for field in fields))
+    if pa.types.is_map(kind) and pa.types.is_string(kind.key_type):
+        return MapOf(_stream_type_of(kind.item_type))
+    for test, stream in _TESTS:
+        if test(kind):
+            return stream
+    raise KeyError(str(kind))
+
+
+def _is_wide_decimal(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_decimal(kind))
+
+
+_TESTS = (
+    (pa.types.is_boolean, BOOL), (pa.types.is_integer, INT), (pa.types.is_floating, FLOAT), (_is_wide_decimal, FLOAT),
+    (pa.types.is_string, STR), (pa.types.is_large_string, STR), (pa.types.is_binary, BYTES), (pa.types.is_large_binary, BYTES),
+    (pa.types.is_timestamp, TIMESTAMP), (pa.types.is_date, TIMESTAMP), (pa.types.is_duration, DURATION), (pa.types.is_null, JSON),
+)

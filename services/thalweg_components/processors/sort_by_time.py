@@ -1,0 +1,95 @@
+"""sort-by-time: puts records that are a little out of order into the order of their event times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+
+from thalweg import Context, Emit, RecordError, component
+from thalweg.graph.types import StreamType
+from thalweg_components.expressions import compile_expression
+from thalweg_components.times import event_time_ns
+
+T = TypeVar("T")
+_LONG_AGO = -(2**63)
+
+
+class Params(BaseModel):
+    """How far out of order records may be."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lateness_s: float = Field(ge=0, description="how far a record may be behind the latest one, seconds of event time")
+    time: str | None = Field(None, description="field that is the event time; by default the record's own event time")
+
+
+@dataclass
+class State:
+    """Records held back, as [event time, number of arrival, msgpack], and how far time has come."""
+
+    held: list[tuple[int, int, bytes]] = field(default_factory=list)
+    count: int = 0
+    latest_ns: int = _LONG_AGO
+
+
+@component("sort-by-time", version="1.0.0")
+class SortByTime:
+    """Puts records that are a little out of order into the order of their event times.
+
+    **Ports**: `in` takes any type; `out` emits the same type, unchanged, with the event time that it was sorted by. Records
+    of equal time stay in the order in which they came.
+
+    **Params**: `lateness_s` (seconds of event time for which a record is held back), `time` (field of the event time).
+
+    **Faults**: a record that is later than `lateness_s` is dropped and counted as late. A null event time is a faulty record.
+
+    **Memory**: the records of `lateness_s`.
+    """
+
+    params: Params
+    state: State
+
+    @classmethod
+    def resolve_types(cls, params: Params, inputs: dict[str, StreamType], files: dict[str, Path]) -> dict[str, StreamType]:
+        """The input's type."""
+        if params.time is not None:
+            compile_expression(params.time, inputs["in"], what="time")
+        return {"out": inputs["in"]}
+
+    def setup(self, context: Context) -> None:
+        """Compiles the time."""
+        self._time = compile_expression(self.params.time, context.input_type("in"), what="time") if self.params.time else None
+        self._bound_ns = round(self.params.lateness_s * 1_000_000_000)
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(context.record_class("out")).decode
+
+    def process(self, record: T, context: Context) -> Iterator[Emit[T]]:
+        """Holds the record back; emits what no record can come before any more."""
+        time_ns = context.time_ns if self._time is None else event_time_ns(self._time.evaluate(record))
+        if time_ns is None:
+            raise RecordError(f"the event time {self.params.time} is null")
+        if self.state.latest_ns > _LONG_AGO and time_ns < self.state.latest_ns - self._bound_ns:
+            context.count_late()
+            return
+        self.state.held.append((time_ns, self.state.count, self._encode(record)))
+        self.state.count += 1
+        if time_ns > self.state.latest_ns:
+            self.state.latest_ns = time_ns
+            yield from self._release(time_ns - self._bound_ns)
+
+    def finish(self, context: Context) -> Iterator[Emit[T]]:
+        """Emits the rest."""
+        yield from self._release(None)
+
+    def _release(self, until_ns: int | None) -> Iterator[Emit[T]]:
+        """Emits what is strictly before `until_ns`: at the very bound, an equal one may still come."""
+        due: list[Any] = sorted(item for item in self.state.held if until_ns is None or item[0] < until_ns)
+        if due:
+            self.state.held = [item for item in self.state.held if until_ns is not None and item[0] >= until_ns]
+        for time_ns, _, data in due:
+            yield Emit(self._decode(data), time_ns)

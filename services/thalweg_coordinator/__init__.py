@@ -1,0 +1,1 @@
+"""The coordinator service: runs stored deployments, restarts their vertices, trims their logs."""

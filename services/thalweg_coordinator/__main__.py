@@ -1,0 +1,40 @@
+"""`python -m thalweg_coordinator [--only NAME]`: the service's entry point."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+
+import uvloop
+
+from thalweg.errors import ThalwegError
+from thalweg.settings import Settings
+from thalweg_coordinator.service import Coordinator
+
+
+def main() -> int:
+    """Runs until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", help="take care of this deployment alone")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s coordinator %(levelname)s %(message)s")
+    try:
+        uvloop.run(_serve(given.only))
+    except ThalwegError as error:
+        logging.getLogger("thalweg.coordinator").error("%s", error)
+        return error.exit_code
+    return 0
+
+
+async def _serve(only: str | None) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await Coordinator(Settings(), only).run(stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

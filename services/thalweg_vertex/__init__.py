@@ -1,0 +1,1 @@
+"""The vertex service: runs one vertex of one deployment."""

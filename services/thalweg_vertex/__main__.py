@@ -1,0 +1,31 @@
+"""`python -m thalweg_vertex --deployment NAME --vertex NAME`: the service's entry point."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+import uvloop
+
+from thalweg.errors import ThalwegError
+from thalweg.settings import Settings
+from thalweg_vertex.service import serve
+
+
+def main() -> int:
+    """Runs the vertex to its end. Exit codes: 0 ended, 4 failed, 75 fenced out by a newer copy, 6 no server."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--deployment", required=True)
+    parser.add_argument("--vertex", required=True)
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {given.deployment}/{given.vertex} %(levelname)s %(message)s")
+    try:
+        return uvloop.run(serve(Settings(), given.deployment, given.vertex))
+    except ThalwegError as error:
+        logging.getLogger("thalweg.vertex").error("%s", error)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""Fetches a vertex's bound files before it starts, stores the files it generated when it has drained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thalweg.errors import RunFailedError
+from thalweg.settings import Settings
+from thalweg.wire.commit import Generated
+from thalweg.wire.spec import VertexSpec
+
+if TYPE_CHECKING:
+    from thalweg.artifacts import Store
+
+
+def fetch_files(settings: Settings, mine: VertexSpec) -> dict[str, Path]:
+    """Local paths of the bound files, digests checked."""
+    if not mine.files:
+        return {}
+    store = _store(settings)
+    return {slot: store.fetch(file.artifact, file.name) for slot, file in mine.files.items()}
+
+
+def upload_generated(settings: Settings, mine: VertexSpec, paths: dict[str, Path]) -> dict[str, Generated]:
+    """Stores every generated file.
+
+    Raises:
+        RunFailedError: `generated.missing`, when the component left one out.
+    """
+    store, found = _store(settings), dict[str, Generated]()
+    for slot, path in paths.items():
+        if not path.exists():
+            raise RunFailedError(f"{mine.name}: the component left no file in slot {slot}", code="generated.missing")
+        artifact = store.put_directory(path) if path.is_dir() else store.put_file(path)
+        found[slot] = Generated(mine.generated[slot], artifact.id, artifact.size_bytes)
+    return found
+
+
+def _store(settings: Settings) -> Store:
+    from thalweg.artifacts import Store  # boto3 costs a vertex without files 20 MB and 0.15 s
+
+    return Store(settings.s3_endpoint, settings.s3_bucket, settings.s3_access_key, settings.s3_secret_key, settings.workspace,
+                 settings.data / "cache")

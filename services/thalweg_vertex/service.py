@@ -1,0 +1,86 @@
+"""Builds the engine of a vertex from its stored spec, runs it on the deployment log, says how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from functools import partial
+from pathlib import Path
+
+from nats.aio.client import Client
+
+from thalweg.bus.connection import connect
+from thalweg.bus.deployments import load_deployment
+from thalweg.bus.vertex_log import VertexLog
+from thalweg.errors import RejectedError, RunFailedError, UsageError
+from thalweg.graph.parse import parse_type
+from thalweg.runtime.assemble import assemble
+from thalweg.runtime.engine import Limits
+from thalweg.runtime.loop import VertexLoop, refuse
+from thalweg.runtime.spool import Spool
+from thalweg.sdk.catalog import load_release
+from thalweg.settings import Settings
+from thalweg.wire.commit import Failure, Generated
+from thalweg.wire.spec import DeploymentSpec, VertexSpec
+from thalweg_vertex.files import fetch_files, upload_generated
+
+_log = logging.getLogger("thalweg.vertex")
+
+
+async def serve(settings: Settings, deployment: str, vertex: str) -> int:
+    """Runs one vertex until its inputs end; returns the process's exit code."""
+    if settings.nats_url is None:
+        raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
+    client = await connect(settings.nats_url, f"{deployment}/{vertex}")
+    try:
+        spec = await load_deployment(client, settings.workspace, deployment)
+        mine = next((one for one in spec.vertices if one.name == vertex), None)
+        if mine is None:
+            raise RejectedError(f"deployment {deployment} has no vertex {vertex}", code="vertex.unknown")
+        return await _run(settings, client, spec, mine)
+    finally:
+        await client.close()
+
+
+async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: VertexSpec) -> int:
+    scratch = settings.data / "scratch" / spec.name / mine.name
+    release = None
+    try:
+        release = load_release(mine.component, mine.code)
+        if release.manifest.digest != mine.digest:
+            raise RejectedError(f"{mine.component} is pinned as {mine.digest}, but the code here is {release.manifest.digest}",
+                                code="release.digest_mismatch")
+        files = await asyncio.to_thread(fetch_files, settings, mine)
+    except (RejectedError, RunFailedError) as error:
+        log = VertexLog(client, spec.workspace, spec.name, mine.name, [], in_arrival_order=False)
+        await refuse(log, Failure(str(error), error.code, error.hint))
+        return 4
+    log = VertexLog(client, spec.workspace, spec.name, mine.name, mine.inputs, release.component.combine == "arrival")
+    generated = _fresh(scratch / "generated", mine)
+    limits = Limits(records=spec.batch_records, size_bytes=spec.batch_bytes)
+    engine = assemble(mine, release, files, generated, limits, parse_type)
+    spool = Spool(scratch / "spool") if generated else None
+    upload = partial(upload_generated, settings, mine, generated) if generated else None
+    loop = VertexLoop(engine, log, spool, upload)
+    await loop.run()
+    if engine.failure is not None:
+        _log.error("%s", engine.failure.message)
+        return 4
+    _log.info("ended: %d in, %d out; %d recovered replies, %d waits for room, %d new consumers", engine.counters.records_in,
+              engine.counters.records_out, log.writer.recovered_count, log.writer.blocked_count,
+              sum(reader.reopened_count for reader in log.readers))
+    return 0
+
+
+def _fresh(folder: Path, mine: VertexSpec) -> dict[str, Path]:
+    """Paths to write generated files to; whatever an earlier copy of the vertex left there is removed."""
+    if not mine.generated:
+        return {}
+    shutil.rmtree(folder, ignore_errors=True)
+    paths = {slot: folder / slot / name for slot, name in mine.generated.items()}
+    for path in paths.values():
+        path.parent.mkdir(parents=True)
+    return paths
+
+

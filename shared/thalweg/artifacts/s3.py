@@ -1,0 +1,73 @@
+"""The S3 client, with bounded waits and errors in our words; the only home of boto3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from thalweg.errors import RejectedError, ThalwegError, UnreachableError
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+    from mypy_boto3_s3.client import S3Client
+
+_ABSENT = {"404", "NoSuchKey", "NotFound"}
+_DENIED = {"403", "401", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Forbidden"}
+
+
+def connect(endpoint: str | None, access_key: str | None, secret_key: str | None) -> S3Client:
+    """A client of one endpoint; makes no request. boto3 is loaded here, because most processes never need it."""
+    import boto3
+    from botocore.config import Config
+
+    config = Config(
+        signature_version="s3v4",
+        s3={"addressing_style": "path"},
+        connect_timeout=5,
+        read_timeout=60,
+        retries={"total_max_attempts": 4, "mode": "standard"},
+        # Servers other than Amazon's do not all know the trailing checksums that boto3 sends by default since 1.36.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    session = boto3.session.Session(aws_access_key_id=access_key, aws_secret_access_key=secret_key, region_name="us-east-1")
+    client: S3Client = session.client("s3", endpoint_url=endpoint, config=config)
+    return client
+
+
+@contextmanager
+def translated_errors(subject: str) -> Iterator[None]:
+    """Turn boto3's errors about a subject into ours.
+
+    Raises:
+        UnreachableError: no answer, or the server's own fault (`store.unreachable`).
+        RejectedError: absent (`artifact.unknown`), no such bucket (`store.no_bucket`), denied (`store.denied`) or refused
+            (`store.refused`).
+    """
+    from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, IncompleteReadError, NoCredentialsError
+
+    try:
+        yield
+    except ClientError as error:
+        raise _translate(subject, error) from error
+    except NoCredentialsError as error:
+        raise RejectedError("the file store needs keys", code="store.denied", hint="set THALWEG_S3_ACCESS_KEY and _SECRET_KEY") from error
+    except (ConnectionError, HTTPClientError, IncompleteReadError) as error:
+        raise UnreachableError(f"file store: {error}", code="store.unreachable", subject=subject) from error
+    except BotoCoreError as error:
+        raise RejectedError(f"file store: {subject}: {error}", code="store.refused", subject=subject) from error
+
+
+def _translate(subject: str, error: ClientError) -> ThalwegError:
+    code = error.response.get("Error", {}).get("Code", "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code == "NoSuchBucket":
+        return RejectedError(f"file store: no such bucket for {subject}", code="store.no_bucket", subject=subject)
+    if code in _ABSENT:
+        return RejectedError(f"file store: {subject} is not there", code="artifact.unknown", subject=subject)
+    if code in _DENIED or status in (401, 403):
+        return RejectedError(f"file store: access to {subject} is denied", code="store.denied", hint="check the S3 keys", subject=subject)
+    if status >= 500 or status == 429:
+        return UnreachableError(f"file store: {subject}: {error}", code="store.unreachable", subject=subject)
+    return RejectedError(f"file store: {subject}: {error}", code="store.refused", subject=subject)

@@ -1,0 +1,96 @@
+"""Deployments as stored in JetStream: a key-value bucket of specs, and the stream that is each one's log."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+import msgspec
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from thalweg.bus import errors
+from thalweg.bus.connection import request_json
+from thalweg.errors import RejectedError, UnreachableError
+from thalweg.wire import subjects
+from thalweg.wire.spec import DeploymentSpec
+
+MAX_LOG_BYTES = 64 << 30
+
+
+async def call(client: Client, operation: str, body: dict[str, Any], deadline_s: float = 30.0) -> dict[str, Any]:
+    """A JetStream API call, repeated while the server is away. Raises UnreachableError after `deadline_s`."""
+    end = asyncio.get_running_loop().time() + deadline_s
+    while True:
+        try:
+            return await request_json(client, f"$JS.API.{operation}", body)
+        except (NatsError, OSError, TimeoutError) as error:
+            if asyncio.get_running_loop().time() > end:
+                raise UnreachableError(f"JetStream does not answer: {type(error).__name__}", code="nats.unreachable") from error
+            await asyncio.sleep(0.1)
+
+
+async def ensure_bucket(client: Client, workspace: str) -> None:
+    """Makes the bucket of deployments where there is none."""
+    bucket = subjects.deployments_bucket(workspace)
+    await _create(client, {"name": f"KV_{bucket}", "subjects": [f"$KV.{bucket}.>"], "max_msgs_per_subject": 1, "discard": "new",
+                           "allow_rollup_hdrs": True, "allow_direct": True, "storage": "file", "deny_delete": True})
+
+
+async def store_deployment(client: Client, spec: DeploymentSpec) -> None:
+    """Writes a deployment's spec, replacing an older one."""
+    bucket = subjects.deployments_bucket(spec.workspace)
+    reply = await client.request(f"$KV.{bucket}.{spec.name}", msgspec.json.encode(spec), timeout=10)
+    answer = json.loads(reply.data)
+    if "error" in answer:
+        raise RejectedError(f"deployment {spec.name} cannot be stored: {answer['error'].get('description')}", code="deployment.refused")
+
+
+async def load_deployment(client: Client, workspace: str, name: str) -> DeploymentSpec:
+    """The stored spec.
+
+    Raises:
+        RejectedError: `deployment.unknown`.
+    """
+    bucket = subjects.deployments_bucket(workspace)
+    answer = await call(client, f"STREAM.MSG.GET.KV_{bucket}", {"last_by_subj": f"$KV.{bucket}.{name}"})
+    if "error" in answer:
+        raise RejectedError(f"there is no deployment {name}", code="deployment.unknown")
+    return msgspec.json.decode(base64.b64decode(answer["message"]["data"]), type=DeploymentSpec)
+
+
+async def list_deployments(client: Client, workspace: str) -> list[str]:
+    """Names of all stored deployments."""
+    bucket = subjects.deployments_bucket(workspace)
+    prefix = f"$KV.{bucket}."
+    answer = await call(client, f"STREAM.INFO.KV_{bucket}", {"subjects_filter": prefix + ">"})
+    return sorted(subject.removeprefix(prefix) for subject in (answer.get("state", {}).get("subjects") or {}))
+
+
+async def create_log(client: Client, spec: DeploymentSpec) -> None:
+    """Makes a deployment's log where there is none."""
+    await _create(client, {
+        "name": subjects.stream(spec.workspace, spec.name), "subjects": [subjects.everything(spec.workspace, spec.name)],
+        "storage": spec.storage, "retention": "limits", "discard": "new", "discard_new_per_subject": True,
+        "max_msgs_per_subject": spec.max_messages_per_subject, "max_bytes": MAX_LOG_BYTES if spec.storage == "file" else 1 << 30,
+        "allow_direct": True, "allow_atomic": True, "num_replicas": 1})
+
+
+async def delete_deployment(client: Client, workspace: str, name: str) -> None:
+    """Removes a deployment's log and its spec; harmless when they are gone."""
+    bucket = subjects.deployments_bucket(workspace)
+    await call(client, f"STREAM.DELETE.{subjects.stream(workspace, name)}", {})
+    await call(client, f"STREAM.PURGE.KV_{bucket}", {"filter": f"$KV.{bucket}.{name}"})
+
+
+async def purge_below(client: Client, workspace: str, deployment: str, subject: str, sequence: int) -> None:
+    """Removes a subject's messages with a lower sequence than `sequence`."""
+    await call(client, f"STREAM.PURGE.{subjects.stream(workspace, deployment)}", {"filter": subject, "seq": sequence})
+
+
+async def _create(client: Client, config: dict[str, Any]) -> None:
+    answer = await call(client, f"STREAM.CREATE.{config['name']}", config)
+    if "error" in answer and answer["error"].get("err_code") != errors.STREAM_NAME_IN_USE:
+        raise RejectedError(f"stream {config['name']} cannot be made: {answer['error'].get('description')}", code="log.refused")

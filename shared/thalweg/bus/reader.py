@@ -1,0 +1,184 @@
+"""Reads subjects of a deployment log from a sequence on, over an ephemeral pull consumer that it replaces when that falls silent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+
+from thalweg.bus.connection import request_json
+from thalweg.bus.heads import get_message
+from thalweg.runtime.inputs import Message
+from thalweg.wire.commit import CHUNK_HEADER, HEADER, decode_commit
+
+_log = logging.getLogger("thalweg.bus")
+DEPTH = 64
+PULL_BYTES = 16 << 20
+BUFFER_BYTES = 8 << 20
+SILENCE_S, WATCH_S = 1.0, 0.25
+EXPIRES_NS = 30_000_000_000
+
+
+class Reader:
+    """Delivers messages in log order, each once, from `start` on.
+
+    nats-py's pull consumers are known to fall silent after a reconnect (nats.py #504, #933). So this one watches itself:
+    after a reconnect, or when nothing comes although the log has more, it makes a new consumer where it stopped.
+
+    Args:
+        client: NATS connection.
+        stream: the deployment log.
+        edges: edge keys by subject.
+        start: first sequence to deliver.
+        notify: called when a message has arrived.
+    """
+
+    def __init__(self, client: Client, stream: str, edges: dict[str, list[str]], start: int, notify: Callable[[], None]) -> None:
+        self._client, self._stream, self._edges, self._notify = client, stream, edges, notify
+        self._next = start
+        self.arrived: deque[Message] = deque()
+        self.buffered_bytes = self.reopened_count = 0
+        self._outstanding = self._delivered = 0
+        self._consumer = ""
+        self._subscription: Subscription | None = None
+        self._pieces: list[tuple[int, bytes]] = []
+        self._heard_at = time.monotonic()
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Begins to read; returns when the first consumer exists."""
+        await self._reopen()
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def close(self) -> None:
+        """Stops reading and lets the server forget the consumer."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
+        await self._drop()
+
+    def pop(self) -> Message:
+        """The oldest arrived message."""
+        message = self.arrived.popleft()
+        self.buffered_bytes -= len(message.body)
+        return message
+
+    def pull_soon(self) -> None:
+        """Asks the server for more when few messages are on their way and there is room."""
+        if self._outstanding <= DEPTH // 2 and self.buffered_bytes < BUFFER_BYTES and self._subscription is not None:
+            self._outstanding += DEPTH
+            body = json.dumps({"batch": DEPTH, "expires": EXPIRES_NS, "max_bytes": max(PULL_BYTES, 2 * self._client.max_payload)}).encode()
+            subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
+            asyncio.ensure_future(self._publish(subject, body, self._subscription.subject))
+
+    async def _publish(self, subject: str, body: bytes, reply: str) -> None:
+        try:
+            await self._client.publish(subject, body, reply=reply)
+        except (NatsError, OSError):
+            self._outstanding = 0  # the watcher finds out
+
+    async def _reopen(self) -> None:
+        await self._drop()
+        self._pieces, self._outstanding, self._delivered = [], 0, 0
+        self._consumer, inbox = f"tw{os.urandom(6).hex()}", self._client.new_inbox()
+        self._subscription = await self._client.subscribe(inbox, cb=self._on_message, pending_msgs_limit=-1, pending_bytes_limit=-1)
+        config: dict[str, Any] = {
+            "name": self._consumer, "ack_policy": "none", "deliver_policy": "by_start_sequence", "opt_start_seq": max(self._next, 1),
+            "filter_subjects": list(self._edges), "mem_storage": True, "inactive_threshold": 2 * EXPIRES_NS,
+        }
+        while True:
+            try:
+                answer = await request_json(self._client, f"$JS.API.CONSUMER.CREATE.{self._stream}.{self._consumer}",
+                                            {"stream_name": self._stream, "config": config}, timeout_s=2.0)
+                if "error" not in answer:
+                    break
+                _log.warning("consumer refused: %s", answer["error"])
+            except (NatsError, OSError, TimeoutError):
+                pass
+            await asyncio.sleep(0.1)
+        self._heard_at = time.monotonic()
+        self.pull_soon()
+
+    async def _drop(self) -> None:
+        subscription, self._subscription = self._subscription, None
+        if subscription is None:
+            return
+        try:
+            await subscription.unsubscribe()
+            if self._client.is_connected:
+                await self._client.publish(f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._consumer}", b"")
+        except (NatsError, OSError):
+            _log.debug("the old consumer is left to expire")
+
+    async def _on_message(self, message: Msg) -> None:
+        if self._subscription is None or message.subject not in self._edges and not (message.headers or {}).get("Status"):
+            return
+        headers = message.headers or {}
+        if headers.get("Status"):
+            left = int(headers.get("Nats-Pending-Messages", self._outstanding) or 0)
+            self._outstanding = max(0, self._outstanding - left)
+            self.pull_soon()
+            return
+        tokens = message.reply.split(".")
+        consumer, sequence, delivered = (tokens[3], int(tokens[5]), int(tokens[6])) if len(tokens) == 9 else (
+            tokens[5], int(tokens[7]), int(tokens[8]))
+        if consumer != self._consumer or delivered != self._delivered + 1:
+            return  # of a consumer that was given up, or behind a gap, which the watcher mends
+        self._delivered, self._heard_at = delivered, time.monotonic()
+        self._outstanding -= 1
+        self._join(message.subject, sequence, headers, message.data)
+        self.pull_soon()
+
+    def _join(self, subject: str, sequence: int, headers: dict[str, str], data: bytes) -> None:
+        """Joins the pieces of a cut message, which follow each other on one subject."""
+        chunk, first = headers.get(CHUNK_HEADER), sequence
+        if chunk is not None:
+            index, _, count = chunk.partition("/")
+            if index == "1":
+                self._pieces = []
+            self._pieces.append((sequence, data))
+            if index != count:
+                return
+            first, data = self._pieces[0][0], b"".join(piece for _, piece in self._pieces)
+            self._pieces = []
+        self._next = sequence + 1
+        commit = decode_commit(headers[HEADER])
+        for edge in self._edges[subject]:
+            self.arrived.append(Message(edge, first, sequence, data, commit.watermark, commit.ended))
+            self.buffered_bytes += len(data)
+        self._notify()
+
+    async def _watch(self) -> None:
+        reconnects = self._client.stats["reconnects"]
+        while True:
+            await asyncio.sleep(WATCH_S)
+            if self._client.stats["reconnects"] != reconnects and self._client.is_connected:
+                reconnects = self._client.stats["reconnects"]
+                await self._reopen_again("the server came back")
+            elif not self.arrived and time.monotonic() - self._heard_at > SILENCE_S:
+                if await self._is_behind():
+                    await self._reopen_again("silent while the log grows")
+                self._heard_at = time.monotonic()
+
+    async def _reopen_again(self, why: str) -> None:
+        self.reopened_count += 1
+        _log.info("new consumer on %s from %d: %s", self._stream, self._next, why)
+        await self._reopen()
+
+    async def _is_behind(self) -> bool:
+        before = self._next
+        for subject in self._edges:
+            found = await get_message(self._client, self._stream, {"seq": before, "next_by_subj": subject})
+            if found is not None:
+                return self._next == before and not self._pieces
+        return False

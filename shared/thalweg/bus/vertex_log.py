@@ -1,0 +1,102 @@
+"""A vertex's view of its deployment log on JetStream: implements `thalweg.runtime.log.Log`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+from nats.aio.client import Client
+
+from thalweg.bus.heads import StoredMessage, get_message, last_message
+from thalweg.bus.reader import Reader
+from thalweg.bus.writer import Writer, chunk_count
+from thalweg.runtime.inputs import Message
+from thalweg.runtime.log import Recovered
+from thalweg.wire import subjects
+from thalweg.wire.commit import Commit
+from thalweg.wire.spec import EdgeSpec
+from thalweg.wire.subjects import STATE_PORT
+
+
+class _StateOnly(msgspec.Struct):
+    s: bytes | None = None
+
+
+class VertexLog:
+    """Reads the edges of one vertex and writes its commits.
+
+    Args:
+        client: NATS connection.
+        workspace, deployment, vertex: which vertex.
+        edges: its input edges.
+        in_arrival_order: read all edges over one consumer, in log order; else each edge on its own, so that one that is far
+            ahead does not keep the others from being read.
+    """
+
+    def __init__(self, client: Client, workspace: str, deployment: str, vertex: str, edges: list[EdgeSpec], in_arrival_order: bool) -> None:
+        self._client, self._place, self._edges, self._one = client, (workspace, deployment, vertex), edges, in_arrival_order
+        self._stream = subjects.stream(workspace, deployment)
+        self.writer = Writer(client, workspace, deployment, vertex)
+        self.readers: list[Reader] = []
+        self._arrived = asyncio.Event()
+        self._allowed: Callable[[str], bool] = lambda edge: True
+
+    async def recover(self) -> Recovered:
+        """The vertex's last commit, with the state that belongs to it."""
+        last = await last_message(self._client, self._stream, subjects.vertex_prefix(*self._place))
+        if last is None or last.commit is None:
+            return Recovered(None, None)
+        self.writer.last_sequence = last.sequence
+        if last.commit.floor is not None:
+            return Recovered(last.commit, await self._snapshot())
+        body = await self._whole(last)
+        return Recovered(last.commit, msgspec.msgpack.decode(body, type=_StateOnly).s)
+
+    async def write(self, parts: list[tuple[str, bytes]], commit: Commit) -> None:
+        """See `Log.write`."""
+        await self.writer.write(parts, commit)
+
+    async def open(self, positions: dict[str, tuple[int, int]], allowed: Callable[[str], bool] | None = None) -> None:
+        """See `Log.open`. `allowed` says whether an edge's next message may be taken now."""
+        self._allowed = allowed or self._allowed
+        by_subject: dict[str, list[str]] = {}
+        for edge in self._edges:
+            by_subject.setdefault(subjects.port(*self._place[:2], edge.src_vertex, edge.src_port), []).append(edge.key)
+        groups = [by_subject] if self._one and by_subject else [
+            {subject: [key]} for subject, keys in by_subject.items() for key in keys]
+        for group in groups:
+            start = min(positions[key][0] for keys in group.values() for key in keys)
+            self.readers.append(Reader(self._client, self._stream, group, start, self._arrived.set))
+        await asyncio.gather(*(reader.open() for reader in self.readers))
+
+    async def next(self) -> Message:
+        """See `Log.next`."""
+        while (message := self.ready()) is None:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return message
+
+    def ready(self) -> Message | None:
+        """See `Log.ready`."""
+        for reader in self.readers:
+            if reader.arrived and self._allowed(reader.arrived[0].edge):
+                message = reader.pop()
+                reader.pull_soon()
+                return message
+        return None
+
+    async def close(self) -> None:
+        """See `Log.close`."""
+        await asyncio.gather(*(reader.close() for reader in self.readers))
+
+    async def _snapshot(self) -> bytes | None:
+        last = await last_message(self._client, self._stream, subjects.port(*self._place, STATE_PORT))
+        return await self._whole(last) if last is not None else None
+
+    async def _whole(self, last: StoredMessage) -> bytes:
+        """Joins a body whose last piece is `last`: pieces are neighbours in the log, since their batch was atomic."""
+        count = chunk_count(last)
+        pieces = [await get_message(self._client, self._stream, {"seq": sequence})
+                  for sequence in range(last.sequence - count + 1, last.sequence)]
+        return b"".join([piece.data for piece in pieces if piece is not None] + [last.data])

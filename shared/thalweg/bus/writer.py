@@ -1,0 +1,156 @@
+"""Appends commits to a deployment log: fenced, exactly once, whatever becomes of the reply."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from typing import Any
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from thalweg.bus import errors
+from thalweg.bus.heads import StoredMessage, last_message
+from thalweg.errors import FencedOutError, RunFailedError
+from thalweg.wire import subjects
+from thalweg.wire.commit import CHUNK_HEADER, HEADER, Commit, encode_commit
+
+_log = logging.getLogger("thalweg.bus")
+WRITER_HEADER = "Tw-Writer"
+FENCE, FENCE_SUBJECT = "Nats-Expected-Last-Subject-Sequence", "Nats-Expected-Last-Subject-Sequence-Subject"
+CHUNK_BYTES = 4 << 20
+MAX_PIECES = 900  # JetStream takes at most 1,000 messages in one atomic batch
+FIRST_TIMEOUT_S, LAST_TIMEOUT_S = 2.0, 30.0
+FLUSH_EVERY_BYTES = 16 << 20
+_WAITS_S = (0.005, 0.01, 0.02, 0.05, 0.1)
+
+Outgoing = tuple[str, dict[str, str], bytes]
+
+
+class Writer:
+    """The only writer of one vertex's subjects.
+
+    Args:
+        client: NATS connection.
+        workspace, deployment, vertex: whose log and prefix.
+    """
+
+    def __init__(self, client: Client, workspace: str, deployment: str, vertex: str) -> None:
+        self._client, self._place = client, (workspace, deployment, vertex)
+        self._stream = subjects.stream(workspace, deployment)
+        self._prefix = subjects.vertex_prefix(workspace, deployment, vertex)
+        self._name = os.urandom(8).hex()
+        self.last_sequence = 0
+        self.recovered_count = self.blocked_count = 0
+
+    async def write(self, parts: list[tuple[str, bytes]], commit: Commit) -> None:
+        """Appends `parts` as one commit; returns when it is stored, once.
+
+        Raises:
+            FencedOutError: a newer copy has claimed the vertex.
+            RunFailedError: the commit can never be stored (`commit.too_large`, or the server says why).
+        """
+        outgoing = self._messages(parts, commit)
+        timeout_s, refused = FIRST_TIMEOUT_S, 0
+        while True:
+            answer = await self._try(outgoing, timeout_s)
+            if answer is None:
+                self.recovered_count += 1
+                timeout_s = min(timeout_s * 2, LAST_TIMEOUT_S)
+            elif "error" not in answer:
+                self.last_sequence = int(answer["seq"])
+                return
+            elif answer["error"].get("err_code") == errors.STORE_FAILED:
+                await self._wait_for_room(refused)
+                refused += 1
+                continue
+            elif answer["error"].get("err_code") not in (errors.WRONG_LAST_SEQUENCE, errors.WRONG_LAST_SEQUENCE_CONSTANT):
+                refused += 1
+                _log.warning("commit %d refused: %s", commit.number, answer["error"])
+                if refused > 20:
+                    raise RunFailedError(f"the log refuses a commit: {answer['error'].get('description')}", code="commit.refused",
+                                         **answer["error"])
+                await asyncio.sleep(0.1)
+            if await self._is_stored(commit):
+                return
+
+    async def _is_stored(self, commit: Commit) -> bool:
+        """Reads the last message under the own prefix: mine, the one before mine, or a newer copy's.
+
+        A lost reply and a fence error are questions, not verdicts: after a leader change even an unfenced writer may be told
+        «wrong last sequence».
+        """
+        last = await last_message(self._client, self._stream, self._prefix)
+        if last is None:
+            self.last_sequence = 0
+            return False
+        if last.headers.get(WRITER_HEADER) == self._name:
+            self.last_sequence = last.sequence
+            return last.commit is not None and last.commit.number == commit.number
+        if last.commit is None or last.commit.epoch >= commit.epoch:
+            raise FencedOutError(f"vertex {self._place[2]} runs in a newer copy", code="vertex.fenced_out")
+        self.last_sequence = last.sequence
+        return False
+
+    async def _wait_for_room(self, refused: int) -> None:
+        self.blocked_count += 1
+        await asyncio.sleep(_WAITS_S[min(refused, len(_WAITS_S) - 1)])
+
+    def _messages(self, parts: list[tuple[str, bytes]], commit: Commit) -> list[Outgoing]:
+        size = min(CHUNK_BYTES, max(self._client.max_payload - 65_536, 65_536))
+        outgoing: list[Outgoing] = []
+        for port, body in parts:
+            subject = subjects.port(*self._place, port)
+            count = max(1, -(-len(body) // size))
+            for index in range(count):
+                headers = {CHUNK_HEADER: f"{index + 1}/{count}"} if count > 1 else {}
+                headers[WRITER_HEADER] = self._name
+                if index == count - 1:
+                    headers[HEADER] = encode_commit(commit)
+                piece = body if count == 1 else body[index * size:(index + 1) * size]
+                outgoing.append((subject, headers, piece))
+        if len(outgoing) > MAX_PIECES:
+            total = sum(len(body) for _, body in parts)
+            raise RunFailedError(f"a commit of {total:,} bytes is larger than the log takes ({MAX_PIECES * size:,})", code="commit.too_large")
+        return outgoing
+
+    async def _try(self, outgoing: list[Outgoing], timeout_s: float) -> dict[str, Any] | None:
+        """One attempt; None when no reply came."""
+        fence = {FENCE: str(self.last_sequence), FENCE_SUBJECT: self._prefix}
+        try:
+            if len(outgoing) == 1:
+                subject, headers, body = outgoing[0]
+                reply = await self._client.request(subject, body, timeout=timeout_s, headers={**headers, **fence})
+            else:
+                reply = await self._try_batch(outgoing, fence, timeout_s)
+        except (NatsError, OSError, TimeoutError, asyncio.TimeoutError) as error:
+            _log.info("no reply to a commit: %s", type(error).__name__)
+            await asyncio.sleep(0.05)
+            return None
+        answer: dict[str, Any] = json.loads(reply.data)
+        return answer
+
+    async def _try_batch(self, outgoing: list[Outgoing], fence: dict[str, str], timeout_s: float) -> Any:
+        """All messages or none, by an atomic batch publish (NATS ADR-50)."""
+        batch, waiting = os.urandom(12).hex(), 0
+        total = sum(len(body) for _, _, body in outgoing)
+        for number, (subject, headers, body) in enumerate(outgoing, 1):
+            head = {**headers, "Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
+            if number == 1:
+                head |= fence
+            if number == len(outgoing):
+                head["Nats-Batch-Commit"] = "1"
+                return await self._client.request(subject, body, timeout=timeout_s + total / 10_000_000, headers=head)
+            await self._client.publish(subject, body, headers=head)
+            waiting += len(body)
+            if waiting >= FLUSH_EVERY_BYTES:
+                await self._client.flush(timeout=30)
+                waiting = 0
+        raise AssertionError("a batch has a last message")
+
+
+def chunk_count(message: StoredMessage) -> int:
+    """Of how many messages the body is made that `message` is the last piece of."""
+    return int(message.headers.get(CHUNK_HEADER, "1/1").partition("/")[2])

@@ -1,0 +1,76 @@
+"""Follows a deployment to its end by the heads of its log alone, and collects what it left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from thalweg.bus.connection import Client, NatsError
+from thalweg.bus.deployments import call
+from thalweg.bus.heads import get_message, read_heads
+from thalweg.errors import RunFailedError
+from thalweg.wire import subjects
+from thalweg.wire.commit import Commit
+from thalweg.wire.spec import DeploymentSpec
+
+POLL_S = 0.1
+Heads = dict[str, Commit]
+
+
+async def read_commits(client: Client, spec: DeploymentSpec) -> Heads:
+    """The newest commit of every vertex that has written."""
+    found: Heads = {}
+    for head in await read_heads(client, spec.workspace, spec.name):
+        place = subjects.parse_port(head.subject)
+        if place is not None and head.commit is not None and (place[0] not in found or head.commit.number > found[place[0]].number):
+            found[place[0]] = head.commit
+    return found
+
+
+async def follow(client: Client, spec: DeploymentSpec, on_progress: Callable[[Heads], None]) -> Heads:
+    """Waits until every vertex has ended; calls `on_progress` a few times a second.
+
+    Raises:
+        RunFailedError: a vertex has failed; the message is its own.
+    """
+    while True:
+        try:
+            commits = await read_commits(client, spec)
+        except (NatsError, OSError, TimeoutError):
+            await asyncio.sleep(POLL_S)
+            continue
+        on_progress(commits)
+        for commit in commits.values():
+            if commit.failure is not None:
+                raise RunFailedError(commit.failure.message, code=commit.failure.code, hint=commit.failure.hint)
+        if len(commits) == len(spec.vertices) and all(commit.ended for commit in commits.values()):
+            return commits
+        await asyncio.sleep(POLL_S)
+
+
+async def dead_letters(client: Client, spec: DeploymentSpec, limit: int = 20) -> list[dict[str, Any]]:
+    """The first dead letters of every vertex: `vertex`, `where`, `error`."""
+    found: list[dict[str, Any]] = []
+    stream = subjects.stream(spec.workspace, spec.name)
+    for vertex in spec.vertices:
+        subject, sequence = subjects.port(spec.workspace, spec.name, vertex.name, subjects.DEAD_PORT), 1
+        while len(found) < limit and (message := await get_message(client, stream, {"seq": sequence, "next_by_subj": subject})) is not None:
+            found += [{"vertex": vertex.name, "where": one["where"], "error": one["error"]} for one in msgspec.msgpack.decode(message.data)]
+            sequence = message.sequence + 1
+    return found[:limit]
+
+
+async def wait_for_log(client: Client, spec: DeploymentSpec, deadline_s: float = 30.0) -> None:
+    """Waits until the deployment's log exists.
+
+    Raises:
+        RunFailedError: `coordinator.silent`, when no coordinator makes it in time.
+    """
+    end = asyncio.get_running_loop().time() + deadline_s
+    while "error" in await call(client, f"STREAM.INFO.{subjects.stream(spec.workspace, spec.name)}", {}):
+        if asyncio.get_running_loop().time() > end:
+            raise RunFailedError("no coordinator took the deployment up", code="coordinator.silent")
+        await asyncio.sleep(0.05)

@@ -1,0 +1,90 @@
+"""What a killed owner of a data folder left behind: its lock, which the kernel drops, its child processes, which are ended here."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+
+import psutil
+
+from thalweg.errors import RejectedError
+
+_SAME_START_S = 1.0  # a process id in use again belongs to a process that started at another time
+_END_TIMEOUT_S = 5.0
+
+
+class FolderLock:
+    """An exclusive lock on a data folder, held until `release` or the end of this process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._descriptor = folder, -1
+
+    def acquire(self) -> None:
+        """Take the lock, or say who has it.
+
+        Raises:
+            RejectedError: another process, or another lock of this one, has it (`data.in_use`).
+        """
+        descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(descriptor)
+            raise RejectedError(
+                f"{self._folder} is in use by process {owner}",
+                code="data.in_use",
+                hint="use its servers (THALWEG_NATS_URL, THALWEG_S3_ENDPOINT), stop it, or choose another data folder",
+                pid=owner,
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Drop the lock; idempotent. The file stays: removing it would let two owners lock two files of one name."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def write_pid_file(path: Path, pid: int) -> None:
+    """Remember a child process in a way that outlives this one."""
+    try:
+        started = psutil.Process(pid).create_time()
+    except psutil.NoSuchProcess:
+        return
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps({"pid": pid, "create_time": started}))
+    partial.replace(path)
+
+
+def end_leftover(path: Path) -> bool:
+    """End the process that a pid file names, if it is still that one; removes the file. Blocking, up to two times 5 s.
+
+    Returns:
+        Whether there was such a process.
+    """
+    process = _process_of(path)
+    if process is not None:
+        try:
+            process.terminate()
+            process.wait(_END_TIMEOUT_S)
+        except psutil.TimeoutExpired:
+            process.kill()
+            process.wait(_END_TIMEOUT_S)
+        except psutil.NoSuchProcess:
+            pass
+    path.unlink(missing_ok=True)
+    return process is not None
+
+
+def _process_of(path: Path) -> psutil.Process | None:
+    try:
+        noted = json.loads(path.read_text())
+        process = psutil.Process(noted["pid"])
+        return process if abs(process.create_time() - noted["create_time"]) < _SAME_START_S else None
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        return None

@@ -1,0 +1,1 @@
+"""Stream types, acceptance, manifests, pipeline files and their validation; pure."""

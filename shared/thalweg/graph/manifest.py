@@ -1,0 +1,45 @@
+"""The release manifest: what one immutable `name@version` declares."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class FileSlot(BaseModel):
+    """An input file that a release needs: the artifact type it accepts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    type: str
+    required: bool = True
+
+
+class GeneratedSlot(BaseModel):
+    """A file that a release leaves: its artifact type and the name it is saved under unless the graph gives one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    type: str
+    default_name: str
+
+
+class Manifest(BaseModel):
+    """A release manifest; types are spelled as `format_type` does, `params_schema` is JSON Schema 2020-12."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    version: str
+    kind: Literal["source", "processor", "sink"]
+    inputs: dict[str, str] = {}
+    optional_inputs: list[str] = []
+    outputs: dict[str, str] = {}
+    params_schema: dict[str, Any] = {}
+    file_schema: dict[str, FileSlot] = {}
+    generated_file_schema: dict[str, GeneratedSlot] = {}
+    secrets: list[str] = []
+    deterministic: bool = True
+    combine: Literal["arrival", "event-time", "zip", "latest"] = "event-time"
+    summary: str = ""
+    help: str = ""
+    digest: str = ""
+    code: str = ""

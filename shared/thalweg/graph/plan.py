@@ -1,0 +1,297 @@
+"""Checks a pipeline file against releases and finds all of its faults at once; a faultless one becomes a plan to deploy."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from thalweg.errors import RejectedError, ThalwegError
+from thalweg.graph.accept import find_conflict, substitute
+from thalweg.graph.manifest import Manifest
+from thalweg.graph.parse import parse_type
+from thalweg.graph.pipeline import Edge, Pipeline, Vertex
+from thalweg.graph.types import StreamType, format_type
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class ParamFault:
+    """A param that is not valid, by its path within `params`."""
+
+    path: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault of a pipeline file: a dotted code, where, what, and what would help."""
+
+    code: str
+    where: str
+    message: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}" + (f"\n  hint: {self.hint}" if self.hint else "")
+
+
+class Release(Protocol):
+    """What validation asks of a component release."""
+
+    manifest: Manifest
+
+    def check_params(self, params: dict[str, Any]) -> tuple[dict[str, Any], list[ParamFault]]:
+        """Validated params as JSON values, and every fault."""
+
+    def resolve(self, params: dict[str, Any], inputs: dict[str, StreamType], files: dict[str, Path]) -> dict[str, StreamType]:
+        """Output types; raises ThalwegError when the component refuses."""
+
+
+class Releases(Protocol):
+    """Where releases are found."""
+
+    def names(self) -> list[str]:
+        """Every `name@version`."""
+
+    def versions(self, name: str) -> list[str]:
+        """Versions of a component."""
+
+    def find(self, name: str, version: str) -> Release | None:
+        """The release, or None."""
+
+
+@dataclass
+class PlannedVertex:
+    """A vertex with everything resolved."""
+
+    name: str
+    manifest: Manifest
+    params: dict[str, Any]
+    on_error: str
+    files: dict[str, Path | str]
+    generated: dict[str, str]
+    inputs: list[tuple[str, str, str, StreamType]] = field(default_factory=list)  # source vertex, its port, own port, type
+    outputs: dict[str, StreamType] = field(default_factory=dict)
+
+
+@dataclass
+class Plan:
+    """What checking a pipeline found: its faults, and its vertices in topological order."""
+
+    pipeline: Pipeline
+    faults: list[Fault] = field(default_factory=list)
+    vertices: list[PlannedVertex] = field(default_factory=list)
+
+    def raise_if_faulty(self) -> None:
+        """Raises RejectedError, whose message is one line or more for each fault."""
+        if self.faults:
+            raise RejectedError("\n".join(map(str, self.faults)), code=self.faults[0].code, count=len(self.faults))
+
+
+def check_pipeline(pipeline: Pipeline, releases: Releases, base: Path) -> Plan:
+    """Checks everything that can be checked without running; never stops at the first fault.
+
+    Args:
+        pipeline: the file's content.
+        releases: where components are found.
+        base: folder that paths in the file are relative to.
+    """
+    return _Check(pipeline, releases, base).run()
+
+
+class _Check:
+    def __init__(self, pipeline: Pipeline, releases: Releases, base: Path) -> None:
+        self.pipeline, self.releases, self.base = pipeline, releases, base
+        self.plan = Plan(pipeline)
+        self.found: dict[str, tuple[PlannedVertex, Release]] = {}
+
+    def run(self) -> Plan:
+        self.name(self.pipeline.backend, "backend")
+        for name, vertex in self.pipeline.vertices.items():
+            self.name(name, f"vertex {name}")
+            self.vertex(name, vertex)
+        edges = [edge for edge in self.pipeline.edges if self.edge(edge)]
+        self.connections(edges)
+        for expected in self.pipeline.expect:
+            self.known_port(expected.vertex, expected.port, "expect", "outputs")
+        order = self.order(edges)
+        for name in order:
+            self.resolve(name, [edge for edge in edges if edge.dst_vertex == name])
+        self.plan.vertices = [self.found[name][0] for name in order if name in self.found]
+        return self.plan
+
+    def fault(self, code: str, where: str, message: str, hint: str | None = None) -> None:
+        self.plan.faults.append(Fault(code, where, message, hint))
+
+    def name(self, name: str, where: str) -> None:
+        if not _NAME.match(name):
+            self.fault("name.invalid", where, f"{name!r} is not a valid name", "use 1 to 63 letters, digits, '-' or '_'")
+
+    def vertex(self, name: str, vertex: Vertex) -> None:
+        where = f"vertex {name}"
+        component, _, version = vertex.component.partition("@")
+        versions = self.releases.versions(component)
+        if not versions:
+            known = sorted({full.partition("@")[0] for full in self.releases.names()})
+            self.fault("component.unknown", where, f"there is no component {component!r}", _closest(component, known))
+            return
+        if not version:
+            self.fault("component.unpinned", where, f"component {component} has no version", f"pin it: {component}@{versions[-1]}")
+            return
+        try:
+            release = self.releases.find(component, version)
+        except ThalwegError as error:
+            self.fault(error.code, where, str(error), error.hint)
+            return
+        if release is None:
+            self.fault("component.unknown_version", where, f"{component} has no version {version}", f"it has {', '.join(versions)}")
+            return
+        params, faults = release.check_params(vertex.params)
+        for one in faults:
+            self.fault("param.invalid", f"{where}: params.{one.path}".rstrip("."), one.message)
+        manifest = release.manifest
+        generated = {slot: vertex.generated.get(slot, f"{name}-{declared.default_name}")
+                     for slot, declared in manifest.generated_file_schema.items()}
+        for slot, file_name in vertex.generated.items():
+            if slot not in manifest.generated_file_schema:
+                self.fault("slot.unknown", where, f"{component} leaves no file {slot!r}", _closest(slot, list(manifest.generated_file_schema)))
+            if "/" in file_name or file_name in ("", ".", ".."):
+                self.fault("name.invalid", where, f"{file_name!r} is not a file name")
+        planned = PlannedVertex(name, manifest, params, vertex.on_error, self.files(where, vertex, manifest), generated)
+        if faults:
+            planned.params = {}
+        else:
+            self.found[name] = (planned, release)
+        self.found.setdefault(name, (planned, release))
+
+    def files(self, where: str, vertex: Vertex, manifest: Manifest) -> dict[str, Path | str]:
+        found: dict[str, Path | str] = {}
+        for slot, given in vertex.files.items():
+            if slot not in manifest.file_schema:
+                self.fault("slot.unknown", where, f"{manifest.name} has no file slot {slot!r}", _closest(slot, list(manifest.file_schema)))
+            elif given.startswith("sha256:"):
+                found[slot] = given
+            elif not (self.base / given).exists():
+                self.fault("file.missing", f"{where}: files.{slot}", f"{given} is not there", f"looked in {self.base}")
+            else:
+                found[slot] = self.base / given
+        for slot, declared in manifest.file_schema.items():
+            if declared.required and slot not in vertex.files:
+                self.fault("slot.unbound", where, f"file slot {slot!r} ({declared.type}) is not bound", f"files: {{{slot}: PATH}}")
+        return found
+
+    def edge(self, edge: Edge) -> bool:
+        where = f"edge {edge}"
+        source = self.known_port(edge.src_vertex, edge.src_port, where, "outputs")
+        target = self.known_port(edge.dst_vertex, edge.dst_port, where, "inputs")
+        return source and target
+
+    def known_port(self, vertex: str, port: str, where: str, side: str) -> bool:
+        if vertex not in self.pipeline.vertices:
+            self.fault("vertex.unknown", where, f"there is no vertex {vertex!r}", _closest(vertex, list(self.pipeline.vertices)))
+            return False
+        if vertex not in self.found:
+            return False  # its own fault is told already
+        manifest = self.found[vertex][0].manifest
+        ports: dict[str, str] = getattr(manifest, side)
+        if port not in ports:
+            has = ", ".join(ports) or "none"
+            self.fault("port.unknown", where, f"{vertex} ({manifest.name}) has no {side[:-1]} port {port!r}", f"its {side}: {has}")
+            return False
+        return True
+
+    def connections(self, edges: list[Edge]) -> None:
+        into = {(edge.dst_vertex, edge.dst_port) for edge in self.pipeline.edges}
+        for name, (planned, _) in self.found.items():
+            for port in planned.manifest.inputs:
+                if port not in planned.manifest.optional_inputs and (name, port) not in into:
+                    self.fault("input.unconnected", f"vertex {name}", f"input port {port!r} is not connected")
+        for index, edge in enumerate(edges):
+            if edge in edges[:index]:
+                self.fault("edge.twice", f"edge {edge}", "is given twice")
+
+    def order(self, edges: list[Edge]) -> list[str]:
+        """Topological order, in file order where free; names a cycle."""
+        waiting = {name: {edge.src_vertex for edge in edges if edge.dst_vertex == name} for name in self.pipeline.vertices}
+        order: list[str] = []
+        while ready := [name for name, needs in waiting.items() if not needs - set(order)]:
+            order += ready
+            for name in ready:
+                del waiting[name]
+        if waiting:
+            self.fault("graph.cycle", "edges", f"the graph has a cycle: {' -> '.join(_cycle(waiting))}")
+        return order
+
+    def resolve(self, name: str, edges: list[Edge]) -> None:
+        if name not in self.found:
+            return
+        planned, release = self.found[name]
+        bindings: dict[str, StreamType] = {}
+        arriving: dict[str, StreamType] = {}
+        sound = True
+        for edge in edges:
+            source = self.found[edge.src_vertex][0].outputs.get(edge.src_port) if edge.src_vertex in self.found else None
+            if source is None:
+                sound = False
+                continue
+            target = parse_type(planned.manifest.inputs[edge.dst_port])
+            sound = self.accepts(edge, source, target, bindings) and sound
+            arriving.setdefault(edge.dst_port, source)
+            planned.inputs.append((edge.src_vertex, edge.src_port, edge.dst_port, source))
+        if sound and set(planned.manifest.inputs) <= set(arriving) | set(planned.manifest.optional_inputs):
+            self.outputs(planned, release, arriving, bindings)
+
+    def accepts(self, edge: Edge, source: StreamType, target: StreamType, bindings: dict[str, StreamType]) -> bool:
+        conflict = find_conflict(source, target, bindings)
+        if conflict is None:
+            return True
+        at = f" at {conflict.path}" if conflict.path else ""
+        lines = (f"{conflict.reason}{at}\n  {edge.src_vertex}.{edge.src_port} emits {format_type(source)}; "
+                 f"{edge.dst_vertex}.{edge.dst_port} accepts {format_type(substitute(target, bindings))}")
+        self.fault("graph.port_type_mismatch", f"edge {edge}", lines, self.converter(source, target))
+        return False
+
+    def converter(self, source: StreamType, target: StreamType) -> str | None:
+        """A release with one input and one output that would fit between the two."""
+        for full in self.releases.names():
+            release = self.releases.find(*full.split("@", 1))
+            if release is None or len(release.manifest.inputs) != 1 or len(release.manifest.outputs) != 1:
+                continue
+            takes, = map(parse_type, release.manifest.inputs.values())
+            gives, = map(parse_type, release.manifest.outputs.values())
+            bindings: dict[str, StreamType] = {}
+            if find_conflict(source, takes, bindings) is None and find_conflict(substitute(gives, bindings), target) is None:
+                return f"{full} turns {format_type(takes)} into {format_type(gives)}"
+        return None
+
+    def outputs(self, planned: PlannedVertex, release: Release, arriving: dict[str, StreamType], bindings: dict[str, StreamType]) -> None:
+        paths = {slot: path for slot, path in planned.files.items() if isinstance(path, Path)}
+        if any(declared.required and slot not in planned.files for slot, declared in planned.manifest.file_schema.items()):
+            return
+        if any(fault.where.startswith(f"vertex {planned.name}: params") for fault in self.plan.faults):
+            return
+        try:
+            found = release.resolve(planned.params, arriving, paths)
+        except ThalwegError as error:
+            self.fault(error.code, f"vertex {planned.name}", str(error), error.hint)
+            return
+        planned.outputs = {port: substitute(kind, bindings) for port, kind in found.items()}
+
+
+def _closest(name: str, known: list[str]) -> str | None:
+    close = difflib.get_close_matches(name, known, n=3)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"there are {', '.join(known[:12])}" if known else None
+
+
+def _cycle(waiting: dict[str, set[str]]) -> list[str]:
+    name, path = next(iter(waiting)), list[str]()
+    while name not in path:
+        path.append(name)
+        name = next(iter(waiting[name] & set(waiting)))
+    return [*reversed(path[path.index(name):]), path[-1]] if path[path.index(name):] else path

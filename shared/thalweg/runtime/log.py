@@ -1,0 +1,44 @@
+"""What a vertex asks of a deployment log; implemented on JetStream (`thalweg.bus`) and in memory (`thalweg.testing`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from thalweg.runtime.inputs import Message
+from thalweg.wire.commit import Commit
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What the log holds of a vertex: its last commit, and the state to start from (at the commit's floor where it has one)."""
+
+    commit: Commit | None
+    state: bytes | None
+
+
+class Log(Protocol):
+    """One vertex's view of its deployment log."""
+
+    async def recover(self) -> Recovered:
+        """The vertex's last commit."""
+
+    async def write(self, parts: list[tuple[str, bytes]], commit: Commit) -> None:
+        """Appends one commit, whole or not at all; waits while the log pushes back.
+
+        Raises:
+            FencedOutError: a newer copy has claimed the vertex.
+        """
+
+    async def open(self, positions: dict[str, tuple[int, int]], allowed: Callable[[str], bool] | None = None) -> None:
+        """Begins to read every input edge from its position; an edge delivers only while `allowed(edge key)`."""
+
+    async def next(self) -> Message:
+        """The next message of any edge; waits for one."""
+
+    def ready(self) -> Message | None:
+        """A message that is here already, or None."""
+
+    async def close(self) -> None:
+        """Stops reading."""

@@ -1,0 +1,186 @@
+"""Ties an engine to its deployment log: claim, read, work, commit, with the next batch in work while a commit is in flight."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+import msgspec
+
+from thalweg.runtime.engine import Engine
+from thalweg.runtime.inputs import Message
+from thalweg.runtime.log import Log, Recovered
+from thalweg.runtime.spool import Spool
+from thalweg.wire.commit import Commit, Failure, Generated
+from thalweg.wire.subjects import COMMIT_PORT
+
+SLOW_S = 0.005  # a step that took longer runs on a thread from then on, so that the connection is served meanwhile
+MAX_WAITING_BYTES = 16 << 20
+_pack = msgspec.msgpack.Encoder().encode
+R = TypeVar("R")
+Upload = Callable[[], dict[str, Generated]]
+
+
+async def claim(log: Log) -> Recovered:
+    """Takes the vertex over: appends a commit with the next epoch, which fences any older copy out."""
+    found = await log.recover()
+    last = found.commit or Commit(epoch=0, number=0)
+    if last.ended or last.failure is not None:
+        return found
+    claimed = msgspec.structs.replace(last, epoch=last.epoch + 1, number=last.number + 1, claim=True)
+    inline = found.state if last.floor is None else None
+    await log.write([(COMMIT_PORT, _pack({"v": [], "t": [], "k": [], "s": inline}))], claimed)
+    return Recovered(claimed, found.state)
+
+
+class VertexLoop:
+    """Runs an engine to the end of its inputs.
+
+    Args:
+        engine: made for the vertex, not restored yet.
+        log: the vertex's view of the deployment log.
+        spool: where input messages are kept, for vertices that write generated files.
+        upload: stores the generated files, called on a thread after the component has finished.
+    """
+
+    def __init__(self, engine: Engine, log: Log, spool: Spool | None, upload: Upload | None) -> None:
+        self.engine, self.log, self.spool, self.upload = engine, log, spool, upload
+        self._is_slow = engine.program.is_async
+        self._commit: asyncio.Task[None] | None = None
+        self._read: asyncio.Task[Message] | None = None
+
+    async def run(self) -> None:
+        """Claims the vertex, works until its inputs have ended or it fails; then `engine.ended` or `engine.failure` says which.
+
+        Raises:
+            FencedOutError: a newer copy runs; nothing more was written.
+        """
+        engine = self.engine
+        engine.program.loop = asyncio.get_running_loop()
+        found = await claim(self.log)
+        if found.commit is not None and (found.commit.ended or found.commit.failure):
+            engine.ended, engine.failure = found.commit.ended, found.commit.failure
+            return
+        await self._on_thread_if(engine.program.is_async, lambda: engine.restore(found.commit, found.state))
+        try:
+            await self._replay()
+            await self.log.open({edge.key: self._next_of(edge.key) for edge in engine.edges}, self._allows)
+            await self._work()
+        finally:
+            await self._close()
+
+    async def _replay(self) -> None:
+        if self.spool is None:
+            return
+        for message in self.spool.replay():
+            self.engine.offer(message)
+            while not await self._step_is_idle():
+                pass
+
+    def _allows(self, key: str) -> bool:
+        """Whether an edge may deliver: it is not far ahead of the others."""
+        edge = next(edge for edge in self.engine.edges if edge.key == key)
+        return not edge.queue or edge.waiting_bytes < MAX_WAITING_BYTES
+
+    def _next_of(self, key: str) -> tuple[int, int]:
+        """Where to read an edge from: behind what is queued, else at its position."""
+        edge = next(edge for edge in self.engine.edges if edge.key == key)
+        return (edge.queue[-1].message.last + 1, 0) if edge.queue else edge.position
+
+    async def _work(self) -> None:
+        engine = self.engine
+        while True:
+            self._take_ready()
+            full = await self._step()
+            done = engine.finished or engine.failure is not None
+            if done and engine.failure is None and self.upload is not None:
+                engine.generated = await asyncio.to_thread(self.upload)
+            if engine.needs_commit() and (full or done or not self._more_ready()):
+                await self._settle()
+                self._start_commit()
+            if done:
+                await self._settle()
+                return
+            if not full and engine.edges and not self._more_ready():
+                await self._wait()
+
+    def _start_commit(self) -> None:
+        if self.spool is not None:
+            self.spool.sync()
+        cut = self.engine.cut()
+        self._commit = asyncio.create_task(self.log.write(cut.parts, cut.commit))
+
+    async def _settle(self) -> None:
+        """Waits for the commit in flight, and passes on what stopped it."""
+        if self._commit is not None:
+            commit, self._commit = self._commit, None
+            await commit
+
+    async def _wait(self) -> None:
+        """Waits for a message; a commit that fails meanwhile ends the wait."""
+        if self._read is None:
+            self._read = asyncio.create_task(self.log.next())
+        waiting: set[asyncio.Task[None] | asyncio.Task[Message]] = {self._read}
+        if self._commit is not None:
+            waiting.add(self._commit)
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if self._commit is not None and self._commit.done():
+            await self._settle()
+        if self._read is not None and self._read.done():
+            message, self._read = self._read.result(), None
+            self._take(message)
+
+    def _take_ready(self) -> None:
+        if self._read is not None and self._read.done():
+            message, self._read = self._read.result(), None
+            self._take(message)
+        while self._read is None and (ready := self.log.ready()) is not None:
+            self._take(ready)
+
+    def _more_ready(self) -> bool:
+        self._take_ready()
+        return any(edge.queue for edge in self.engine.edges) and not self._stuck
+
+    _stuck = False
+
+    def _take(self, message: Message) -> None:
+        if self.spool is not None:
+            self.spool.append(message)
+        self.engine.offer(message)
+        self._stuck = False
+
+    async def _step(self) -> bool:
+        started = time.perf_counter()
+        full = await self._on_thread_if(self._is_slow, self.engine.step)
+        self._is_slow = self.engine.program.is_async or time.perf_counter() - started > SLOW_S
+        self._stuck = not full  # what is queued now waits for another edge
+        if full and not self._is_slow:
+            await asyncio.sleep(0)
+        return full
+
+    async def _step_is_idle(self) -> bool:
+        return not await self._step() or self.engine.finished or self.engine.failure is not None
+
+    async def _on_thread_if(self, elsewhere: bool, call: Callable[[], R]) -> R:
+        return await asyncio.to_thread(call) if elsewhere else call()
+
+    async def _close(self) -> None:
+        for task in (self._read, self._commit):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await task
+        if self.spool is not None:
+            self.spool.close()
+        await asyncio.to_thread(self.engine.program.close)
+
+
+async def refuse(log: Log, failure: Failure) -> None:
+    """Says on the log that a vertex cannot start, so that its deployment fails with the reason and not by a crash loop."""
+    found = await log.recover()
+    last = found.commit or Commit(epoch=0, number=0)
+    said = msgspec.structs.replace(last, epoch=last.epoch + 1, number=last.number + 1, failure=failure)
+    await log.write([(COMMIT_PORT, _pack({"v": [], "t": [], "k": []}))], said)

@@ -1,0 +1,1 @@
+"""The author's surface: declare components; see `thalweg` for the names to import."""

@@ -1,0 +1,199 @@
+"""The `component` decorator: reads ports, params, files and state off plain annotations."""
+
+from __future__ import annotations
+
+import collections.abc as abc
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel
+
+from thalweg.errors import RejectedError
+from thalweg.sdk.context import Context
+from thalweg.sdk.values import At, Bad, Emit, GeneratedFile, InputFile
+
+Combine = Literal["arrival", "event-time", "zip", "latest"]
+Kind = Literal["source", "processor", "sink"]
+ATTRIBUTE = "__thalweg__"
+_STREAMS = (abc.Iterator, abc.Iterable, abc.Generator, abc.AsyncIterator, abc.AsyncIterable, abc.AsyncGenerator)
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+@dataclass
+class Component:
+    """What a decorated function or class declares; the runtime and the manifest are built from it."""
+
+    name: str
+    version: str
+    target: Any
+    combine: Combine
+    deterministic: bool
+    kind: Kind = "processor"
+    params: type[BaseModel] | None = None
+    params_name: str = "params"
+    context_name: str | None = None
+    cursor_name: str | None = None
+    state: Any = None
+    inputs: dict[str, Any] = field(default_factory=dict)  # port -> annotation
+    arguments: dict[str, str] = field(default_factory=dict)  # port -> argument name
+    methods: dict[str, str] = field(default_factory=dict)  # port -> method name
+    outputs: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, tuple[str, bool]] = field(default_factory=dict)  # slot -> (type, required)
+    generated: dict[str, tuple[str, str]] = field(default_factory=dict)  # slot -> (type, default file name)
+    batched: bool = False
+
+    @property
+    def is_class(self) -> bool:
+        """Whether the target is a class with methods."""
+        return inspect.isclass(self.target)
+
+
+def component(name: str, *, version: str, combine: Combine = "event-time", deterministic: bool = True) -> Callable[[C], C]:
+    """Makes a function or class a component release; the function stays callable as it is.
+
+    Args:
+        name: release name, as in pipeline files.
+        version: semantic version of the release.
+        combine: how several inputs are combined: `arrival`, `event-time`, `zip` (one of each), `latest` (latest of each).
+        deterministic: False when the same input may give other output (a lookup, a random model); evidence names it.
+
+    Raises:
+        RejectedError: `component.invalid`, when the annotations do not say what its ports are.
+    """
+
+    def decorate(target: C) -> C:
+        found = Component(name, version, target, combine, deterministic)
+        (_read_class if inspect.isclass(target) else _read_function)(found)
+        setattr(target, ATTRIBUTE, found)
+        return target
+
+    return decorate
+
+
+def component_of(target: Any) -> Component:
+    """The declaration behind a decorated function or class."""
+    found = target if isinstance(target, Component) else getattr(target, ATTRIBUTE, None)
+    if not isinstance(found, Component):
+        raise RejectedError(f"{target!r} is not a component", code="component.invalid", hint="decorate it with @component")
+    return found
+
+
+def _hints(target: Any) -> dict[str, Any]:
+    return typing.get_type_hints(target, include_extras=True)
+
+
+def _read_function(found: Component) -> None:
+    hints = _hints(found.target)
+    ports: dict[str, Any] = {}
+    for argument in inspect.signature(found.target).parameters.values():
+        if argument.name not in hints:
+            raise RejectedError(f"component {found.name}: argument {argument.name!r} has no annotation", code="component.invalid")
+        _place(found, argument.name, hints[argument.name], ports)
+    _take_ports(found, ports)
+    _take_outputs(found, hints.get("return"))
+
+
+def _place(found: Component, name: str, annotation: Any, ports: dict[str, Any]) -> None:
+    """Decides by annotation what an argument or attribute is."""
+    bare, extras = annotation, ()
+    if get_origin(annotation) is typing.Annotated:
+        bare, *rest = get_args(annotation)
+        extras = tuple(rest)
+    optional = type(None) in get_args(bare) if get_origin(bare) in (typing.Union, types.UnionType) else False
+    core = next((a for a in get_args(bare) if a is not type(None)), bare) if optional else bare
+    if name == "cursor":
+        found.cursor_name = name
+    elif inspect.isclass(core) and issubclass(core, BaseModel) and name == "params":
+        found.params, found.params_name = core, name
+    elif core is Context:
+        found.context_name = name
+    elif core is InputFile:
+        found.files[name] = (extras[0] if extras else "bytes", not optional)
+    elif core is GeneratedFile:
+        kind = extras[0] if extras else "bytes"
+        found.generated[name] = (kind, extras[1] if len(extras) > 1 else f"{found.name}.{kind}")
+    else:
+        ports[name] = annotation
+
+
+def _take_ports(found: Component, ports: dict[str, Any]) -> None:
+    if len(ports) == 1:
+        (name, annotation), = ports.items()
+        if name in ("batch", "records") and get_origin(annotation) is list:
+            found.batched, annotation = True, get_args(annotation)[0]
+        found.inputs, found.arguments = {"in": annotation}, {"in": name}
+    else:
+        found.inputs, found.arguments = ports, {name: name for name in ports}
+
+
+def _read_class(found: Component) -> None:
+    target = found.target
+    attributes: dict[str, Any] = {}
+    for name, annotation in _hints(target).items():
+        if name == "state":
+            found.state = annotation
+        elif typing.get_origin(annotation) is not typing.ClassVar and not name.startswith("_"):
+            _place(found, name, annotation, attributes)
+    found.context_name = None
+    methods = {name[3:]: name for name in vars(target) if name.startswith("on_") and name != "on_watermark"}
+    if methods:
+        for port, method in methods.items():
+            ports = _method_ports(found, getattr(target, method))
+            found.inputs[port], found.methods[port] = next(iter(ports.values())), method
+        returned = _hints(getattr(target, next(iter(methods.values())))).get("return")
+    elif hasattr(target, "process"):
+        _take_ports(found, _method_ports(found, target.process))
+        returned = _hints(target.process).get("return")
+    elif hasattr(target, "read"):
+        returned = _hints(target.read).get("return")
+    else:
+        raise RejectedError(f"component {found.name}: class has no process, on_<port> or read", code="component.invalid")
+    _take_outputs(found, returned)
+
+
+def _method_ports(found: Component, method: Any) -> dict[str, Any]:
+    hints, ports = _hints(method), dict[str, Any]()
+    for argument in list(inspect.signature(method).parameters.values())[1:]:
+        if argument.name == "context":
+            continue
+        if argument.name not in hints:
+            raise RejectedError(f"component {found.name}: argument {argument.name!r} has no annotation", code="component.invalid")
+        ports[argument.name] = hints[argument.name]
+    return ports
+
+
+def _take_outputs(found: Component, returned: Any) -> None:
+    declared = getattr(found.target, "outputs", None)
+    if isinstance(declared, dict):
+        found.outputs = dict(declared)
+    else:
+        record = _record_annotation(returned)
+        if found.batched and get_origin(record) is list:
+            record = get_args(record)[0]
+        if record is not None and record is not type(None):
+            found.outputs = {"out": record}
+    if not found.inputs:
+        found.kind = "source"
+    elif not found.outputs:
+        found.kind = "sink"
+
+
+def _record_annotation(returned: Any) -> Any:
+    """The type of the records behind `Iterator[At[T] | Bad]`, `T | None`, `Emit[T]` and the like; None for no output."""
+    if returned is None or returned is type(None):
+        return None
+    origin, args = get_origin(returned), get_args(returned)
+    if origin in _STREAMS or origin in (At, Emit):
+        return _record_annotation(args[0])
+    if returned in (At, Emit):
+        return Any
+    if origin in (typing.Union, types.UnionType):
+        kept = [arg for arg in args if arg is not type(None) and arg is not Bad]
+        if any(get_origin(arg) in (*_STREAMS, At, Emit) or arg in (At, Emit) for arg in kept):
+            return _record_annotation(kept[0])
+        return typing.Union[tuple(kept)] if kept else None  # noqa: UP007
+    return returned

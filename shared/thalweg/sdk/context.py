@@ -1,0 +1,56 @@
+"""What a running component may ask: event time, seeded randomness, its ports' types, its position."""
+
+from __future__ import annotations
+
+import logging
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from thalweg.graph.types import StreamType
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Context:
+    """Given to a component that asks for it; everything it answers depends on the record alone, so that runs reproduce.
+
+    Attributes:
+        vertex: name of the vertex.
+        time_ns: event time of the current record, UTC ns.
+        record_id: stable id of the current record.
+        port: input port of the current record.
+        position: where the current record is in the input, as text.
+    """
+
+    def __init__(self, vertex: str, inputs: dict[str, StreamType], outputs: dict[str, StreamType], classes: dict[str, Any]) -> None:
+        self.vertex = vertex
+        self.time_ns, self.record_id, self.port, self.position = 0, 0, "in", ""
+        self.logger = logging.getLogger(f"thalweg.vertex.{vertex}")
+        self.late_count = 0
+        self._inputs, self._outputs, self._classes = inputs, outputs, classes
+
+    def now(self) -> datetime:
+        """Event time of the current record, UTC; never the wall clock."""
+        return _EPOCH + timedelta(microseconds=self.time_ns // 1000)
+
+    @property
+    def random(self) -> random.Random:
+        """Random numbers seeded by the current record's id: the same record gets the same ones in every run."""
+        return random.Random(self.record_id)  # noqa: S311
+
+    def record_class(self, port: str = "out") -> Any:
+        """Class that builds records of an output port whose type was resolved from the graph."""
+        return self._classes[port]
+
+    def input_type(self, port: str = "in") -> StreamType:
+        """Stream type that arrives at an input port."""
+        return self._inputs[port]
+
+    def output_type(self, port: str = "out") -> StreamType:
+        """Stream type of an output port."""
+        return self._outputs[port]
+
+    def count_late(self, count: int = 1) -> None:
+        """Counts records that came after their window had closed."""
+        self.late_count += count

@@ -1,0 +1,123 @@
+"""What component authors handle beside their own records: images, audio, source positions, emissions, files, data faults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+import msgspec
+
+from thalweg.errors import RunFailedError
+from thalweg.graph.types import AudioType, ImageType
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+T = TypeVar("T")
+
+
+class Image(msgspec.Struct, frozen=True):
+    """An image as it travels: encoded bytes (`jpeg`, `png`) or raw rows (`bgr8`: H x W x 3, `gray8`: H x W; uint8, no padding)."""
+
+    __stream_type__: ClassVar[ImageType] = ImageType(None)
+    format: str
+    width: int
+    height: int
+    data: bytes
+
+    @classmethod
+    def from_array(cls, array: NDArray[np.uint8], format: str = "jpeg", quality: int = 90) -> Image:  # noqa: A002
+        """Encodes pixels.
+
+        Args:
+            array: uint8, H x W x 3 in BGR order, or H x W.
+            format: `jpeg`, `png`, `bgr8` or `gray8`.
+            quality: of JPEG, 1 to 100.
+        """
+        from thalweg.sdk.pixels import encode
+
+        return encode(cls, array, format, quality)
+
+    def to_array(self) -> NDArray[np.uint8]:
+        """Pixels as uint8, H x W x 3 in BGR order (H x W for `gray8`). Raises RecordError when the bytes do not decode."""
+        from thalweg.sdk.pixels import decode
+
+        return decode(self)
+
+
+class Audio(msgspec.Struct, frozen=True):
+    """A piece of audio: `pcm16` (little endian, interleaved) or another named format."""
+
+    __stream_type__: ClassVar[AudioType] = AudioType(None, None)
+    format: str
+    rate: int
+    channels: int
+    data: bytes
+
+
+class At(Generic[T]):
+    """A record of a source, with the cursor that says where to go on after it.
+
+    Args:
+        value: the record.
+        cursor: any msgpack value; given back to the source when it restarts.
+        time_ns: event time, UTC ns; None is the record's ordinal.
+    """
+
+    __slots__ = ("cursor", "time_ns", "value")
+
+    def __init__(self, value: T, cursor: Any, time_ns: int | None = None) -> None:
+        self.value, self.cursor, self.time_ns = value, cursor, time_ns
+
+
+class Bad:
+    """A faulty piece of a source's input: the vertex's `on_error` decides whether it stops the run or becomes a dead letter.
+
+    Args:
+        error: what is wrong, and where.
+        raw: the piece itself, as text or bytes, for the dead letter.
+        cursor: where to go on after it.
+    """
+
+    __slots__ = ("cursor", "error", "raw")
+
+    def __init__(self, error: RecordError, raw: str | bytes, cursor: Any) -> None:
+        self.error, self.raw, self.cursor = error, raw, cursor
+
+
+class Emit(Generic[T]):
+    """A record for a named port, or with an event time of its own (default: that of the record it comes from)."""
+
+    __slots__ = ("port", "time_ns", "value")
+
+    def __init__(self, value: T, time_ns: int | None = None, port: str = "out") -> None:
+        self.value, self.time_ns, self.port = value, time_ns, port
+
+
+class InputFile:
+    """A bound input file: `path` is a local copy (a directory for directory types)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+
+class GeneratedFile:
+    """A file that a component leaves: write `path` from the first record on; complete on disk when `finish` returns."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+
+class RecordError(RunFailedError):
+    """A record, row or frame is not what it should be.
+
+    Args:
+        message: what is wrong.
+        where: position a person can look up: "row 17345, column wind".
+        hint: what would help.
+    """
+
+    def __init__(self, message: str, where: str | None = None, hint: str | None = None) -> None:
+        super().__init__(f"{where}: {message}" if where else message, code="data.invalid", hint=hint)
+        self.where = where

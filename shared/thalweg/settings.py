@@ -1,0 +1,77 @@
+"""Settings of a process, read once at its entry point from options, the environment, then `thalweg.toml`."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from thalweg.errors import UsageError
+
+SETTINGS_FILE = "thalweg.toml"
+
+
+class Settings(BaseSettings):
+    """What a Thalweg process is told about where it is; each field is the variable `THALWEG_<FIELD>`.
+
+    Attributes:
+        nats_url: server to use; None means that the embedded stack is brought up.
+        http_url: gateway to use.
+        s3_endpoint: file store to use; None means that the embedded stack is brought up.
+        s3_bucket: bucket of all workspaces.
+        s3_access_key: key id for the file store; None leaves it to boto3's own lookup.
+        s3_secret_key: its secret; never shown by `repr`.
+        workspace: namespace of everything that is made.
+        data: folder of the embedded stack.
+        components: further folders or files with components; as a variable, joined like `PATH`.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="THALWEG_", toml_file=SETTINGS_FILE, extra="forbid", frozen=True)
+
+    nats_url: str | None = None
+    http_url: str | None = None
+    s3_endpoint: str | None = None
+    s3_bucket: str = Field("thalweg", min_length=3)
+    s3_access_key: str | None = None
+    s3_secret_key: str | None = Field(None, repr=False)
+    workspace: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    data: Path = Path(".thalweg")
+    components: Annotated[tuple[Path, ...], NoDecode] = ()
+
+    @field_validator("components", mode="before")
+    @classmethod
+    def _split_paths(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return [part for part in value.split(os.pathsep) if part]
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order of precedence: options, environment, `thalweg.toml` of the working directory."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(**options: Any) -> Settings:
+    """Read the settings; options that are None count as not given. Call it at entry points only.
+
+    Raises:
+        UsageError: a value is not valid (`settings.invalid`); the message names the field, never a secret's value.
+    """
+    try:
+        return Settings(**{name: value for name, value in options.items() if value is not None})
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_input=False))
+        raise UsageError(f"settings: {faults}", code="settings.invalid", hint=f"see THALWEG_* and {SETTINGS_FILE}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{SETTINGS_FILE}: {error}", code="settings.invalid") from None

@@ -1,0 +1,60 @@
+"""The body of a message inside a graph: a batch of records, `{"v": values, "t": times, "k": ids, "w": progress, "s": state}`."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+V = TypeVar("V")
+_pack = msgspec.msgpack.Encoder().encode
+
+
+class Batch(msgspec.Struct, Generic[V]):
+    """A decoded message body.
+
+    Attributes:
+        v: the values.
+        t: event time of each, UTC ns.
+        k: trace id of each, unsigned 64 bit.
+        w: the progress time of each record: a list, or the progress before the first one where each record's progress is
+            the running maximum of that and the event times.
+        s: the writer's state after this commit, when it is small; readers skip it.
+    """
+
+    v: list[V]
+    t: list[int]
+    k: list[int]
+    w: int | list[int] = -(2**63)
+    s: bytes | None = None
+
+    def progress(self) -> list[int]:
+        """Progress time of each record."""
+        if isinstance(self.w, list):
+            return self.w
+        seen, out = self.w, []
+        for time_ns in self.t:
+            if time_ns > seen:
+                seen = time_ns
+            out.append(seen)
+        return out
+
+
+def encode_batch(parts: list[bytes], times: list[int], ids: list[int], progress: int | list[int], state: bytes | None) -> bytes:
+    """Body of a message from values that are encoded already."""
+    head = b"\x85\xa1v" + _array_header(len(parts))
+    tail = b"\xa1t" + _pack(times) + b"\xa1k" + _pack(ids) + b"\xa1w" + _pack(progress) + b"\xa1s" + _pack(state)
+    return b"".join([head, *parts, tail])
+
+
+def batch_decoder(value_type: Any) -> msgspec.msgpack.Decoder[Batch[Any]]:
+    """Decoder of bodies whose values are of `value_type`."""
+    return msgspec.msgpack.Decoder(Batch[value_type])
+
+
+def _array_header(count: int) -> bytes:
+    if count < 16:
+        return bytes([0x90 | count])
+    if count < 1 << 16:
+        return b"\xdc" + count.to_bytes(2, "big")
+    return b"\xdd" + count.to_bytes(4, "big")

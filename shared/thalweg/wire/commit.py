@@ -1,0 +1,86 @@
+"""The commit record: what a vertex says with every write; it travels in one message header as compact JSON."""
+
+from __future__ import annotations
+
+import msgspec
+
+HEADER = "Tw-Commit"
+CHUNK_HEADER = "Tw-Chunk"  # "index/count", index from 1; the pieces of one message body in order
+END_OF_TIME = 2**63 - 1  # the watermark of an ended stream
+
+
+class Counters(msgspec.Struct, omit_defaults=True):
+    """Cumulative counts of a vertex since its deployment began."""
+
+    records_in: int = 0
+    records_out: int = 0
+    filtered: int = 0
+    dead: int = 0
+    late: int = 0
+    errors: int = 0
+    bytes_out: int = 0
+
+
+class PortDigest(msgspec.Struct, array_like=True):
+    """Records written to a port so far, the hash chain over them (hex, blake2b-256), the progress time of the last one."""
+
+    count: int
+    digest: str
+    progress: int = -(2**63)
+
+
+class Failure(msgspec.Struct, omit_defaults=True):
+    """Why a vertex stopped its deployment: one line, a dotted code, and where in which input it was."""
+
+    message: str
+    code: str
+    hint: str | None = None
+
+
+class Generated(msgspec.Struct):
+    """A generated file that a vertex left in the store."""
+
+    name: str
+    artifact: str
+    size_bytes: int
+
+
+class Commit(msgspec.Struct, omit_defaults=True):
+    """Everything a commit says beside its records.
+
+    Attributes:
+        epoch: claim number; higher ones fence lower ones out.
+        number: commit number within the deployment, from 1.
+        positions: edge key (`EdgeSpec.key`) -> what to read next: (stream sequence, records to skip in that message).
+        floor: as `positions`, where a rebuild would start to read; None where it is the same.
+        cursor: a source's own cursor, msgpack; None for others.
+        watermark: event time in ns up to which this vertex has worked; END_OF_TIME when it has ended.
+        ended: nothing follows on any port.
+    """
+
+    epoch: int
+    number: int
+    positions: dict[str, tuple[int, int]] = {}
+    floor: dict[str, tuple[int, int]] | None = None
+    cursor: str | None = None  # base64 of msgpack
+    watermark: int = -(2**63)
+    ended: bool = False
+    claim: bool = False
+    counters: Counters = msgspec.field(default_factory=Counters)
+    ports: dict[str, PortDigest] = {}
+    generated: dict[str, Generated] = {}
+    failure: Failure | None = None
+
+
+_decoder = msgspec.json.Decoder(Commit)
+_encoder = msgspec.json.Encoder()
+
+
+def encode_commit(commit: Commit) -> str:
+    """Header value of a commit: compact JSON without line breaks."""
+    return _encoder.encode(commit).decode()
+
+
+def decode_commit(text: str) -> Commit:
+    """Inverse of `encode_commit`. Raises msgspec.ValidationError on anything else."""
+    return _decoder.decode(text)

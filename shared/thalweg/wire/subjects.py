@@ -1,0 +1,63 @@
+"""Every NATS name of Thalweg: subjects, stream and bucket names; nothing else formats one."""
+
+from __future__ import annotations
+
+import re
+
+from thalweg.errors import RejectedError
+
+_TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
+COMMIT_PORT, STATE_PORT, DEAD_PORT = "_commit", "_state", "_dead"
+
+
+def check_token(kind: str, value: str) -> str:
+    """Returns `value` if it may stand in a subject: 1 to 63 of `A-Z a-z 0-9 _ -`, first a letter or digit.
+
+    Raises:
+        RejectedError: `name.invalid`.
+    """
+    if not _TOKEN.match(value):
+        raise RejectedError(f"{kind} name {value!r} is not valid", code="name.invalid",
+                            hint="use 1 to 63 letters, digits, '-' or '_', starting with a letter or digit")
+    return value
+
+
+def stream(workspace: str, deployment: str) -> str:
+    """Name of the JetStream stream that is a deployment's log."""
+    return f"TW_{workspace}_{deployment}"
+
+
+def everything(workspace: str, deployment: str) -> str:
+    """Wildcard over every subject of a deployment log."""
+    return f"tw.{workspace}.{deployment}.>"
+
+
+def port(workspace: str, deployment: str, vertex: str, port_name: str, partition: int = 0) -> str:
+    """Subject that one partition of a vertex writes one port to."""
+    return f"tw.{workspace}.{deployment}.v.{vertex}.{port_name}.{partition}"
+
+
+def vertex_prefix(workspace: str, deployment: str, vertex: str) -> str:
+    """Wildcard over all that a vertex writes: the fence of its commits."""
+    return f"tw.{workspace}.{deployment}.v.{vertex}.>"
+
+
+def parse_port(subject: str) -> tuple[str, str, int] | None:
+    """(vertex, port, partition) of a subject of a vertex, or None for any other subject."""
+    parts = subject.split(".")
+    return (parts[4], parts[5], int(parts[6])) if len(parts) == 7 and parts[3] == "v" else None
+
+
+def api(workspace: str, resource: str, verb: str) -> str:
+    """Request subject of the coordinator's API."""
+    return f"tw.{workspace}.api.{resource}.{verb}"
+
+
+def log(workspace: str, deployment: str, vertex: str) -> str:
+    """Subject of a vertex's structured log records."""
+    return f"tw.{workspace}.log.{deployment}.{vertex}"
+
+
+def deployments_bucket(workspace: str) -> str:
+    """Name of the JetStream key-value bucket that holds deployments: key `<deployment>` is a DeploymentSpec."""
+    return f"TW_{workspace}_deployments"

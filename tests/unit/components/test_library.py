@@ -1,0 +1,44 @@
+"""The library as a whole, and the examples that use it."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from thalweg.sdk.catalog import components_in
+from thalweg.testing import run_graph
+from thalweg_components import INDEX
+
+
+@pytest.mark.parametrize("full", sorted(INDEX))
+def test_a_release_is_where_the_index_says_and_has_a_help_page(full: str) -> None:
+    found = components_in(importlib.import_module(INDEX[full]))
+    assert list(found) == [full]
+    assert "**" in str(found[full].target.__doc__)
+
+
+def test_finding_a_light_release_loads_no_heavy_library() -> None:
+    check = ("import sys, importlib, thalweg_components as c; importlib.import_module(c.INDEX['csv-source@1.0.0']); "
+             "sys.exit(bool({'cv2', 'av', 'pyarrow', 'numpy', 'cel_expr_python'} & set(sys.modules)))")
+    assert subprocess.run([sys.executable, "-c", check], env={"PYTHONPATH": ":".join(sys.path)}, check=False).returncode == 0
+
+
+def test_the_weather_example_gives_the_wet_months(examples: Path) -> None:
+    results = run_graph(examples / "weather/pipeline.yaml")
+    table = pq.read_table(results["save"].generated["file"])
+    assert table.num_rows == 46
+    assert sum(table.column("wet_days").to_pylist()) == 623
+
+
+def test_records_behind_a_closed_window_are_counted_as_late(drive: Callable[..., Any]) -> None:
+    found = drive("aggregate", [{"n": 1}, {"n": 20_000_000_000}, {"n": 2}], types={"in": "record{n: int}"},
+                  params={"time": "n", "window": {"kind": "tumbling", "size_s": 10}, "aggregates": {"count": {"op": "count"}}})
+    assert found.late == 1
+    assert [one.count for one in found.out] == [1, 1]

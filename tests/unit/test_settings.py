@@ -1,0 +1,49 @@
+"""Where settings come from, and what is said of wrong ones."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from thalweg.errors import UsageError
+from thalweg.settings import load_settings
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("THALWEG_")]:
+        monkeypatch.delenv(name)
+
+
+def test_without_anything_the_embedded_stack_is_meant() -> None:
+    settings = load_settings()
+    assert (settings.nats_url, settings.s3_endpoint, settings.data) == (None, None, Path(".thalweg"))
+
+
+def test_options_go_before_the_environment_which_goes_before_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("thalweg.toml").write_text('workspace = "file"\ns3_bucket = "file"\nnats_url = "nats://file"\n')
+    monkeypatch.setenv("THALWEG_WORKSPACE", "environment")
+    monkeypatch.setenv("THALWEG_S3_BUCKET", "environment")
+    settings = load_settings(workspace="option", nats_url=None)
+    assert (settings.workspace, settings.s3_bucket, settings.nats_url) == ("option", "environment", "nats://file")
+
+
+def test_component_paths_are_joined_like_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THALWEG_COMPONENTS", os.pathsep.join(["one", "two"]))
+    assert load_settings().components == (Path("one"), Path("two"))
+
+
+@pytest.mark.parametrize("text", ["workspace = 7\n", "unknown = 1\n", "not toml"])
+def test_a_wrong_file_is_a_usage_error(text: str) -> None:
+    Path("thalweg.toml").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load_settings()
+    assert caught.value.code == "settings.invalid"
+
+
+def test_a_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THALWEG_S3_SECRET_KEY", "not-for-eyes")
+    assert "not-for-eyes" not in repr(load_settings())
