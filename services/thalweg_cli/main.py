@@ -20,8 +20,12 @@ from thalweg.settings import load_settings
 from thalweg_cli.overrides import apply_overrides
 from thalweg_cli.run import run_pipeline
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help="Data pipelines as typed graphs whose every run can be re-run and proved.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Data pipelines as typed graphs whose every run can be re-run and proved.",
+)
 component_app = typer.Typer(no_args_is_help=True, help="Component releases.")
 app.add_typer(component_app, name="component")
 
@@ -49,10 +53,15 @@ def _catalog(components: list[Path]) -> Catalog:
 
 
 @app.command()
-def run(pipeline: PipelineFile, sets: Sets = [], files: Files = [],  # noqa: B006 - typer copies defaults
-        out: Annotated[Path, typer.Option(help="Where generated files are saved.")] = Path("out"),
-        keep: Annotated[bool, typer.Option("--keep", help="Keep the deployment's log and its scratch files.")] = False,
-        components: Components = [], as_json: AsJson = False) -> None:  # noqa: B006
+def run(
+    pipeline: PipelineFile,
+    sets: Sets = [],
+    files: Files = [],
+    out: Annotated[Path, typer.Option(help="Where generated files are saved.")] = Path("out"),
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the deployment's log and its scratch files.")] = False,
+    components: Components = [],
+    as_json: AsJson = False,
+) -> None:
     """Runs a pipeline over finite inputs to its end, and saves the files it generates."""
     try:
         loaded, base = apply_overrides(load_pipeline(pipeline), sets, files), pipeline.resolve().parent
@@ -72,15 +81,26 @@ def run(pipeline: PipelineFile, sets: Sets = [], files: Files = [],  # noqa: B00
 
 
 @app.command()
-def validate(pipeline: PipelineFile, sets: Sets = [], files: Files = [], components: Components = [],  # noqa: B006
-             as_json: AsJson = False) -> None:
+def validate(
+    pipeline: PipelineFile,
+    sets: Sets = [],
+    files: Files = [],
+    components: Components = [],
+    as_json: AsJson = False,
+) -> None:
     """Checks a pipeline file without running it, and tells all of its faults at once."""
     try:
         loaded = apply_overrides(load_pipeline(pipeline), sets, files)
         plan = check_pipeline(loaded, _catalog(components), pipeline.resolve().parent)
         if as_json and plan.faults:
-            typer.echo(json.dumps({"valid": False, "faults": [
-                {"code": one.code, "where": one.where, "message": one.message, "hint": one.hint} for one in plan.faults]}))
+            typer.echo(
+                json.dumps(
+                    {
+                        "valid": False,
+                        "faults": [{"code": one.code, "where": one.where, "message": one.message, "hint": one.hint} for one in plan.faults],
+                    }
+                )
+            )
             raise typer.Exit(3)
         plan.raise_if_faulty()
     except ThalwegError as error:
@@ -101,7 +121,7 @@ def schema() -> None:
 
 
 @component_app.command("list")
-def component_list(components: Components = [], as_json: AsJson = False) -> None:  # noqa: B006
+def component_list(components: Components = [], as_json: AsJson = False) -> None:
     """Lists component releases."""
     try:
         catalog = _catalog(components)
@@ -118,8 +138,11 @@ def component_list(components: Components = [], as_json: AsJson = False) -> None
 
 
 @component_app.command("show")
-def component_show(name: Annotated[str, typer.Argument(help="NAME or NAME@VERSION.")], components: Components = [],  # noqa: B006
-                   as_json: AsJson = False) -> None:
+def component_show(
+    name: Annotated[str, typer.Argument(help="NAME or NAME@VERSION.")],
+    components: Components = [],
+    as_json: AsJson = False,
+) -> None:
     """Shows a release's help page: ports, params, files."""
     try:
         catalog = _catalog(components)
@@ -152,4 +175,3 @@ def component_show(name: Annotated[str, typer.Argument(help="NAME or NAME@VERSIO
 def _shape(schema: dict[str, Any]) -> str:
     shape = schema.get("type") or " | ".join(one.get("type", one.get("$ref", "?").rpartition("/")[2]) for one in schema.get("anyOf", []))
     return f"{shape or 'object'}" + (f" = {json.dumps(schema['default'])}" if "default" in schema else "")
-

@@ -41,6 +41,7 @@ def _split(text: str, option: str, content: dict[str, Any]) -> tuple[str, str, s
     if not (equals and dot and name):
         raise UsageError(f"{option} {text}: not of the form vertex.name=value", code="override.invalid")
     if vertex not in content["vertices"]:
-        raise UsageError(f"{option} {text}: there is no vertex {vertex!r}", code="override.invalid",
-                         hint=f"there are {', '.join(content['vertices'])}")
+        raise UsageError(
+            f"{option} {text}: there is no vertex {vertex!r}", code="override.invalid", hint=f"there are {', '.join(content['vertices'])}"
+        )
     return vertex, name, value

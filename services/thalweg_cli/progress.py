@@ -64,10 +64,14 @@ class Progress:
                 table.add_row(vertex.name, "", "", "", "", "starting")
                 continue
             taken = commit.counters.records_in
-            waiting = sum(commits[src].ports[port].count for src, port, _, _ in vertex.inputs if src in commits and port in commits[src].ports)
+            waiting = sum(
+                commits[src].ports[port].count for src, port, _, _ in vertex.inputs if src in commits and port in commits[src].ports
+            )
             lag = f"{max(waiting - taken, 0):,}" if vertex.inputs else ""
             state = "ended" if commit.ended else "failed" if commit.failure else "running"
-            table.add_row(vertex.name, f"{taken:,}", f"{commit.counters.records_out:,}", f"{self._rate(vertex.name, taken):,.0f}", lag, state)
+            table.add_row(
+                vertex.name, f"{taken:,}", f"{commit.counters.records_out:,}", f"{self._rate(vertex.name, taken):,.0f}", lag, state
+            )
         return table
 
     def _rate(self, vertex: str, taken: int) -> float:

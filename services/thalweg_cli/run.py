@@ -70,8 +70,13 @@ def _stack(settings: Settings, deployment: str) -> Iterator[Settings]:
 def _coordinator(settings: Settings, deployment: str) -> Iterator[None]:
     (settings.data / "logs").mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "thalweg_coordinator", "--only", deployment]
-    process = ManagedProcess("coordinator", command, {**os.environ, **_environment(settings)}, settings.data / "logs" / "coordinator.log",
-                             pid_path=settings.data / f"coordinator-{deployment}.pid")
+    process = ManagedProcess(
+        "coordinator",
+        command,
+        {**os.environ, **_environment(settings)},
+        settings.data / "logs" / "coordinator.log",
+        pid_path=settings.data / f"coordinator-{deployment}.pid",
+    )
     process.start()
     try:
         yield
@@ -80,15 +85,23 @@ def _coordinator(settings: Settings, deployment: str) -> Iterator[None]:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    named = {f"THALWEG_{name.upper()}": getattr(settings, name)
-             for name in ("nats_url", "s3_endpoint", "s3_bucket", "s3_access_key", "s3_secret_key", "workspace", "data")}
+    named = {
+        f"THALWEG_{name.upper()}": getattr(settings, name)
+        for name in ("nats_url", "s3_endpoint", "s3_bucket", "s3_access_key", "s3_secret_key", "workspace", "data")
+    }
     return {name: str(value) for name, value in named.items() if value is not None} | {"PYTHONSAFEPATH": "1"}
 
 
 async def _run(settings: Settings, plan: Plan, name: str, out: Path, keep: bool, progress: Progress) -> Summary:
     started = time.monotonic()
-    store = Store(settings.s3_endpoint, settings.s3_bucket, settings.s3_access_key, settings.s3_secret_key, settings.workspace,
-                  settings.data / "cache")
+    store = Store(
+        settings.s3_endpoint,
+        settings.s3_bucket,
+        settings.s3_access_key,
+        settings.s3_secret_key,
+        settings.workspace,
+        settings.data / "cache",
+    )
     assert settings.nats_url is not None
     client = await connect(settings.nats_url, "thalweg run")
     spec = DeploymentSpec(settings.workspace, name, plan.pipeline.backend, [])
@@ -115,10 +128,18 @@ def deploy_vertex(store: Store, planned: PlannedVertex, progress: Progress) -> V
     files = {slot: _bind(store, given, progress) for slot, given in planned.files.items()}
     manifest = planned.manifest
     return VertexSpec(
-        name=planned.name, component=f"{manifest.name}@{manifest.version}", digest=manifest.digest, code=manifest.code, kind=manifest.kind,
-        params=planned.params, files=files, generated=planned.generated, on_error=planned.on_error,  # type: ignore[arg-type]
+        name=planned.name,
+        component=f"{manifest.name}@{manifest.version}",
+        digest=manifest.digest,
+        code=manifest.code,
+        kind=manifest.kind,
+        params=planned.params,
+        files=files,
+        generated=planned.generated,
+        on_error=planned.on_error,  # type: ignore[arg-type]
         inputs=[EdgeSpec(vertex, port, own, format_type(kind)) for vertex, port, own, kind in planned.inputs],
-        outputs={port: format_type(kind) for port, kind in planned.outputs.items()})
+        outputs={port: format_type(kind) for port, kind in planned.outputs.items()},
+    )
 
 
 def _bind(store: Store, given: Path | str, progress: Progress) -> FileSpec:

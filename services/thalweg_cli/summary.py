@@ -38,15 +38,25 @@ class Summary:
     def as_json(self) -> dict[str, Any]:
         """The same as JSON values."""
         return {
-            "deployment": self.deployment, "seconds": round(self.seconds, 3),
-            "vertices": {name: {
-                "in": commit.counters.records_in, "out": commit.counters.records_out, "dead": commit.counters.dead,
-                "late": commit.counters.late, "errors": commit.counters.errors,
-                "ports": {port: {"count": stored.count, "digest": stored.digest} for port, stored in commit.ports.items()},
-            } for name, commit in self.commits.items()},
-            "generated": [{"vertex": one.vertex, "slot": one.slot, "path": str(one.path), "artifact": one.artifact,
-                           "size_bytes": one.size_bytes} for one in self.saved],
-            "dead_letters": self.dead, "unmet": self.unmet(),
+            "deployment": self.deployment,
+            "seconds": round(self.seconds, 3),
+            "vertices": {
+                name: {
+                    "in": commit.counters.records_in,
+                    "out": commit.counters.records_out,
+                    "dead": commit.counters.dead,
+                    "late": commit.counters.late,
+                    "errors": commit.counters.errors,
+                    "ports": {port: {"count": stored.count, "digest": stored.digest} for port, stored in commit.ports.items()},
+                }
+                for name, commit in self.commits.items()
+            },
+            "generated": [
+                {"vertex": one.vertex, "slot": one.slot, "path": str(one.path), "artifact": one.artifact, "size_bytes": one.size_bytes}
+                for one in self.saved
+            ],
+            "dead_letters": self.dead,
+            "unmet": self.unmet(),
         }
 
     def show(self) -> None:

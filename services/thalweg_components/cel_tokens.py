@@ -13,8 +13,24 @@ _TOKEN = re.compile(
       |(?P<symbol>&&|\|\||[<>=!]=|.)""",
     re.VERBOSE | re.DOTALL,
 )
-_PRECEDENCE = {"?": 1, ":": 1, "||": 2, "&&": 3, "<": 4, "<=": 4, ">": 4, ">=": 4, "==": 4, "!=": 4, "in": 4,
-               "+": 5, "-": 5, "*": 6, "/": 6, "%": 6}
+_PRECEDENCE = {
+    "?": 1,
+    ":": 1,
+    "||": 2,
+    "&&": 3,
+    "<": 4,
+    "<=": 4,
+    ">": 4,
+    ">=": 4,
+    "==": 4,
+    "!=": 4,
+    "in": 4,
+    "+": 5,
+    "-": 5,
+    "*": 6,
+    "/": 6,
+    "%": 6,
+}
 _OPEN, _CLOSE = {"(", "[", "{"}, {")", "]", "}"}
 _INT = re.compile(r"\d+\Z")
 
@@ -60,7 +76,7 @@ def promote(source: str, position: int, arguments: list[str]) -> str | None:
     span = _int_operand(tokens, index, arguments)
     if span is None:
         return None
-    operand = tokens[span[0]: span[1]]
+    operand = tokens[span[0] : span[1]]
     if not operand:
         return None
     if arguments[-1] == "list(int)" or all(token.kind == "number" or token.text in "-()" for token in operand):
@@ -86,7 +102,7 @@ def _with_float_literals(source: str, operand: list[Token]) -> str | None:
     changed = source
     for token in reversed(operand):
         if token.kind == "number" and _INT.match(token.text):
-            changed = f"{changed[:token.end]}.0{changed[token.end:]}"
+            changed = f"{changed[: token.end]}.0{changed[token.end :]}"
     return None if changed == source else changed
 
 

@@ -38,10 +38,25 @@ _PROMOTIONS = 64  # more int operands than anyone writes; bounds the retries
 _FAULT = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 _OVERLOAD = re.compile(r"found no matching overload for '(.+)' applied to '\((.*)\)'")
 _UNDECLARED = re.compile(r"undeclared reference to '([^']+)'")
-_TO_CEL = {"bool": cel.Type.BOOL, "int": cel.Type.INT, "float": cel.Type.DOUBLE, "str": cel.Type.STRING, "bytes": cel.Type.BYTES,
-           "timestamp": cel.Type.TIMESTAMP, "duration": cel.Type.DURATION}
-_FROM_CEL: dict[str, StreamType] = {"BOOL": BOOL, "INT": INT, "UINT": INT, "DOUBLE": FLOAT, "STRING": STR, "BYTES": BYTES,
-                                    "TIMESTAMP": TIMESTAMP, "DURATION": DURATION}
+_TO_CEL = {
+    "bool": cel.Type.BOOL,
+    "int": cel.Type.INT,
+    "float": cel.Type.DOUBLE,
+    "str": cel.Type.STRING,
+    "bytes": cel.Type.BYTES,
+    "timestamp": cel.Type.TIMESTAMP,
+    "duration": cel.Type.DURATION,
+}
+_FROM_CEL: dict[str, StreamType] = {
+    "BOOL": BOOL,
+    "INT": INT,
+    "UINT": INT,
+    "DOUBLE": FLOAT,
+    "STRING": STR,
+    "BYTES": BYTES,
+    "TIMESTAMP": TIMESTAMP,
+    "DURATION": DURATION,
+}
 _IMAGE_FIELDS: dict[str, StreamType] = {"format": STR, "width": INT, "height": INT}
 _PLAIN = (bool, int, float, str, bytes, type(None), dt.datetime, dt.timedelta)
 Getter = Callable[[Any], Any]
@@ -67,8 +82,9 @@ class CompiledExpression:
         type: stream type of its value.
     """
 
-    def __init__(self, source: str, result: StreamType, read: dict[str, Getter], program: cel.Expression | None = None,
-                 direct: Getter | None = None) -> None:
+    def __init__(
+        self, source: str, result: StreamType, read: dict[str, Getter], program: cel.Expression | None = None, direct: Getter | None = None
+    ) -> None:
         self.source, self.type = source, result
         self._read, self._program, self._direct = list(read.items()), program, direct
         self._is_bool = result == BOOL
@@ -94,8 +110,9 @@ class CompiledExpression:
         return f"{nulls[0]} is null here: write {nulls[0]} != null && … to exclude that" if nulls else None
 
 
-def compile_expression(source: str, record: StreamType, *, what: str = "expression",
-                       expect: StreamType | None = None) -> CompiledExpression:
+def compile_expression(
+    source: str, record: StreamType, *, what: str = "expression", expect: StreamType | None = None
+) -> CompiledExpression:
     """Checks `source` against the fields of `record` (or the variable `value` when it is no record).
 
     An int operand that meets a float one is promoted, as `int` goes into `float` on edges: `precipitation > 0` works.
@@ -116,8 +133,11 @@ def compile_expression(source: str, record: StreamType, *, what: str = "expressi
     else:
         compiled = _compile_program(source, fields, what)
     if expect is not None and compiled.type not in (expect, JSON):
-        raise RejectedError(f"{what}: {source!r} is {format_type(compiled.type)}, not {format_type(expect)}", code="expression.invalid",
-                            hint="compare a field with a value, e.g. precipitation > 0" if expect == BOOL else None)
+        raise RejectedError(
+            f"{what}: {source!r} is {format_type(compiled.type)}, not {format_type(expect)}",
+            code="expression.invalid",
+            hint="compare a field with a value, e.g. precipitation > 0" if expect == BOOL else None,
+        )
     return compiled
 
 
@@ -151,14 +171,13 @@ def _promoted(text: str, faults: list[tuple[str, str, str]]) -> str | None:
     return None
 
 
-def _rejection(text: str, source: str, faults: list[tuple[str, str, str]], whole: str, fields: Fields,
-               what: str) -> RejectedError:
+def _rejection(text: str, source: str, faults: list[tuple[str, str, str]], whole: str, fields: Fields, what: str) -> RejectedError:
     known = f"known fields: {', '.join(fields)}" if fields else "the input has no fields"
     faults = sorted(faults, key=lambda fault: "undeclared" not in fault[2])
     line, column, message = faults[0] if faults else ("1", "1", whole.splitlines()[0])
     undeclared, overload = _UNDECLARED.match(message), _OVERLOAD.match(message)
     at = offset(text, int(line), int(column))
-    if undeclared and text[at: at + 1] == "(":
+    if undeclared and text[at : at + 1] == "(":
         return RejectedError(f"{what}: unknown function '{undeclared.group(1)}' in {source!r}", code="expression.invalid")
     if undeclared:
         name = undeclared.group(1)
@@ -167,15 +186,20 @@ def _rejection(text: str, source: str, faults: list[tuple[str, str, str]], whole
         return RejectedError(f"{what}: unknown field '{name}'{near} in {source!r}", code="expression.invalid", hint=known)
     if overload:
         operator = overload.group(1).strip("_@")
-        return RejectedError(f"{what}: '{operator}' does not take ({_friendly(overload.group(2))}) in {source!r}",
-                             code="expression.invalid", hint=known)
+        return RejectedError(
+            f"{what}: '{operator}' does not take ({_friendly(overload.group(2))}) in {source!r}", code="expression.invalid", hint=known
+        )
     reason = message.removeprefix("Syntax error: ").split(" expecting ")[0]
     return RejectedError(f"{what}: {reason} at character {at + 1} of {source!r}", code="expression.invalid", hint=known)
 
 
 def _friendly(types: str) -> str:
-    return types.replace("double", "float").replace("string", "str").replace("google.protobuf.Timestamp", "timestamp") \
+    return (
+        types.replace("double", "float")
+        .replace("string", "str")
+        .replace("google.protobuf.Timestamp", "timestamp")
         .replace("google.protobuf.Duration", "duration")
+    )
 
 
 def _fields(stream: StreamType) -> Fields:

@@ -30,8 +30,14 @@ class ProcessLauncher:
         log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "thalweg_vertex", "--deployment", deployment, "--vertex", vertex]
         with log.open("ab") as output:
-            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,  # noqa: S603 - our own module
-                                     start_new_session=True, env={**os.environ, "PYTHONSAFEPATH": "1"})
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                env={**os.environ, "PYTHONSAFEPATH": "1"},
+            )
         self._children[deployment, vertex] = child
         path = self._pid_path(deployment, vertex)
         path.parent.mkdir(parents=True, exist_ok=True)

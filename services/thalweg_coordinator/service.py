@@ -120,7 +120,7 @@ class Coordinator:
         records = commit.counters.records_in if commit is not None else 0
         attempts.crashes = 1 if code in KILLED or records > attempts.records else attempts.crashes + 1
         attempts.records = records
-        pause = 0.0 if code in KILLED else min(FIRST_PAUSE_S * 2 ** attempts.crashes, LAST_PAUSE_S)
+        pause = 0.0 if code in KILLED else min(FIRST_PAUSE_S * 2**attempts.crashes, LAST_PAUSE_S)
         attempts.not_before = time.monotonic() + max(pause, 1e-6)
 
     async def _give_up(self, client: Client, spec: DeploymentSpec, vertex: str, code: int) -> None:
@@ -128,8 +128,10 @@ class Coordinator:
         last = path.read_text(errors="replace").strip().rsplit("\n", 1)[-1][-300:] if path.exists() else ""
         _log.error("%s/%s crashes again and again", spec.name, vertex)
         log = VertexLog(client, spec.workspace, spec.name, vertex, [], in_arrival_order=False)
-        await refuse(log, Failure(f"{vertex}: ended {CRASHES_BEFORE_GIVING_UP} times with {code} without getting further: {last}",
-                                  "vertex.crash_loop"))
+        await refuse(
+            log,
+            Failure(f"{vertex}: ended {CRASHES_BEFORE_GIVING_UP} times with {code} without getting further: {last}", "vertex.crash_loop"),
+        )
 
     async def _trim(self, client: Client, spec: DeploymentSpec, heads: list[StoredMessage]) -> None:
         for subject, sequence in plan_trim(spec, heads):

@@ -40,5 +40,11 @@ def upload_generated(settings: Settings, mine: VertexSpec, paths: dict[str, Path
 def _store(settings: Settings) -> Store:
     from thalweg.artifacts import Store  # boto3 costs a vertex without files 20 MB and 0.15 s
 
-    return Store(settings.s3_endpoint, settings.s3_bucket, settings.s3_access_key, settings.s3_secret_key, settings.workspace,
-                 settings.data / "cache")
+    return Store(
+        settings.s3_endpoint,
+        settings.s3_bucket,
+        settings.s3_access_key,
+        settings.s3_secret_key,
+        settings.workspace,
+        settings.data / "cache",
+    )

@@ -8,9 +8,7 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from nats.aio.client import Client
-
-from thalweg.bus.connection import connect
+from thalweg.bus.connection import Client, connect
 from thalweg.bus.deployments import load_deployment
 from thalweg.bus.vertex_log import VertexLog
 from thalweg.errors import RejectedError, RunFailedError, UsageError
@@ -21,7 +19,7 @@ from thalweg.runtime.loop import VertexLoop, refuse
 from thalweg.runtime.spool import Spool
 from thalweg.sdk.catalog import load_release
 from thalweg.settings import Settings
-from thalweg.wire.commit import Failure, Generated
+from thalweg.wire.commit import Failure
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 from thalweg_vertex.files import fetch_files, upload_generated
 
@@ -49,8 +47,10 @@ async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: V
     try:
         release = load_release(mine.component, mine.code)
         if release.manifest.digest != mine.digest:
-            raise RejectedError(f"{mine.component} is pinned as {mine.digest}, but the code here is {release.manifest.digest}",
-                                code="release.digest_mismatch")
+            raise RejectedError(
+                f"{mine.component} is pinned as {mine.digest}, but the code here is {release.manifest.digest}",
+                code="release.digest_mismatch",
+            )
         files = await asyncio.to_thread(fetch_files, settings, mine)
     except (RejectedError, RunFailedError) as error:
         log = VertexLog(client, spec.workspace, spec.name, mine.name, [], in_arrival_order=False)
@@ -67,9 +67,14 @@ async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: V
     if engine.failure is not None:
         _log.error("%s", engine.failure.message)
         return 4
-    _log.info("ended: %d in, %d out; %d recovered replies, %d waits for room, %d new consumers", engine.counters.records_in,
-              engine.counters.records_out, log.writer.recovered_count, log.writer.blocked_count,
-              sum(reader.reopened_count for reader in log.readers))
+    _log.info(
+        "ended: %d in, %d out; %d recovered replies, %d waits for room, %d new consumers",
+        engine.counters.records_in,
+        engine.counters.records_out,
+        log.writer.recovered_count,
+        log.writer.blocked_count,
+        sum(reader.reopened_count for reader in log.readers),
+    )
     return 0
 
 
@@ -82,5 +87,3 @@ def _fresh(folder: Path, mine: VertexSpec) -> dict[str, Path]:
     for path in paths.values():
         path.parent.mkdir(parents=True)
     return paths
-
-

@@ -9,6 +9,20 @@ from thalweg.sdk.context import Context
 from thalweg.sdk.values import At, Audio, Bad, Emit, GeneratedFile, Image, InputFile, RecordError
 
 __all__ = [
-    "At", "Audio", "Bad", "Context", "Emit", "GeneratedFile", "Image", "InputFile", "NotReproducedError", "RecordError",
-    "RejectedError", "RunFailedError", "ThalwegError", "UnreachableError", "UsageError", "component",
+    "At",
+    "Audio",
+    "Bad",
+    "Context",
+    "Emit",
+    "GeneratedFile",
+    "Image",
+    "InputFile",
+    "NotReproducedError",
+    "RecordError",
+    "RejectedError",
+    "RunFailedError",
+    "ThalwegError",
+    "UnreachableError",
+    "UsageError",
+    "component",
 ]

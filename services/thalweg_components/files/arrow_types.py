@@ -23,8 +23,13 @@ from thalweg.graph.types import (
 )
 
 _SCALARS: dict[str, pa.DataType] = {
-    "bool": pa.bool_(), "int": pa.int64(), "float": pa.float64(), "str": pa.string(), "bytes": pa.binary(),
-    "timestamp": pa.timestamp("us", tz="UTC"), "duration": pa.duration("us"),
+    "bool": pa.bool_(),
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "str": pa.string(),
+    "bytes": pa.binary(),
+    "timestamp": pa.timestamp("us", tz="UTC"),
+    "duration": pa.duration("us"),
 }
 _IMAGE = pa.struct([("format", pa.string()), ("width", pa.int64()), ("height", pa.int64()), ("data", pa.binary())])
 
@@ -94,7 +99,16 @@ def _is_wide_decimal(kind: pa.DataType) -> bool:
 
 
 _TESTS = (
-    (pa.types.is_boolean, BOOL), (pa.types.is_integer, INT), (pa.types.is_floating, FLOAT), (_is_wide_decimal, FLOAT),
-    (pa.types.is_string, STR), (pa.types.is_large_string, STR), (pa.types.is_binary, BYTES), (pa.types.is_large_binary, BYTES),
-    (pa.types.is_timestamp, TIMESTAMP), (pa.types.is_date, TIMESTAMP), (pa.types.is_duration, DURATION), (pa.types.is_null, JSON),
+    (pa.types.is_boolean, BOOL),
+    (pa.types.is_integer, INT),
+    (pa.types.is_floating, FLOAT),
+    (_is_wide_decimal, FLOAT),
+    (pa.types.is_string, STR),
+    (pa.types.is_large_string, STR),
+    (pa.types.is_binary, BYTES),
+    (pa.types.is_large_binary, BYTES),
+    (pa.types.is_timestamp, TIMESTAMP),
+    (pa.types.is_date, TIMESTAMP),
+    (pa.types.is_duration, DURATION),
+    (pa.types.is_null, JSON),
 )

@@ -48,8 +48,10 @@ class ParquetFile:
         kind = context.input_type("in")
         self._fields = kind.fields if isinstance(kind, Record) else (("value", kind),)
         self._is_record = isinstance(kind, Record)
-        self._encoded = [is_json_text(field) and pa.types.is_string(column.type)
-                         for (_, field), column in zip(self._fields, arrow_schema(kind), strict=True)]
+        self._encoded = [
+            is_json_text(field) and pa.types.is_string(column.type)
+            for (_, field), column in zip(self._fields, arrow_schema(kind), strict=True)
+        ]
         self._schema = arrow_schema(kind)
         self._rows: list[Any] = []
         self._writer = pq.ParquetWriter(str(self.file.path), self._schema, compression="zstd", store_schema=True)

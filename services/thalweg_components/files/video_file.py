@@ -63,8 +63,11 @@ class VideoFile:
         if self._container is None:
             self._open(width, height)
         elif (width, height) != (self._stream.width, self._stream.height):
-            raise RecordError(f"the image is {width} x {height}, the video {self._stream.width} x {self._stream.height}",
-                              where=f"frame {self._count}", hint="put resize before video-file")
+            raise RecordError(
+                f"the image is {width} x {height}, the video {self._stream.width} x {self._stream.height}",
+                where=f"frame {self._count}",
+                hint="put resize before video-file",
+            )
         self._encode(pixels[:height, :width])
 
     def finish(self, context: Context) -> None:

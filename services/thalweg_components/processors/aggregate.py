@@ -30,8 +30,9 @@ class Params(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     key: list[str] = Field(default_factory=list, description="fields to group by; one may stand as a bare word")
-    window: Window = Field(default_factory=lambda: Window.model_validate({}),
-                           description="none, or day, month, year, or {kind: tumbling, …}")
+    window: Window = Field(
+        default_factory=lambda: Window.model_validate({}), description="none, or day, month, year, or {kind: tumbling, …}"
+    )
     aggregates: dict[str, Aggregate] = Field(min_length=1, description="output field -> {op, field, q}")
     time: str | None = Field(None, description="field that is the event time; by default the record's own event time")
     lateness_s: float = Field(0, ge=0, description="how long a window waits for records out of order, seconds of event time")
@@ -139,16 +140,20 @@ class AggregateByWindow:
         return group if group is not None else self._open(name, start_ns, end_ns, keys)
 
     def _open(self, name: str, start_ns: int, end_ns: int, keys: list[Any]) -> Group:
-        cells = [start_cell(one, None if source is None else source.type)
-                 for one, source in zip(self._aggregates, self._fields, strict=True)]
+        cells = [
+            start_cell(one, None if source is None else source.type) for one, source in zip(self._aggregates, self._fields, strict=True)
+        ]
         group = self.state.groups[name] = Group(start_ns, end_ns, keys, cells)
         self.state.next_end_ns = min(self.state.next_end_ns, end_ns)
         return group
 
     def _session(self, start_ns: int, end_ns: int, keys: list[Any], text: str) -> Group:
         """The session that the record belongs to: those that it touches become one."""
-        touched = [(name, group) for name, group in self.state.groups.items()
-                   if name.endswith(f" {text}") and group.keys == keys and group.start_ns < end_ns and start_ns < group.end_ns]
+        touched = [
+            (name, group)
+            for name, group in self.state.groups.items()
+            if name.endswith(f" {text}") and group.keys == keys and group.start_ns < end_ns and start_ns < group.end_ns
+        ]
         if not touched:
             return self._open(f"{start_ns} {text}", start_ns, end_ns, keys)
         kept = touched[0][1]

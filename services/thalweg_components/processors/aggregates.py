@@ -43,8 +43,11 @@ def result_type(name: str, aggregate: Aggregate, field: StreamType | None) -> St
     base = field.item if isinstance(field, OptionalOf) else field
     allowed = _ORDERED if aggregate.op in ("min", "max") else _NUMERIC
     if base not in allowed:
-        raise RejectedError(f"aggregates.{name}: {aggregate.op} does not apply to {aggregate.field!r}, which is {format_type(field)}",
-                            code="params.invalid", hint=f"it applies to {', '.join(format_type(one) for one in allowed)}")
+        raise RejectedError(
+            f"aggregates.{name}: {aggregate.op} does not apply to {aggregate.field!r}, which is {format_type(field)}",
+            code="params.invalid",
+            hint=f"it applies to {', '.join(format_type(one) for one in allowed)}",
+        )
     result = FLOAT if aggregate.op in ("mean", "quantile") else base
     return OptionalOf(result) if field != base and aggregate.op != "sum" else result
 

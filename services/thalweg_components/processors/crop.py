@@ -50,5 +50,5 @@ class Crop:
         x, y, width, height = self.params.x, self.params.y, self.params.width, self.params.height
         if x + width > pixels.shape[1] or y + height > pixels.shape[0]:
             raise RecordError(f"{width} x {height} at ({x}, {y}) is outside of an image of {pixels.shape[1]} x {pixels.shape[0]}")
-        pixels = pixels[y: y + height, x: x + width]
+        pixels = pixels[y : y + height, x : x + width]
         return replaced(record, pixels, self.params, context)  # type: ignore[no-any-return]

@@ -76,8 +76,9 @@ def _check_detections(source: StreamType) -> None:
     box = boxes.item if isinstance(boxes, ListOf) else None
     sides = dict(box.fields) if isinstance(box, Record) else {}
     if any(_base(sides.get(name)) not in (INT, FLOAT) for name in "xywh"):
-        raise RejectedError(f"detections: {format_type(source)} has no boxes: list[record{{x, y, w, h}}] of numbers",
-                            code="type.unsupported")
+        raise RejectedError(
+            f"detections: {format_type(source)} has no boxes: list[record{{x, y, w, h}}] of numbers", code="type.unsupported"
+        )
 
 
 def _base(kind: StreamType | None) -> StreamType | None:

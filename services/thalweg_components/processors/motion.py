@@ -120,7 +120,7 @@ class MotionDetector:
         for label in range(1, count):
             x, y, w, h = (int(value) for value in stats[label][:4])
             if w * h >= self.params.min_area * gray.size:
-                score = float(difference[y: y + h, x: x + w].mean()) / 255
+                score = float(difference[y : y + h, x : x + w].mean()) / 255
                 left, top = round(x * scale), round(y * scale)
                 found.append(Box(left, top, min(round(w * scale), width - left), min(round(h * scale), height - top), round(score, 6)))
         found.sort(key=lambda box: (-box.w * box.h, box.y, box.x))

@@ -42,5 +42,6 @@ class TextLines:
         try:
             return line.decode("utf-8-sig" if start == 0 else "utf-8")
         except UnicodeDecodeError as error:
-            raise RecordError(f"byte {start + error.start} (0x{line[error.start]:02x}) is not UTF-8",
-                              hint="convert the file to UTF-8") from None
+            raise RecordError(
+                f"byte {start + error.start} (0x{line[error.start]:02x}) is not UTF-8", hint="convert the file to UTF-8"
+            ) from None

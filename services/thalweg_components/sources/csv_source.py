@@ -189,8 +189,9 @@ def _infer(lines: TextLines, declared: dict[str, StreamType], params: Params) ->
         if name not in fields:
             close = difflib.get_close_matches(name, fields, n=1)
             near = f" (did you mean {close[0]!r}?)" if close else ""
-            raise RejectedError(f"columns: the file has no column {name!r}{near}", code="params.invalid",
-                                hint=f"it has: {', '.join(fields)}")
+            raise RejectedError(
+                f"columns: the file has no column {name!r}{near}", code="params.invalid", hint=f"it has: {', '.join(fields)}"
+            )
     guesses = {name: ColumnGuess(frozenset(params.null_values)) for name in fields if name not in declared}
     if guesses:
         reader = csv.reader(lines, delimiter=params.delimiter, quotechar=params.quote)
@@ -208,14 +209,18 @@ def _check_cell_type(name: str, stream: StreamType) -> None:
     try:
         cell_parser(stream, ())
     except KeyError:
-        raise RejectedError(f"columns.{name}: a cell cannot be {format_type(stream)}", code="params.invalid",
-                            hint="bool, int, float, str or timestamp, each with ? where it may be null") from None
+        raise RejectedError(
+            f"columns.{name}: a cell cannot be {format_type(stream)}",
+            code="params.invalid",
+            hint="bool, int, float, str or timestamp, each with ? where it may be null",
+        ) from None
 
 
 def _check_time(time: str, record: Record) -> None:
     stream = dict(record.fields).get(field_name(time))
     if stream is None:
-        raise RejectedError(f"time: the file has no column {time!r}", code="params.invalid",
-                            hint=f"it has: {', '.join(name for name, _ in record.fields)}")
+        raise RejectedError(
+            f"time: the file has no column {time!r}", code="params.invalid", hint=f"it has: {', '.join(name for name, _ in record.fields)}"
+        )
     if (stream.item if isinstance(stream, OptionalOf) else stream) not in (TIMESTAMP, INT):
         raise RejectedError(f"time: column {time!r} is {format_type(stream)}, not timestamp or int (ns)", code="params.invalid")

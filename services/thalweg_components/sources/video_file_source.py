@@ -79,8 +79,9 @@ def _decode(path: Path) -> Iterator[tuple[int, Any]]:
                 yield index, frame
                 index += 1
     except av.error.FFmpegError as error:
-        raise RecordError(f"the video cannot be decoded: {error.strerror}", where=f"frame {index}",
-                          hint="the file is damaged, truncated or no video") from None
+        raise RecordError(
+            f"the video cannot be decoded: {error.strerror}", where=f"frame {index}", hint="the file is damaged, truncated or no video"
+        ) from None
     if index < announced:
         raise RecordError(f"the video ends here, but announces {announced} frames", where=f"frame {index}", hint="the file is truncated")
 

@@ -35,8 +35,19 @@ async def call(client: Client, operation: str, body: dict[str, Any], deadline_s:
 async def ensure_bucket(client: Client, workspace: str) -> None:
     """Makes the bucket of deployments where there is none."""
     bucket = subjects.deployments_bucket(workspace)
-    await _create(client, {"name": f"KV_{bucket}", "subjects": [f"$KV.{bucket}.>"], "max_msgs_per_subject": 1, "discard": "new",
-                           "allow_rollup_hdrs": True, "allow_direct": True, "storage": "file", "deny_delete": True})
+    await _create(
+        client,
+        {
+            "name": f"KV_{bucket}",
+            "subjects": [f"$KV.{bucket}.>"],
+            "max_msgs_per_subject": 1,
+            "discard": "new",
+            "allow_rollup_hdrs": True,
+            "allow_direct": True,
+            "storage": "file",
+            "deny_delete": True,
+        },
+    )
 
 
 async def store_deployment(client: Client, spec: DeploymentSpec) -> None:
@@ -71,11 +82,22 @@ async def list_deployments(client: Client, workspace: str) -> list[str]:
 
 async def create_log(client: Client, spec: DeploymentSpec) -> None:
     """Makes a deployment's log where there is none."""
-    await _create(client, {
-        "name": subjects.stream(spec.workspace, spec.name), "subjects": [subjects.everything(spec.workspace, spec.name)],
-        "storage": spec.storage, "retention": "limits", "discard": "new", "discard_new_per_subject": True,
-        "max_msgs_per_subject": spec.max_messages_per_subject, "max_bytes": MAX_LOG_BYTES if spec.storage == "file" else 1 << 30,
-        "allow_direct": True, "allow_atomic": True, "num_replicas": 1})
+    await _create(
+        client,
+        {
+            "name": subjects.stream(spec.workspace, spec.name),
+            "subjects": [subjects.everything(spec.workspace, spec.name)],
+            "storage": spec.storage,
+            "retention": "limits",
+            "discard": "new",
+            "discard_new_per_subject": True,
+            "max_msgs_per_subject": spec.max_messages_per_subject,
+            "max_bytes": MAX_LOG_BYTES if spec.storage == "file" else 1 << 30,
+            "allow_direct": True,
+            "allow_atomic": True,
+            "num_replicas": 1,
+        },
+    )
 
 
 async def delete_deployment(client: Client, workspace: str, name: str) -> None:

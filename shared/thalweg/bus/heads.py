@@ -80,8 +80,11 @@ async def read_heads(client: Client, workspace: str, deployment: str, timeout_s:
             if "Nats-Subject" not in headers:
                 return found
             text = headers.get(HEADER)
-            found.append(StoredMessage(headers["Nats-Subject"], int(headers["Nats-Sequence"]), headers, message.data,
-                                       decode_commit(text) if text else None))
+            found.append(
+                StoredMessage(
+                    headers["Nats-Subject"], int(headers["Nats-Sequence"]), headers, message.data, decode_commit(text) if text else None
+                )
+            )
     finally:
         await subscription.unsubscribe()
 
@@ -89,8 +92,9 @@ async def read_heads(client: Client, workspace: str, deployment: str, timeout_s:
 def _stored(message: dict[str, Any]) -> StoredMessage:
     headers = _parse_headers(base64.b64decode(message["hdrs"])) if "hdrs" in message else {}
     text = headers.get(HEADER)
-    return StoredMessage(message["subject"], message["seq"], headers, base64.b64decode(message.get("data", "")),
-                         decode_commit(text) if text else None)
+    return StoredMessage(
+        message["subject"], message["seq"], headers, base64.b64decode(message.get("data", "")), decode_commit(text) if text else None
+    )
 
 
 def _parse_headers(raw: bytes) -> dict[str, str]:

@@ -54,6 +54,7 @@ class Reader:
         self._pieces: list[tuple[int, bytes]] = []
         self._heard_at = time.monotonic()
         self._watcher: asyncio.Task[None] | None = None
+        self._asked: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Begins to read; returns when the first consumer exists."""
@@ -79,7 +80,9 @@ class Reader:
             self._outstanding += DEPTH
             body = json.dumps({"batch": DEPTH, "expires": EXPIRES_NS, "max_bytes": max(PULL_BYTES, 2 * self._client.max_payload)}).encode()
             subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
-            asyncio.ensure_future(self._publish(subject, body, self._subscription.subject))
+            asked = asyncio.create_task(self._publish(subject, body, self._subscription.subject))
+            self._asked.add(asked)
+            asked.add_done_callback(self._asked.discard)
 
     async def _publish(self, subject: str, body: bytes, reply: str) -> None:
         try:
@@ -93,13 +96,22 @@ class Reader:
         self._consumer, inbox = f"tw{os.urandom(6).hex()}", self._client.new_inbox()
         self._subscription = await self._client.subscribe(inbox, cb=self._on_message, pending_msgs_limit=-1, pending_bytes_limit=-1)
         config: dict[str, Any] = {
-            "name": self._consumer, "ack_policy": "none", "deliver_policy": "by_start_sequence", "opt_start_seq": max(self._next, 1),
-            "filter_subjects": list(self._edges), "mem_storage": True, "inactive_threshold": 2 * EXPIRES_NS,
+            "name": self._consumer,
+            "ack_policy": "none",
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": max(self._next, 1),
+            "filter_subjects": list(self._edges),
+            "mem_storage": True,
+            "inactive_threshold": 2 * EXPIRES_NS,
         }
         while True:
             try:
-                answer = await request_json(self._client, f"$JS.API.CONSUMER.CREATE.{self._stream}.{self._consumer}",
-                                            {"stream_name": self._stream, "config": config}, timeout_s=2.0)
+                answer = await request_json(
+                    self._client,
+                    f"$JS.API.CONSUMER.CREATE.{self._stream}.{self._consumer}",
+                    {"stream_name": self._stream, "config": config},
+                    timeout_s=2.0,
+                )
                 if "error" not in answer:
                     break
                 _log.warning("consumer refused: %s", answer["error"])
@@ -121,7 +133,7 @@ class Reader:
             _log.debug("the old consumer is left to expire")
 
     async def _on_message(self, message: Msg) -> None:
-        if self._subscription is None or message.subject not in self._edges and not (message.headers or {}).get("Status"):
+        if self._subscription is None or (message.subject not in self._edges and not (message.headers or {}).get("Status")):
             return
         headers = message.headers or {}
         if headers.get("Status"):
@@ -130,8 +142,9 @@ class Reader:
             self.pull_soon()
             return
         tokens = message.reply.split(".")
-        consumer, sequence, delivered = (tokens[3], int(tokens[5]), int(tokens[6])) if len(tokens) == 9 else (
-            tokens[5], int(tokens[7]), int(tokens[8]))
+        consumer, sequence, delivered = (
+            (tokens[3], int(tokens[5]), int(tokens[6])) if len(tokens) == 9 else (tokens[5], int(tokens[7]), int(tokens[8]))
+        )
         if consumer != self._consumer or delivered != self._delivered + 1:
             return  # of a consumer that was given up, or behind a gap, which the watcher mends
         self._delivered, self._heard_at = delivered, time.monotonic()

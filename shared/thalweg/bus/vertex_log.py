@@ -63,8 +63,7 @@ class VertexLog:
         by_subject: dict[str, list[str]] = {}
         for edge in self._edges:
             by_subject.setdefault(subjects.port(*self._place[:2], edge.src_vertex, edge.src_port), []).append(edge.key)
-        groups = [by_subject] if self._one and by_subject else [
-            {subject: [key]} for subject, keys in by_subject.items() for key in keys]
+        groups = [by_subject] if self._one and by_subject else [{subject: [key]} for subject, keys in by_subject.items() for key in keys]
         for group in groups:
             start = min(positions[key][0] for keys in group.values() for key in keys)
             self.readers.append(Reader(self._client, self._stream, group, start, self._arrived.set))
@@ -97,6 +96,7 @@ class VertexLog:
     async def _whole(self, last: StoredMessage) -> bytes:
         """Joins a body whose last piece is `last`: pieces are neighbours in the log, since their batch was atomic."""
         count = chunk_count(last)
-        pieces = [await get_message(self._client, self._stream, {"seq": sequence})
-                  for sequence in range(last.sequence - count + 1, last.sequence)]
+        pieces = [
+            await get_message(self._client, self._stream, {"seq": sequence}) for sequence in range(last.sequence - count + 1, last.sequence)
+        ]
         return b"".join([piece.data for piece in pieces if piece is not None] + [last.data])

@@ -70,8 +70,9 @@ class Writer:
                 refused += 1
                 _log.warning("commit %d refused: %s", commit.number, answer["error"])
                 if refused > 20:
-                    raise RunFailedError(f"the log refuses a commit: {answer['error'].get('description')}", code="commit.refused",
-                                         **answer["error"])
+                    raise RunFailedError(
+                        f"the log refuses a commit: {answer['error'].get('description')}", code="commit.refused", **answer["error"]
+                    )
                 await asyncio.sleep(0.1)
             if await self._is_stored(commit):
                 return
@@ -109,11 +110,13 @@ class Writer:
                 headers[WRITER_HEADER] = self._name
                 if index == count - 1:
                     headers[HEADER] = encode_commit(commit)
-                piece = body if count == 1 else body[index * size:(index + 1) * size]
+                piece = body if count == 1 else body[index * size : (index + 1) * size]
                 outgoing.append((subject, headers, piece))
         if len(outgoing) > MAX_PIECES:
             total = sum(len(body) for _, body in parts)
-            raise RunFailedError(f"a commit of {total:,} bytes is larger than the log takes ({MAX_PIECES * size:,})", code="commit.too_large")
+            raise RunFailedError(
+                f"a commit of {total:,} bytes is larger than the log takes ({MAX_PIECES * size:,})", code="commit.too_large"
+            )
         return outgoing
 
     async def _try(self, outgoing: list[Outgoing], timeout_s: float) -> dict[str, Any] | None:
@@ -125,7 +128,7 @@ class Writer:
                 reply = await self._client.request(subject, body, timeout=timeout_s, headers={**headers, **fence})
             else:
                 reply = await self._try_batch(outgoing, fence, timeout_s)
-        except (NatsError, OSError, TimeoutError, asyncio.TimeoutError) as error:
+        except (NatsError, OSError, TimeoutError) as error:
             _log.info("no reply to a commit: %s", type(error).__name__)
             await asyncio.sleep(0.05)
             return None

@@ -63,7 +63,9 @@ def _structural(source: st.StreamType, target: st.StreamType, bindings: Bindings
     return _is_not(path, source, target)
 
 
-def _fields(source: dict[str, st.StreamType], target: tuple[tuple[str, st.StreamType], ...], bindings: Bindings, path: str) -> Conflict | None:
+def _fields(
+    source: dict[str, st.StreamType], target: tuple[tuple[str, st.StreamType], ...], bindings: Bindings, path: str
+) -> Conflict | None:
     for name, wanted in target:
         at = f"{path}.{name}" if path else name
         if name not in source:
@@ -94,6 +96,7 @@ def _is_not(path: str, source: st.StreamType, target: st.StreamType) -> Conflict
 
 def substitute(stream_type: st.StreamType, bindings: Bindings) -> st.StreamType:
     """The type with its variables replaced by what they are bound to; unbound ones stay."""
+
     def again(inner: st.StreamType) -> st.StreamType:
         return substitute(inner, bindings)
 

@@ -12,9 +12,29 @@ from thalweg.errors import RejectedError
 from thalweg.graph import types as st
 
 _SCALARS: dict[Any, st.StreamType] = {
-    bool: st.BOOL, int: st.INT, float: st.FLOAT, str: st.STR, bytes: st.BYTES, datetime: st.TIMESTAMP, timedelta: st.DURATION, Any: st.JSON}
-_VALUES = (st.Scalar, st.ListOf, st.MapOf, st.OptionalOf, st.UnionOf, st.Record, st.ImageType, st.AudioType, st.TensorType, st.TupleOf,
-           st.TableOf, st.Variable)
+    bool: st.BOOL,
+    int: st.INT,
+    float: st.FLOAT,
+    str: st.STR,
+    bytes: st.BYTES,
+    datetime: st.TIMESTAMP,
+    timedelta: st.DURATION,
+    Any: st.JSON,
+}
+_VALUES = (
+    st.Scalar,
+    st.ListOf,
+    st.MapOf,
+    st.OptionalOf,
+    st.UnionOf,
+    st.Record,
+    st.ImageType,
+    st.AudioType,
+    st.TensorType,
+    st.TupleOf,
+    st.TableOf,
+    st.Variable,
+)
 
 
 def stream_type(annotation: Any, path: str = "") -> st.StreamType:
@@ -37,8 +57,11 @@ def stream_type(annotation: Any, path: str = "") -> st.StreamType:
         return own
     found = _generic(annotation, path) or _record(annotation, path)
     if found is None:
-        raise RejectedError(f"{path or 'annotation'}: {getattr(annotation, '__name__', annotation)} is no stream type",
-                            code="type.unsupported", hint="use scalars, list, dict[str, T], dataclasses, TypedDicts or pydantic models")
+        raise RejectedError(
+            f"{path or 'annotation'}: {getattr(annotation, '__name__', annotation)} is no stream type",
+            code="type.unsupported",
+            hint="use scalars, list, dict[str, T], dataclasses, TypedDicts or pydantic models",
+        )
     return found
 
 
@@ -76,8 +99,9 @@ def _record(annotation: Any, path: str) -> st.StreamType | None:
     else:
         return None
     hints = typing.get_type_hints(annotation, include_extras=True)
-    return st.Record(tuple((name, stream_type(_bare(hints[name]), f"{path}.{name}" if path else name)) for name in fields),
-                     annotation.__name__)
+    return st.Record(
+        tuple((name, stream_type(_bare(hints[name]), f"{path}.{name}" if path else name)) for name in fields), annotation.__name__
+    )
 
 
 def _bare(annotation: Any) -> Any:

@@ -9,6 +9,7 @@ from thalweg.graph import types as st
 
 _TOKEN = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*|\d+|[\[\]{}<>(),:?|*])")
 MAX_CHARACTERS, MAX_DEPTH = 65_536, 32
+_ANY_MEDIA: dict[str, st.StreamType] = {"image": st.ImageType(), "audio": st.AudioType(), "tensor": st.TensorType()}
 
 
 def parse_type(text: str) -> st.StreamType:
@@ -33,7 +34,7 @@ class _Parser:
         while position < len(stripped):
             match = _TOKEN.match(text, position)
             if match is None:
-                raise RejectedError(f"type {text!r}: unexpected {text[position:position + 1]!r} at {position}", code="type.syntax")
+                raise RejectedError(f"type {text!r}: unexpected {text[position : position + 1]!r} at {position}", code="type.syntax")
             self.tokens.append((match[1], match.start(1)))
             position = match.end()
 
@@ -137,7 +138,7 @@ class _Parser:
 
 def _media(name: str, arguments: list[str]) -> st.StreamType:
     if not arguments:
-        return {"image": st.ImageType(), "audio": st.AudioType(), "tensor": st.TensorType()}[name]
+        return _ANY_MEDIA[name]
     if name == "image":
         (form,) = arguments
         return st.ImageType(form)

@@ -80,7 +80,7 @@ def load_pipeline(path: Path) -> Pipeline:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise RejectedError(f"{path} is larger than {MAX_FILE_BYTES:,} bytes", code="pipeline.unreadable")
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
     except OSError as error:
         raise RejectedError(f"{path} cannot be read: {error.strerror}", code="pipeline.unreadable") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:

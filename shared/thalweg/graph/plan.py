@@ -154,11 +154,14 @@ class _Check:
         for one in faults:
             self.fault("param.invalid", f"{where}: params.{one.path}".rstrip("."), one.message)
         manifest = release.manifest
-        generated = {slot: vertex.generated.get(slot, f"{name}-{declared.default_name}")
-                     for slot, declared in manifest.generated_file_schema.items()}
+        generated = {
+            slot: vertex.generated.get(slot, f"{name}-{declared.default_name}") for slot, declared in manifest.generated_file_schema.items()
+        }
         for slot, file_name in vertex.generated.items():
             if slot not in manifest.generated_file_schema:
-                self.fault("slot.unknown", where, f"{component} leaves no file {slot!r}", _closest(slot, list(manifest.generated_file_schema)))
+                self.fault(
+                    "slot.unknown", where, f"{component} leaves no file {slot!r}", _closest(slot, list(manifest.generated_file_schema))
+                )
             if "/" in file_name or file_name in ("", ".", ".."):
                 self.fault("name.invalid", where, f"{file_name!r} is not a file name")
         planned = PlannedVertex(name, manifest, params, vertex.on_error, self.files(where, vertex, manifest), generated)
@@ -250,8 +253,10 @@ class _Check:
         if conflict is None:
             return True
         at = f" at {conflict.path}" if conflict.path else ""
-        lines = (f"{conflict.reason}{at}\n  {edge.src_vertex}.{edge.src_port} emits {format_type(source)}; "
-                 f"{edge.dst_vertex}.{edge.dst_port} accepts {format_type(substitute(target, bindings))}")
+        lines = (
+            f"{conflict.reason}{at}\n  {edge.src_vertex}.{edge.src_port} emits {format_type(source)}; "
+            f"{edge.dst_vertex}.{edge.dst_port} accepts {format_type(substitute(target, bindings))}"
+        )
         self.fault("graph.port_type_mismatch", f"edge {edge}", lines, self.converter(source, target))
         return False
 
@@ -261,8 +266,8 @@ class _Check:
             release = self.releases.find(*full.split("@", 1))
             if release is None or len(release.manifest.inputs) != 1 or len(release.manifest.outputs) != 1:
                 continue
-            takes, = map(parse_type, release.manifest.inputs.values())
-            gives, = map(parse_type, release.manifest.outputs.values())
+            (takes,) = map(parse_type, release.manifest.inputs.values())
+            (gives,) = map(parse_type, release.manifest.outputs.values())
             bindings: dict[str, StreamType] = {}
             if find_conflict(source, takes, bindings) is None and find_conflict(substitute(gives, bindings), target) is None:
                 return f"{full} turns {format_type(takes)} into {format_type(gives)}"
@@ -294,4 +299,4 @@ def _cycle(waiting: dict[str, set[str]]) -> list[str]:
     while name not in path:
         path.append(name)
         name = next(iter(waiting[name] & set(waiting)))
-    return [*reversed(path[path.index(name):]), path[-1]] if path[path.index(name):] else path
+    return [*reversed(path[path.index(name) :]), path[-1]] if path[path.index(name) :] else path

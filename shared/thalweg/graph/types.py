@@ -92,8 +92,7 @@ class Variable:
     name: str
 
 
-StreamType = (Scalar | ListOf | MapOf | OptionalOf | UnionOf | Record | ImageType | AudioType | TensorType | TupleOf | TableOf
-              | Variable)
+StreamType = Scalar | ListOf | MapOf | OptionalOf | UnionOf | Record | ImageType | AudioType | TensorType | TupleOf | TableOf | Variable
 BOOL, INT, FLOAT, STR = Scalar("bool"), Scalar("int"), Scalar("float"), Scalar("str")
 BYTES, TIMESTAMP, DURATION, JSON = Scalar("bytes"), Scalar("timestamp"), Scalar("duration"), Scalar("json")
 SCALARS = {one.name: one for one in (BOOL, INT, FLOAT, STR, BYTES, TIMESTAMP, DURATION, JSON)}

@@ -15,8 +15,14 @@ from thalweg.sdk.release import ComponentRelease
 from thalweg.wire.spec import VertexSpec
 
 
-def assemble(spec: VertexSpec, release: ComponentRelease, files: dict[str, Path], generated: dict[str, Path], limits: Limits,
-             parse: Callable[[str], StreamType]) -> Engine:
+def assemble(
+    spec: VertexSpec,
+    release: ComponentRelease,
+    files: dict[str, Path],
+    generated: dict[str, Path],
+    limits: Limits,
+    parse: Callable[[str], StreamType],
+) -> Engine:
     """The engine of a vertex, not restored yet.
 
     Args:
@@ -32,14 +38,22 @@ def assemble(spec: VertexSpec, release: ComponentRelease, files: dict[str, Path]
     outputs = {port: parse(kind) for port, kind in spec.outputs.items()}
     program = Program(component, spec.name, spec.params, inputs, outputs, files, generated)
     ordered = sorted(spec.inputs, key=lambda edge: (list(component.inputs).index(edge.dst_port), edge.src_vertex, edge.src_port))
-    edges = [Edge(edge.key, edge.dst_port, order, value_class(component.inputs[edge.dst_port], inputs[edge.dst_port], release, edge.dst_port),
-                  (1, 0)) for order, edge in enumerate(ordered)]
+    edges = [
+        Edge(
+            edge.key,
+            edge.dst_port,
+            order,
+            value_class(component.inputs[edge.dst_port], inputs[edge.dst_port], release, edge.dst_port),
+            (1, 0),
+        )
+        for order, edge in enumerate(ordered)
+    ]
     return Engine(spec.name, program, edges, outputs, spec.on_error, limits, has_spool=bool(generated))
 
 
 def value_class(annotation: Any, arriving: StreamType, release: ComponentRelease, port: str) -> Any:
     """What an edge's values are decoded into: the author's own class, or one made from the resolved type for pass-through ports."""
     declared = release.inputs[port]
-    if isinstance(declared, Variable) or declared == arriving and not isinstance(annotation, type):
+    if isinstance(declared, Variable) or (declared == arriving and not isinstance(annotation, type)):
         return python_type(arriving)
     return annotation

@@ -57,12 +57,21 @@ class Engine:
         limits: when a commit is cut.
     """
 
-    def __init__(self, vertex: str, program: Program, edges: list[Edge], outputs: dict[str, StreamType],
-                 on_error: str = "fail", limits: Limits | None = None, has_spool: bool = False) -> None:
+    def __init__(
+        self,
+        vertex: str,
+        program: Program,
+        edges: list[Edge],
+        outputs: dict[str, StreamType],
+        on_error: str = "fail",
+        limits: Limits | None = None,
+        has_spool: bool = False,
+    ) -> None:
         self.vertex, self.program, self.edges = vertex, program, edges
         self.limits, self.on_error, self.has_spool = limits or Limits(), on_error, has_spool
         self.ports = {name: Port(name, kind) for name, kind in outputs.items()}
-        self.counters, self.failure = Counters(), None
+        self.counters = Counters()
+        self.failure: Failure | None = None
         self.cursor: Any = None
         self.watermark = BEGINNING
         self.ended = self.finished = False
@@ -149,8 +158,11 @@ class Engine:
             return True
 
     def _full(self, started: float, records: int) -> bool:
-        return (records >= self.limits.records or sum(port.size for port in self.ports.values()) >= self.limits.size_bytes
-                or time.perf_counter() - started >= self.limits.work_s)
+        return (
+            records >= self.limits.records
+            or sum(port.size for port in self.ports.values()) >= self.limits.size_bytes
+            or time.perf_counter() - started >= self.limits.work_s
+        )
 
     def _work(self) -> bool:
         started, records = time.perf_counter(), 0
@@ -215,7 +227,7 @@ class Engine:
             else:
                 for value in batch.v[low:high]:
                     given.append(call(value))
-        except Exception as error:  # noqa: BLE001 - handed to the policy below
+        except Exception as error:
             raised = error
         if raised is None and self._add_plain(edge, given, low, high):
             return
@@ -226,9 +238,14 @@ class Engine:
 
     def _add_plain(self, edge: Edge, given: list[Any], low: int, high: int) -> bool:
         """Takes one record out for each in at once; False when the results need a closer look."""
-        if self._rebuilding or len(self.ports) != 1 or any(
+        if (
+            self._rebuilding
+            or len(self.ports) != 1
+            or any(
                 one is None or type(one) is Emit or hasattr(one, "__next__") or hasattr(one, "__await__") or hasattr(one, "__anext__")
-                for one in given):
+                for one in given
+            )
+        ):
             return False
         head = edge.queue[0]
         try:
@@ -277,7 +294,7 @@ class Engine:
             try:
                 emitted = self._emit(self.program.results(call()), time_ns, record_id, max(progress, self.watermark))
                 break
-            except Exception as error:  # noqa: BLE001 - whatever an author's code raises
+            except Exception as error:
                 for name, port in self.ports.items():
                     port.rollback(marks[name])
                 if before is not None:
@@ -299,13 +316,19 @@ class Engine:
         if self.on_error != "dead-letter":
             if isinstance(error, RecordError) and error.where:
                 raise RunFailedError(f"{self.vertex}: {message}", code=error.code, hint=error.hint) from error
-            raise RunFailedError(f"{self.vertex}: {where}: {message}", code="component.raised",
-                                 hint=f"set on_error: dead-letter on {self.vertex} to keep such records aside and go on") from error
+            raise RunFailedError(
+                f"{self.vertex}: {where}: {message}",
+                code="component.raised",
+                hint=f"set on_error: dead-letter on {self.vertex} to keep such records aside and go on",
+            ) from error
         if not self._rebuilding:
             shown = _pack(value)
             if self._dead_commits >= MAX_DEAD_COMMITS:
-                raise RunFailedError(f"{self.vertex}: {where}: {message}; and too many dead letters before it", code="dead_letters.full",
-                                     hint=f"{self.counters.dead} records are kept aside already; is the input what you think?")
+                raise RunFailedError(
+                    f"{self.vertex}: {where}: {message}; and too many dead letters before it",
+                    code="dead_letters.full",
+                    hint=f"{self.counters.dead} records are kept aside already; is the input what you think?",
+                )
             self._dead.append({"id": record_id, "where": where, "error": message, "value": shown[:MAX_DEAD_BYTES]})
             self.counters.dead += 1
         return 1
@@ -323,7 +346,7 @@ class Engine:
             if not self._rebuilding:
                 port.add(value, at, record_id if count == 0 else ids.derived(record_id, count), max(progress, at))
                 self.counters.records_out += 1
-            count += 1
+            count += 1  # noqa: SIM113 - it is asked for after the loop
         if not self.ports:
             count = 1
         return count
@@ -332,12 +355,12 @@ class Engine:
         """A component that takes lists: one result per record, in order; a fault falls on the whole list's first record."""
         head = edge.queue[0]
         low = head.index
-        values = head.batch.v[low:low + count]
+        values = head.batch.v[low : low + count]
         try:
             given = list(self.program.results(self.program.calls["in"](values)))
             if self.ports and len(given) != len(values):
                 raise RecordError(f"a batch of {len(values)} records came back as {len(given)}")
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             self._fault(error, values[0], head.batch.k[low])
             self._consume(edge)
             return
@@ -393,8 +416,9 @@ class Engine:
             except RunFailedError:
                 raise
             except Exception as error:
-                raise RunFailedError(f"{self.vertex}: at the end of its input: {type(error).__name__}: {error}",
-                                     code="component.raised") from error
+                raise RunFailedError(
+                    f"{self.vertex}: at the end of its input: {type(error).__name__}: {error}", code="component.raised"
+                ) from error
             self._finish()
 
     def _finish(self) -> None:
@@ -491,17 +515,31 @@ class Engine:
         self.counters.bytes_out += sum(len(body) for _, body in parts)
         self.ended = self.finished and self.failure is None
         cursor = base64.b64encode(_pack(self.cursor)).decode() if self.cursor is not None else None
-        return Cut(parts, Commit(
-            epoch=self.epoch, number=self.number, positions=self.positions, floor=self._floor, cursor=cursor,
-            watermark=self.watermark, ended=self.ended, counters=msgspec.structs.replace(self.counters),
-            ports={name: port.stored() for name, port in self.ports.items()}, generated=dict(self.generated),
-            failure=self.failure))
+        return Cut(
+            parts,
+            Commit(
+                epoch=self.epoch,
+                number=self.number,
+                positions=self.positions,
+                floor=self._floor,
+                cursor=cursor,
+                watermark=self.watermark,
+                ended=self.ended,
+                counters=msgspec.structs.replace(self.counters),
+                ports={name: port.stored() for name, port in self.ports.items()},
+                generated=dict(self.generated),
+                failure=self.failure,
+            ),
+        )
 
     def _snapshot_due(self) -> bool:
         messages = sum(edge.taken_messages for edge in self.edges)
         now = time.monotonic()
-        if (self._floor is not None and messages - self._snapshot_messages < SNAPSHOT_EVERY_MESSAGES
-                and now - self._snapshot_at < SNAPSHOT_EVERY_S):
+        if (
+            self._floor is not None
+            and messages - self._snapshot_messages < SNAPSHOT_EVERY_MESSAGES
+            and now - self._snapshot_at < SNAPSHOT_EVERY_S
+        ):
             return False
         self._snapshot_at, self._snapshot_messages = now, messages
         return True

@@ -33,8 +33,16 @@ class Program:
         generated: local path per generated file slot.
     """
 
-    def __init__(self, component: Component, vertex: str, params: dict[str, Any], inputs: dict[str, StreamType],
-                 outputs: dict[str, StreamType], files: dict[str, Path], generated: dict[str, Path]) -> None:
+    def __init__(
+        self,
+        component: Component,
+        vertex: str,
+        params: dict[str, Any],
+        inputs: dict[str, StreamType],
+        outputs: dict[str, StreamType],
+        files: dict[str, Path],
+        generated: dict[str, Path],
+    ) -> None:
         self.component = component
         self.loop: asyncio.AbstractEventLoop | None = None
         self.context = Context(vertex, inputs, outputs, {port: python_type(kind) for port, kind in outputs.items()})
@@ -135,7 +143,7 @@ class Program:
     def _function(self, argument: str) -> Callable[[Any], Any]:
         target, fixed = self.component.target, self._fixed()
         if next(iter(inspect.signature(target).parameters)) == argument:
-            return partial(target, **fixed) if fixed else target  # type: ignore[no-any-return]
+            return partial(target, **fixed) if fixed else target
         return lambda value: target(**{argument: value}, **fixed)
 
     def _method(self, method: Callable[..., Any]) -> Callable[[Any], Any]:

@@ -86,8 +86,7 @@ def load_module(code: str) -> ModuleType:
 def components_in(module: ModuleType) -> dict[str, Component]:
     """The releases that a module defines, by `name@version`."""
     found = (getattr(value, ATTRIBUTE, None) for value in vars(module).values())
-    return {f"{one.name}@{one.version}": one for one in found
-            if isinstance(one, Component) and one.target.__module__ == module.__name__}
+    return {f"{one.name}@{one.version}": one for one in found if isinstance(one, Component) and one.target.__module__ == module.__name__}
 
 
 def _python_files(path: Path) -> Iterator[Path]:

@@ -122,7 +122,7 @@ def _place(found: Component, name: str, annotation: Any, ports: dict[str, Any]) 
 
 def _take_ports(found: Component, ports: dict[str, Any]) -> None:
     if len(ports) == 1:
-        (name, annotation), = ports.items()
+        ((name, annotation),) = ports.items()
         if name in ("batch", "records") and get_origin(annotation) is list:
             found.batched, annotation = True, get_args(annotation)[0]
         found.inputs, found.arguments = {"in": annotation}, {"in": name}

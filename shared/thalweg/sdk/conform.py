@@ -33,7 +33,9 @@ def conformer(stream_type: st.StreamType, port: str) -> Conform:
         try:
             return msgspec.convert(_plain(value), target, from_attributes=True)
         except (msgspec.ValidationError, TypeError) as error:
-            raise RecordError(f"port {port} emits {st.format_type(stream_type)}, but the component gave {_shown(value)}: {error}") from error
+            raise RecordError(
+                f"port {port} emits {st.format_type(stream_type)}, but the component gave {_shown(value)}: {error}"
+            ) from error
 
     if isinstance(stream_type, st.Record):
         return _record_conformer(stream_type, convert)
@@ -45,16 +47,21 @@ def conformer(stream_type: st.StreamType, port: str) -> Conform:
 def _record_conformer(record: st.Record, convert: Conform) -> Conform:
     """A check written out per field, since it runs once for every record that leaves a vertex."""
     names = [name for name, _ in record.fields]
-    tests = [f"type(value.{name}) is {_EXACT[kind.name]}" for name, kind in record.fields
-             if isinstance(kind, st.Scalar) and kind.name in _EXACT]
-    tests += [f"deep_{index}(value.{name})" for index, (name, kind) in enumerate(record.fields)
-              if not (isinstance(kind, st.Scalar) and kind.name in _EXACT)]
+    tests = [
+        f"type(value.{name}) is {_EXACT[kind.name]}" for name, kind in record.fields if isinstance(kind, st.Scalar) and kind.name in _EXACT
+    ]
+    tests += [
+        f"deep_{index}(value.{name})"
+        for index, (name, kind) in enumerate(record.fields)
+        if not (isinstance(kind, st.Scalar) and kind.name in _EXACT)
+    ]
     if not all(name.isidentifier() for name in names):
         return convert
     scope: dict[str, Any] = {f"deep_{index}": _deep_test(kind) for index, (_, kind) in enumerate(record.fields)}
     scope |= {"convert": convert, "is_own": _own_class_test(tuple(names))}
-    source = f"def conform(value):\n    if is_own(type(value)) and {' and '.join(tests) or 'True'}:\n        return value\n    return convert(value)\n"
-    exec(source, scope)  # noqa: S102 - field names are identifiers; same way as dataclasses make __init__
+    fits = " and ".join(["is_own(type(value))", *tests])
+    source = f"def conform(value):\n    if {fits}:\n        return value\n    return convert(value)\n"
+    exec(source, scope)
     return scope["conform"]  # type: ignore[no-any-return]
 
 
@@ -64,7 +71,7 @@ def _own_class_test(names: tuple[str, ...]) -> Callable[[type], bool]:
     def is_own(kind: type) -> bool:
         found = known.get(kind)
         if found is None:
-            fields = getattr(kind, "__dataclass_fields__", None) or getattr(kind, "__struct_fields__", ())
+            fields = getattr(kind, "__dataclass_fields__", ()) or getattr(kind, "__struct_fields__", ())
             found = known[kind] = tuple(fields) == names
         return found
 

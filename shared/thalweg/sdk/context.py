@@ -37,7 +37,7 @@ class Context:
     @property
     def random(self) -> random.Random:
         """Random numbers seeded by the current record's id: the same record gets the same ones in every run."""
-        return random.Random(self.record_id)  # noqa: S311
+        return random.Random(self.record_id)
 
     def record_class(self, port: str = "out") -> Any:
         """Class that builds records of an output port whose type was resolved from the graph."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from thalweg.sdk.values import Image
 
 
-def encode(image_class: type[Image], array: NDArray[np.uint8], format: str, quality: int) -> Image:  # noqa: A002
+def encode(image_class: type[Image], array: NDArray[np.uint8], format: str, quality: int) -> Image:
     """See `Image.from_array`."""
     pixels = np.ascontiguousarray(array, dtype=np.uint8)
     height, width = pixels.shape[:2]
@@ -40,7 +40,8 @@ def decode(image: Image) -> NDArray[np.uint8]:
         if image.format == "jpeg":
             import simplejpeg
 
-            return simplejpeg.decode_jpeg(image.data, colorspace="BGR")
+            decoded: NDArray[np.uint8] = simplejpeg.decode_jpeg(image.data, colorspace="BGR")
+            return decoded
         if image.format == "png":
             import cv2
 

@@ -11,8 +11,16 @@ import msgspec
 from thalweg.graph import types as st
 from thalweg.sdk.values import Audio, Image
 
-_SCALARS: dict[str, Any] = {"bool": bool, "int": int, "float": float, "str": str, "bytes": bytes, "timestamp": datetime,
-                            "duration": timedelta, "json": Any}
+_SCALARS: dict[str, Any] = {
+    "bool": bool,
+    "int": int,
+    "float": float,
+    "str": str,
+    "bytes": bytes,
+    "timestamp": datetime,
+    "duration": timedelta,
+    "json": Any,
+}
 
 
 class Tensor(msgspec.Struct, frozen=True):

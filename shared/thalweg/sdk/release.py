@@ -39,8 +39,11 @@ class ComponentRelease:
             checked = model.model_validate(params)
         except ValidationError as error:
             return {}, [ParamFault(".".join(map(str, one["loc"])), one["msg"]) for one in error.errors()]
-        unknown = [ParamFault(name, f"unknown param; {self.manifest.name} has {', '.join(model.model_fields)}")
-                   for name in params if name not in model.model_fields and not _is_alias(model, name)]
+        unknown = [
+            ParamFault(name, f"unknown param; {self.manifest.name} has {', '.join(model.model_fields)}")
+            for name in params
+            if name not in model.model_fields and not _is_alias(model, name)
+        ]
         return checked.model_dump(mode="json", by_alias=True), unknown
 
     def resolve(self, params: dict[str, Any], inputs: dict[str, StreamType], files: dict[str, Path]) -> dict[str, StreamType]:
@@ -52,8 +55,7 @@ class ComponentRelease:
         if not hasattr(self.component.target, "resolve_types"):
             return dict(self.outputs)
         model = self.component.params
-        found: dict[str, StreamType] = self.component.target.resolve_types(
-            model.model_validate(params) if model else None, inputs, files)
+        found: dict[str, StreamType] = self.component.target.resolve_types(model.model_validate(params) if model else None, inputs, files)
         return {**self.outputs, **found}
 
     def _make_manifest(self) -> Manifest:
@@ -61,13 +63,21 @@ class ComponentRelease:
         text = inspect.getdoc(found.target) or ""
         summary = text.strip().split("\n", 1)[0]
         return Manifest(
-            name=found.name, version=found.version, kind=found.kind, summary=summary, help=text,
+            name=found.name,
+            version=found.version,
+            kind=found.kind,
+            summary=summary,
+            help=text,
             inputs={port: format_type(kind) for port, kind in self.inputs.items()},
             outputs={port: format_type(kind) for port, kind in self.outputs.items()},
             params_schema=found.params.model_json_schema() if found.params else {},
             file_schema={slot: FileSlot(type=kind, required=required) for slot, (kind, required) in found.files.items()},
             generated_file_schema={slot: GeneratedSlot(type=kind, default_name=name) for slot, (kind, name) in found.generated.items()},
-            secrets=[], deterministic=found.deterministic, combine=found.combine, code=self.code, digest=source_digest(found),
+            secrets=[],
+            deterministic=found.deterministic,
+            combine=found.combine,
+            code=self.code,
+            digest=source_digest(found),
         )
 
 
@@ -80,6 +90,3 @@ def source_digest(component: Component) -> str:
 
 def _is_alias(model: Any, name: str) -> bool:
     return any(field.alias == name for field in model.model_fields.values())
-
-
-

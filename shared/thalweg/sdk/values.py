@@ -27,7 +27,7 @@ class Image(msgspec.Struct, frozen=True):
     data: bytes
 
     @classmethod
-    def from_array(cls, array: NDArray[np.uint8], format: str = "jpeg", quality: int = 90) -> Image:  # noqa: A002
+    def from_array(cls, array: NDArray[np.uint8], format: str = "jpeg", quality: int = 90) -> Image:
         """Encodes pixels.
 
         Args:

@@ -65,10 +65,18 @@ class Result:
         return self.digests["out"]
 
 
-def run_component(component: Any, records: list[Any] | dict[str, list[Any]] | None = None, params: dict[str, Any] | None = None,
-                  files: dict[str, Path] | None = None, times: list[int] | dict[str, list[int]] | None = None,
-                  in_type: StreamType | dict[str, StreamType] | None = None, workdir: Path | None = None, *,
-                  on_error: str = "fail", batch: int = 7) -> Result:
+def run_component(
+    component: Any,
+    records: list[Any] | dict[str, list[Any]] | None = None,
+    params: dict[str, Any] | None = None,
+    files: dict[str, Path] | None = None,
+    times: list[int] | dict[str, list[int]] | None = None,
+    in_type: StreamType | dict[str, StreamType] | None = None,
+    workdir: Path | None = None,
+    *,
+    on_error: str = "fail",
+    batch: int = 7,
+) -> Result:
     """Runs one component over records, as a vertex would, to the end.
 
     Args:
@@ -98,11 +106,18 @@ def run_component(component: Any, records: list[Any] | dict[str, list[Any]] | No
         if conflict := find_conflict(kind, release.inputs[port], bindings):
             raise ValueError(f"port {port}: {conflict.reason} at {conflict.path or 'the top'}")
     outputs = {port: substitute(kind, bindings) for port, kind in release.resolve(checked, kinds, files or {}).items()}
-    spec = VertexSpec(name="test", component=f"{release.manifest.name}@{release.manifest.version}", digest=release.manifest.digest,
-                      code="", kind=release.manifest.kind, params=checked, on_error=on_error,  # type: ignore[arg-type]
-                      inputs=[EdgeSpec(f"from_{port}", "out", port, format_type(kind)) for port, kind in kinds.items()],
-                      outputs={port: format_type(kind) for port, kind in outputs.items()},
-                      generated={slot: declared.default_name for slot, declared in release.manifest.generated_file_schema.items()})
+    spec = VertexSpec(
+        name="test",
+        component=f"{release.manifest.name}@{release.manifest.version}",
+        digest=release.manifest.digest,
+        code="",
+        kind=release.manifest.kind,
+        params=checked,
+        on_error=on_error,  # type: ignore[arg-type]
+        inputs=[EdgeSpec(f"from_{port}", "out", port, format_type(kind)) for port, kind in kinds.items()],
+        outputs={port: format_type(kind) for port, kind in outputs.items()},
+        generated={slot: declared.default_name for slot, declared in release.manifest.generated_file_schema.items()},
+    )
     messages = []
     for edge, (port, values) in zip(spec.inputs, given.items(), strict=True):
         at = times.get(port) if isinstance(times, dict) else times
@@ -110,8 +125,14 @@ def run_component(component: Any, records: list[Any] | dict[str, list[Any]] | No
     return _run(spec, release, files or {}, messages, workdir)
 
 
-def run_graph(pipeline: Path | Pipeline, *, base: Path | None = None, files: dict[str, Path] | None = None,
-              catalog: Catalog | None = None, workdir: Path | None = None) -> dict[str, Result]:
+def run_graph(
+    pipeline: Path | Pipeline,
+    *,
+    base: Path | None = None,
+    files: dict[str, Path] | None = None,
+    catalog: Catalog | None = None,
+    workdir: Path | None = None,
+) -> dict[str, Result]:
     """Runs a pipeline file in memory; the result of every vertex by its name.
 
     Args:
@@ -137,8 +158,11 @@ def run_graph(pipeline: Path | Pipeline, *, base: Path | None = None, files: dic
         local = {slot: Path(path) for slot, path in planned.files.items()}
         local |= {slot: path for full, path in (files or {}).items() for vertex, _, slot in [full.partition(".")] if vertex == planned.name}
         spec = spec_of(planned)
-        messages = [Message(edge.key, message.first, message.last, message.body, message.watermark, message.ended)
-                    for edge in spec.inputs for message in results[edge.src_vertex].messages[edge.src_port]]
+        messages = [
+            Message(edge.key, message.first, message.last, message.body, message.watermark, message.ended)
+            for edge in spec.inputs
+            for message in results[edge.src_vertex].messages[edge.src_port]
+        ]
         results[planned.name] = _run(spec, release, local, messages, workdir)
     return results
 
@@ -147,10 +171,17 @@ def spec_of(planned: PlannedVertex) -> VertexSpec:
     """A planned vertex as deployed, files left unbound."""
     manifest = planned.manifest
     return VertexSpec(
-        name=planned.name, component=f"{manifest.name}@{manifest.version}", digest=manifest.digest, code=manifest.code, kind=manifest.kind,
-        params=planned.params, on_error=planned.on_error, generated=planned.generated,  # type: ignore[arg-type]
+        name=planned.name,
+        component=f"{manifest.name}@{manifest.version}",
+        digest=manifest.digest,
+        code=manifest.code,
+        kind=manifest.kind,
+        params=planned.params,
+        on_error=planned.on_error,  # type: ignore[arg-type]
+        generated=planned.generated,
         inputs=[EdgeSpec(vertex, port, own, format_type(kind)) for vertex, port, own, kind in planned.inputs],
-        outputs={port: format_type(kind) for port, kind in planned.outputs.items()})
+        outputs={port: format_type(kind) for port, kind in planned.outputs.items()},
+    )
 
 
 def infer_type(values: list[Any]) -> StreamType:
@@ -179,8 +210,8 @@ def pack(edge: str, values: list[Any], times: list[int], kind: StreamType, batch
     conform, base, out = conformer(kind, edge), source_base(edge), list[Message]()
     seen = BEGINNING
     for low in range(0, len(values), batch):
-        at = times[low:low + batch]
-        parts = [_encode(conform(value)) for value in values[low:low + batch]]
+        at = times[low : low + batch]
+        parts = [_encode(conform(value)) for value in values[low : low + batch]]
         body = encode_batch(parts, at, list(range(base + low, base + low + len(parts))), seen, None)
         seen = max([seen, *at])
         out.append(Message(edge, len(out) + 1, len(out) + 1, body, seen, False))
@@ -195,8 +226,12 @@ def _run(spec: VertexSpec, release: ComponentRelease, files: dict[str, Path], me
         path.parent.mkdir(parents=True, exist_ok=True)
     engine = assemble(spec, release, files, generated, Limits(), parse_type)
     engine.restore(None, None)
-    result = Result(outputs={port: [] for port in spec.outputs}, times={port: [] for port in spec.outputs},
-                    messages={port: [] for port in spec.outputs}, generated=generated)
+    result = Result(
+        outputs={port: [] for port in spec.outputs},
+        times={port: [] for port in spec.outputs},
+        messages={port: [] for port in spec.outputs},
+        generated=generated,
+    )
     try:
         for message in messages:
             engine.offer(message)

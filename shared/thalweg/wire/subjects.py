@@ -17,8 +17,11 @@ def check_token(kind: str, value: str) -> str:
         RejectedError: `name.invalid`.
     """
     if not _TOKEN.match(value):
-        raise RejectedError(f"{kind} name {value!r} is not valid", code="name.invalid",
-                            hint="use 1 to 63 letters, digits, '-' or '_', starting with a letter or digit")
+        raise RejectedError(
+            f"{kind} name {value!r} is not valid",
+            code="name.invalid",
+            hint="use 1 to 63 letters, digits, '-' or '_', starting with a letter or digit",
+        )
     return value
 
 

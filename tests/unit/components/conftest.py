@@ -51,9 +51,18 @@ class Driven:
         return [msgspec.structs.astuple(one) for one in self.out]
 
 
-def drive(name: str, records: Any = (), *, types: dict[str, str | StreamType] | None = None, params: dict[str, Any] | None = None,
-          files: dict[str, Path] | None = None, generated: dict[str, Path] | None = None, times: list[int] | None = None,
-          cursor: Any = None, restart_at: int | None = None) -> Driven:
+def drive(
+    name: str,
+    records: Any = (),
+    *,
+    types: dict[str, str | StreamType] | None = None,
+    params: dict[str, Any] | None = None,
+    files: dict[str, Path] | None = None,
+    generated: dict[str, Path] | None = None,
+    times: list[int] | None = None,
+    cursor: Any = None,
+    restart_at: int | None = None,
+) -> Driven:
     """Runs release `name` over records: values, field dicts, or (port, value); `restart_at` restores it from a snapshot there."""
     full = f"{name}@1.0.0"
     component = components_in(importlib.import_module(INDEX[full]))[full]

@@ -16,37 +16,43 @@ DAY = parse_type("record{precipitation: float, n: int, name: str, pos: record{x:
 HERE = SimpleNamespace(precipitation=1.5, n=3, name="é", pos=SimpleNamespace(x=2.0), maybe=None, tags=["a"])
 
 
-@pytest.mark.parametrize(("source", "expected", "kind"), [
-    ("precipitation > 0", True, "bool"),
-    ("0 < precipitation", True, "bool"),
-    ("precipitation > -1", True, "bool"),
-    ("n / 2 > 0.5", True, "bool"),
-    ("n / 2 * 1.0", 1.0, "float"),
-    ("n + precipitation", 4.5, "float"),
-    ("precipitation * 2 + 1 > n", True, "bool"),
-    ("precipitation in [1, 2]", False, "bool"),
-    ("precipitation > 0 ? precipitation : 0", 1.5, "float"),
-    ('name == "é" && precipitation > 1', True, "bool"),
-    ("pos.x >= 2", True, "bool"),
-    ("tags.exists(t, t == 'a')", True, "bool"),
-    ("maybe == null", True, "bool"),
-    ("maybe", None, "float?"),
-    ("size(tags)", 1, "int"),
-])
+@pytest.mark.parametrize(
+    ("source", "expected", "kind"),
+    [
+        ("precipitation > 0", True, "bool"),
+        ("0 < precipitation", True, "bool"),
+        ("precipitation > -1", True, "bool"),
+        ("n / 2 > 0.5", True, "bool"),
+        ("n / 2 * 1.0", 1.0, "float"),
+        ("n + precipitation", 4.5, "float"),
+        ("precipitation * 2 + 1 > n", True, "bool"),
+        ("precipitation in [1, 2]", False, "bool"),
+        ("precipitation > 0 ? precipitation : 0", 1.5, "float"),
+        ('name == "é" && precipitation > 1', True, "bool"),
+        ("pos.x >= 2", True, "bool"),
+        ("tags.exists(t, t == 'a')", True, "bool"),
+        ("maybe == null", True, "bool"),
+        ("maybe", None, "float?"),
+        ("size(tags)", 1, "int"),
+    ],
+)
 def test_an_int_goes_into_float_wherever_the_two_meet(source: str, expected: Any, kind: str) -> None:
     compiled = compile_expression(source, DAY)
     assert compiled.evaluate(HERE) == expected
     assert format_type(compiled.type) == kind
 
 
-@pytest.mark.parametrize(("source", "message"), [
-    ("precip > 0", "unknown field 'precip' (did you mean 'precipitation'?)"),
-    ("pos.y > 0", "unknown field 'pos.y' (did you mean 'pos.x'?)"),
-    ("foo(n)", "unknown function 'foo'"),
-    ("name > 1", "'>' does not take (str, int)"),
-    ("n >", "mismatched input '<EOF>'"),
-    ("", "empty"),
-])
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("precip > 0", "unknown field 'precip' (did you mean 'precipitation'?)"),
+        ("pos.y > 0", "unknown field 'pos.y' (did you mean 'pos.x'?)"),
+        ("foo(n)", "unknown function 'foo'"),
+        ("name > 1", "'>' does not take (str, int)"),
+        ("n >", "mismatched input '<EOF>'"),
+        ("", "empty"),
+    ],
+)
 def test_a_fault_is_one_line_that_names_it(source: str, message: str) -> None:
     with pytest.raises(RejectedError) as caught:
         compile_expression(source, DAY)

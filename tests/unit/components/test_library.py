@@ -25,8 +25,10 @@ def test_a_release_is_where_the_index_says_and_has_a_help_page(full: str) -> Non
 
 
 def test_finding_a_light_release_loads_no_heavy_library() -> None:
-    check = ("import sys, importlib, thalweg_components as c; importlib.import_module(c.INDEX['csv-source@1.0.0']); "
-             "sys.exit(bool({'cv2', 'av', 'pyarrow', 'numpy', 'cel_expr_python'} & set(sys.modules)))")
+    check = (
+        "import sys, importlib, thalweg_components as c; importlib.import_module(c.INDEX['csv-source@1.0.0']); "
+        "sys.exit(bool({'cv2', 'av', 'pyarrow', 'numpy', 'cel_expr_python'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", check], env={"PYTHONPATH": ":".join(sys.path)}, check=False).returncode == 0
 
 
@@ -38,7 +40,11 @@ def test_the_weather_example_gives_the_wet_months(examples: Path) -> None:
 
 
 def test_records_behind_a_closed_window_are_counted_as_late(drive: Callable[..., Any]) -> None:
-    found = drive("aggregate", [{"n": 1}, {"n": 20_000_000_000}, {"n": 2}], types={"in": "record{n: int}"},
-                  params={"time": "n", "window": {"kind": "tumbling", "size_s": 10}, "aggregates": {"count": {"op": "count"}}})
+    found = drive(
+        "aggregate",
+        [{"n": 1}, {"n": 20_000_000_000}, {"n": 2}],
+        types={"in": "record{n: int}"},
+        params={"time": "n", "window": {"kind": "tumbling", "size_s": 10}, "aggregates": {"count": {"op": "count"}}},
+    )
     assert found.late == 1
     assert [one.count for one in found.out] == [1, 1]

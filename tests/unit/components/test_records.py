@@ -27,15 +27,26 @@ def test_map_adds_and_replaces_and_select_keeps(drive: Callable[..., Any]) -> No
 
 @pytest.mark.parametrize("restart_at", [None, 2])
 def test_duplicates_pass_again_after_the_bound(drive: Callable[..., Any], restart_at: int | None) -> None:
-    found = drive("deduplicate", given(("a", 1), ("b", 2), ("a", 3), ("a", 4)), types={"in": KIND}, times=[0, 1, 2, 2_000_000_000],
-                  params={"key": "k", "within_s": 1}, restart_at=restart_at)
+    found = drive(
+        "deduplicate",
+        given(("a", 1), ("b", 2), ("a", 3), ("a", 4)),
+        types={"in": KIND},
+        times=[0, 1, 2, 2_000_000_000],
+        params={"key": "k", "within_s": 1},
+        restart_at=restart_at,
+    )
     assert [one.n for one in found.out] == [1, 2, 4]
 
 
 @pytest.mark.parametrize("restart_at", [None, 2])
 def test_records_are_sorted_within_the_lateness(drive: Callable[..., Any], restart_at: int | None) -> None:
-    found = drive("sort-by-time", given(("a", 3), ("a", 1), ("a", 5), ("a", 0)), types={"in": KIND}, restart_at=restart_at,
-                  params={"lateness_s": 2e-9, "time": "n"})
+    found = drive(
+        "sort-by-time",
+        given(("a", 3), ("a", 1), ("a", 5), ("a", 0)),
+        types={"in": KIND},
+        restart_at=restart_at,
+        params={"lateness_s": 2e-9, "time": "n"},
+    )
     assert [one.n for one in found.out] == [1, 3, 5]
     assert found.times == [1, 3, 5]
 
@@ -43,8 +54,14 @@ def test_records_are_sorted_within_the_lateness(drive: Callable[..., Any], resta
 @pytest.mark.parametrize("restart_at", [None, 1, 2])
 def test_a_join_pairs_within_the_bound(drive: Callable[..., Any], restart_at: int | None) -> None:
     records = [("left", {"k": "a", "n": 1}), ("right", {"k": "a", "m": 2}), ("right", {"k": "b", "m": 3}), ("right", {"k": "a", "m": 4})]
-    found = drive("join", records, types={"left": KIND, "right": "record{k: str, m: int}"}, times=[0, 5, 6, 2_000_000_000],
-                  params={"key": "k", "within_s": 1}, restart_at=restart_at)
+    found = drive(
+        "join",
+        records,
+        types={"left": KIND, "right": "record{k: str, m: int}"},
+        times=[0, 5, 6, 2_000_000_000],
+        params={"key": "k", "within_s": 1},
+        restart_at=restart_at,
+    )
     assert found.rows() == [("a", 1, 2)]
     assert found.times == [5]
 

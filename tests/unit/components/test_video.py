@@ -31,8 +31,9 @@ def test_every_frame_has_its_motion_and_the_film_is_the_same_twice(drive: Callab
         whole = drive("motion", few, types={"in": kind}, params={"method": method})
         assert drive("motion", few, types={"in": kind}, params={"method": method}, restart_at=5).out == whole.out
     boxes = "record{index: int, time: float, boxes: list[record{x: int, y: int, w: int, h: int, score: float}], scene_cut: bool}"
-    drawn = drive("draw", [{"frames": f, "detections": m} for f, m in zip(few, motion.out, strict=True)],
-                  types={"frames": kind, "detections": boxes})
+    drawn = drive(
+        "draw", [{"frames": f, "detections": m} for f, m in zip(few, motion.out, strict=True)], types={"frames": kind, "detections": boxes}
+    )
     assert len(drawn.out) == 12
     paths = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
     for path in paths:
@@ -60,8 +61,13 @@ def test_a_truncated_film_names_the_frame(drive: Callable[..., Any], film: Path,
 def test_a_directory_of_images_is_read_by_content(drive: Callable[..., Any], tmp_path: Path) -> None:
     pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     folder = tmp_path / "images"
-    drive("image-directory", [Image.from_array(pixels, format="bgr8"), Image.from_array(pixels, format="png")], types={"in": "image"},
-          generated={"directory": folder}, params={"format": "png"})
+    drive(
+        "image-directory",
+        [Image.from_array(pixels, format="bgr8"), Image.from_array(pixels, format="png")],
+        types={"in": "image"},
+        generated={"directory": folder},
+        params={"format": "png"},
+    )
     (folder / "000002.jpg").write_bytes(b"no image")
     found = drive("image-directory-source", files={"directory": folder})
     assert [(one.name, one.index, one.image.width) for one in found.out] == [("000000.png", 0, 4), ("000001.png", 1, 4)]
@@ -72,11 +78,17 @@ def test_a_directory_of_images_is_read_by_content(drive: Callable[..., Any], tmp
         drive("image-directory-source", files={"directory": tmp_path / "empty"})
 
 
-@pytest.mark.parametrize(("name", "params", "shape"), [
-    ("resize", {"width": 2, "format": "bgr8"}, (2, 2, 3)), ("crop", {"width": 3, "height": 1, "format": "bgr8"}, (1, 3, 3)),
-    ("color", {"to": "gray", "format": "gray8"}, (4, 4))])
+@pytest.mark.parametrize(
+    ("name", "params", "shape"),
+    [
+        ("resize", {"width": 2, "format": "bgr8"}, (2, 2, 3)),
+        ("crop", {"width": 3, "height": 1, "format": "bgr8"}, (1, 3, 3)),
+        ("color", {"to": "gray", "format": "gray8"}, (4, 4)),
+    ],
+)
 def test_image_processors_take_images_and_frames(
-        drive: Callable[..., Any], name: str, params: dict[str, Any], shape: tuple[int, ...]) -> None:
+    drive: Callable[..., Any], name: str, params: dict[str, Any], shape: tuple[int, ...]
+) -> None:
     image = Image.from_array(np.full((4, 4, 3), 100, np.uint8), format="png")
     bare = drive(name, [image], types={"in": "image"}, params=params)
     assert bare.out[0].to_array().shape == shape

@@ -27,8 +27,20 @@ def test_weather_becomes_one_row_a_month(drive: Callable[..., Any], examples: Pa
     kind = rows.types["out"]
     wet = drive("filter", rows.out, types={"in": kind}, params={"where": "precipitation > 0"})
     times = [time for time, row in zip(rows.times, rows.out, strict=True) if row.precipitation > 0]
-    monthly = drive("aggregate", wet.out, types={"in": kind}, times=times, params={"window": "month", "aggregates": {
-        "days": {"op": "count"}, "rain": {"op": "sum", "field": "precipitation"}, "wind": {"op": "mean", "field": "wind"}}})
+    monthly = drive(
+        "aggregate",
+        wet.out,
+        types={"in": kind},
+        times=times,
+        params={
+            "window": "month",
+            "aggregates": {
+                "days": {"op": "count"},
+                "rain": {"op": "sum", "field": "precipitation"},
+                "wind": {"op": "mean", "field": "wind"},
+            },
+        },
+    )
     assert sum(row.days for row in monthly.out) == len(wet.out)
     assert sum(row.rain for row in monthly.out) == pytest.approx(sum(row.precipitation for row in rows.out))
     paths = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
@@ -69,22 +81,46 @@ def test_an_unknown_column_is_rejected(drive: Callable[..., Any], tmp_path: Path
 @pytest.mark.parametrize("restart_at", [None, 1, 3, 5])
 def test_windows_survive_a_restart(drive: Callable[..., Any], restart_at: int | None) -> None:
     second = 1_000_000_000
-    records = [{"key": key, "n": n, "x": x} for key, n, x in [
-        ("b", 1, None), ("a", 2, 1.0), ("a", 3, 3.0), ("a", 4, None), ("b", 5, 2.0), ("a", 9, 0.0)]]
+    records = [
+        {"key": key, "n": n, "x": x}
+        for key, n, x in [("b", 1, None), ("a", 2, 1.0), ("a", 3, 3.0), ("a", 4, None), ("b", 5, 2.0), ("a", 9, 0.0)]
+    ]
     times = [0, 1, second, 5 * second, 11 * second, 12 * second]
-    found = drive("aggregate", records, types={"in": DAY}, times=times, restart_at=restart_at,
-                  params={"key": "key", "window": {"kind": "tumbling", "size_s": 10}, "aggregates": {
-                      "count": {"op": "count"}, "total": {"op": "sum", "field": "n"}, "median": {"op": "quantile", "field": "x", "q": 0.5},
-                      "low": {"op": "min", "field": "x"}}})
+    found = drive(
+        "aggregate",
+        records,
+        types={"in": DAY},
+        times=times,
+        restart_at=restart_at,
+        params={
+            "key": "key",
+            "window": {"kind": "tumbling", "size_s": 10},
+            "aggregates": {
+                "count": {"op": "count"},
+                "total": {"op": "sum", "field": "n"},
+                "median": {"op": "quantile", "field": "x", "q": 0.5},
+                "low": {"op": "min", "field": "x"},
+            },
+        },
+    )
     assert [row[2:] for row in found.rows()] == [
-        ("a", 3, 9, 2.0, 1.0), ("b", 1, 1, None, None), ("a", 1, 9, 0.0, 0.0), ("b", 1, 5, 2.0, 2.0)]
+        ("a", 3, 9, 2.0, 1.0),
+        ("b", 1, 1, None, None),
+        ("a", 1, 9, 0.0, 0.0),
+        ("b", 1, 5, 2.0, 2.0),
+    ]
 
 
 def test_sessions_that_touch_become_one(drive: Callable[..., Any]) -> None:
     second = 1_000_000_000
     records = [{"key": "a", "n": 1, "x": None}] * 4
-    found = drive("aggregate", records, types={"in": DAY}, times=[0, 4 * second, 20 * second, 22 * second],
-                  params={"window": {"kind": "session", "gap_s": 5}, "aggregates": {"count": {"op": "count"}}})
+    found = drive(
+        "aggregate",
+        records,
+        types={"in": DAY},
+        times=[0, 4 * second, 20 * second, 22 * second],
+        params={"window": {"kind": "session", "gap_s": 5}, "aggregates": {"count": {"op": "count"}}},
+    )
     assert [row[2] for row in found.rows()] == [2, 2]
 
 

@@ -1,0 +1,114 @@
+"""Kills services of a running pipeline at random moments, many times; the outputs must be those of a run without any kill."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from thalweg.sdk.catalog import Catalog
+from thalweg.testing import run_graph
+
+HERE = Path(__file__).parent
+DEADLINE_S = 240.0
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the pipeline gives in memory: digests by port, digest of the file."""
+    results = run_graph(HERE / "pipeline.yaml", catalog=Catalog(paths=(HERE / "parts.py",)), workdir=tmp_path_factory.mktemp("memory"))
+    digests = {f"{name}.{port}": digest for name, result in results.items() for port, digest in result.digests.items()}
+    return {"digests": digests, "lines": _sha256(results["lines"].generated["file"]), "table": _sha256(results["table"].generated["file"])}
+
+
+@pytest.mark.parametrize(("target", "seed", "kills"), [("vertex", 1, 25), ("coordinator", 2, 6), ("nats-server", 3, 6), ("any", 4, 25)])
+def test_kills_change_nothing(target: str, seed: int, kills: int, undisturbed: dict[str, Any], tmp_path: Path) -> None:
+    """Same records, same order, none twice."""
+    run = _start(tmp_path)
+    counts = Counter[str]()
+    for pause_s in _pauses(random.Random(seed), kills):
+        time.sleep(pause_s)
+        if run.poll() is not None:
+            break
+        if victim := _choose(run.pid, target, random.Random(seed * 1000 + sum(counts.values()))):
+            counts[_kind(victim)] += 1
+            victim.kill()
+    output, errors = run.communicate(timeout=DEADLINE_S)
+    print(f"\nkilled while running ({target}): {dict(counts)}")
+    assert run.returncode == 0, errors[-2000:]
+    summary = json.loads(output)
+    found = {f"{name}.{port}": stored["digest"] for name, vertex in summary["vertices"].items() for port, stored in vertex["ports"].items()}
+    assert found == undisturbed["digests"]
+    assert _sha256(tmp_path / "out" / "lines.jsonl") == undisturbed["lines"]
+    assert _sha256(tmp_path / "out" / "lines.parquet") == undisturbed["table"]
+    assert sum(counts.values()) >= kills // 2, "the run ended before it was disturbed"
+
+
+def _start(folder: Path) -> subprocess.Popen[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "thalweg_cli",
+        "run",
+        str(HERE / "pipeline.yaml"),
+        "--components",
+        str(HERE / "parts.py"),
+        "--out",
+        str(folder / "out"),
+        "--json",
+    ]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("THALWEG_")}
+    return subprocess.Popen(
+        command,
+        env=environment | {"THALWEG_DATA": str(folder / "data")},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=folder,
+    )
+
+
+def _pauses(rng: random.Random, kills: int) -> Iterator[float]:
+    yield 2.0
+    for _ in range(kills - 1):
+        yield rng.uniform(0.05, 0.6)
+
+
+def _choose(root: int, target: str, rng: random.Random) -> psutil.Process | None:
+    """A process of the run's own tree; vertices are found by the run's data folder, since they outlive who started them."""
+    try:
+        data = psutil.Process(root).environ()["THALWEG_DATA"]
+    except psutil.Error:
+        return None
+    found = [one for one in psutil.process_iter() if (kind := _kind(one, data)) and target in (kind, "any")]
+    return rng.choice(sorted(found, key=lambda one: one.pid)) if found else None
+
+
+def _kind(process: psutil.Process, data: str | None = None) -> str:
+    try:
+        words = process.cmdline()
+        if data is not None and process.environ().get("THALWEG_DATA") != data and not any(data in word for word in words):
+            return ""
+    except psutil.Error:
+        return ""
+    text = " ".join(words[:6])
+    if "thalweg_vertex" in text:
+        return "vertex"
+    if "thalweg_coordinator" in text and "--only" in text:
+        return "coordinator"
+    return "nats-server" if words and words[0].endswith("nats-server") else ""
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,195 @@
+"""The commit protocol on a real nats-server: fences, lost replies, back-pressure, cut values, silent readers, atomic batches."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+
+from thalweg.bus.connection import Client, connect
+from thalweg.bus.deployments import create_log, delete_deployment, ensure_bucket, purge_below
+from thalweg.bus.heads import get_message, last_message, read_heads
+from thalweg.bus.vertex_log import VertexLog
+from thalweg.embedded import EmbeddedStack
+from thalweg.errors import FencedOutError, RunFailedError
+from thalweg.runtime.loop import claim
+from thalweg.wire import subjects
+from thalweg.wire.batch import batch_decoder, encode_batch
+from thalweg.wire.commit import Commit
+from thalweg.wire.spec import DeploymentSpec, EdgeSpec
+
+_numbers = itertools.count()
+_encode = msgspec.msgpack.Encoder().encode
+EDGE = EdgeSpec("up", "out", "in", "int")
+
+
+@asynccontextmanager
+async def log_of(stack: EmbeddedStack, **settings: int) -> AsyncIterator[tuple[Client, DeploymentSpec]]:
+    client = await connect(stack.nats_url, "test")
+    spec = DeploymentSpec("default", f"protocol-{next(_numbers)}", "test", [], **settings)  # type: ignore[arg-type]
+    await ensure_bucket(client, "default")
+    await create_log(client, spec)
+    try:
+        yield client, spec
+    finally:
+        await delete_deployment(client, "default", spec.name)
+        await client.close()
+
+
+def view(client: Client, spec: DeploymentSpec, vertex: str, *edges: EdgeSpec) -> VertexLog:
+    return VertexLog(client, spec.workspace, spec.name, vertex, list(edges), in_arrival_order=False)
+
+
+def body(*values: object) -> bytes:
+    count = len(values)
+    return encode_batch([_encode(one) for one in values], list(range(count)), list(range(count)), 0, None)
+
+
+async def test_a_stale_writer_is_fenced_out_and_stores_nothing(stack: EmbeddedStack) -> None:
+    async with log_of(stack) as (client, spec):
+        old, new = view(client, spec, "up"), view(client, spec, "up")
+        first = (await claim(old)).commit
+        assert first is not None and first.epoch == 1
+        await old.write([("out", body(1))], Commit(epoch=1, number=2))
+        second = (await claim(new)).commit
+        assert second is not None and (second.epoch, second.number) == (2, 3)
+        with pytest.raises(FencedOutError):
+            await old.write([("out", body(2))], Commit(epoch=1, number=3))
+        await new.write([("out", body(3))], Commit(epoch=2, number=4))
+        last = await last_message(client, subjects.stream("default", spec.name), subjects.vertex_prefix("default", spec.name, "up"))
+        assert last is not None and last.data == body(3) and last.sequence == 4
+
+
+async def test_two_copies_that_claim_at_once_leave_one(stack: EmbeddedStack) -> None:
+    async with log_of(stack) as (client, spec):
+        answers = await asyncio.gather(*(claim(view(client, spec, "up")) for _ in range(5)), return_exceptions=True)
+        won = [one for one in answers if not isinstance(one, BaseException)]
+        assert all(isinstance(one, FencedOutError) for one in answers if isinstance(one, BaseException))
+        epochs = [one.commit.epoch for one in won if one.commit]
+        assert len(epochs) == len(set(epochs)) >= 1
+
+
+async def test_a_commit_whose_reply_was_lost_is_stored_once(stack: EmbeddedStack) -> None:
+    async with log_of(stack) as (client, spec):
+        log = view(client, spec, "up")
+        await claim(log)
+        real = log.writer._try
+        losses = iter([True, False, True, True, False])
+
+        async def lossy(outgoing: object, timeout_s: float) -> object:
+            answer = await real(outgoing, timeout_s)  # type: ignore[arg-type]
+            return None if next(losses, False) else answer
+
+        log.writer._try = lossy  # type: ignore[method-assign, assignment]
+        for number in range(2, 8):
+            await log.write([("out", body(number))], Commit(epoch=1, number=number))
+        stream = subjects.stream("default", spec.name)
+        stored = [await get_message(client, stream, {"seq": sequence}) for sequence in range(1, 9)]
+        assert [one.commit.number for one in stored if one is not None and one.commit is not None] == list(range(1, 8))
+        assert log.writer.recovered_count == 3
+
+
+async def test_a_full_subject_makes_the_writer_wait_until_it_is_trimmed(stack: EmbeddedStack) -> None:
+    async with log_of(stack, max_messages_per_subject=8) as (client, spec):
+        log = view(client, spec, "up")
+        await claim(log)
+        for number in range(2, 10):
+            await log.write([("out", body(number))], Commit(epoch=1, number=number))
+        waiting = asyncio.create_task(log.write([("out", body(10))], Commit(epoch=1, number=10)))
+        done, _ = await asyncio.wait({waiting}, timeout=0.3)
+        assert not done and log.writer.blocked_count > 0
+        await purge_below(client, "default", spec.name, subjects.port("default", spec.name, "up", "out"), 6)
+        await asyncio.wait_for(waiting, 5)
+
+
+async def test_a_commit_over_several_ports_is_whole_or_not_there(stack: EmbeddedStack) -> None:
+    async with log_of(stack, max_messages_per_subject=3) as (client, spec):
+        log = view(client, spec, "up")
+        await claim(log)
+        for number in range(2, 5):
+            await log.write([("a", body(number)), ("b", body(-number))], Commit(epoch=1, number=number))
+        other = view(client, spec, "up")
+        await other.recover()
+        blocked = asyncio.create_task(log.write([("fresh", body(5)), ("a", body(5))], Commit(epoch=1, number=5)))
+        await asyncio.wait({blocked}, timeout=0.3)
+        assert not any(".fresh." in head.subject for head in await read_heads(client, "default", spec.name))
+        await purge_below(client, "default", spec.name, subjects.port("default", spec.name, "up", "a"), 7)
+        await asyncio.wait_for(blocked, 5)
+        assert {head.subject.split(".")[5] for head in await read_heads(client, "default", spec.name)} == {"_commit", "a", "b", "fresh"}
+
+
+@pytest.mark.parametrize("megabytes", [1, 8, 31, 33, 300])
+async def test_values_of_any_size_arrive_whole(stack: EmbeddedStack, megabytes: int) -> None:
+    async with log_of(stack) as (client, spec):
+        writer, reader = view(client, spec, "up"), view(client, spec, "down", EDGE)
+        await claim(writer)
+        value = bytes([megabytes % 251]) * (megabytes << 20)
+        await writer.write([("out", body(value))], Commit(epoch=1, number=2, watermark=7))
+        await writer.write([("out", body(b"behind it"))], Commit(epoch=1, number=3))
+        await reader.open({EDGE.key: (1, 0)})
+        message = await asyncio.wait_for(reader.next(), 60)
+        after = await asyncio.wait_for(reader.next(), 60)
+        await reader.close()
+        decoder = batch_decoder(bytes)
+        assert decoder.decode(message.body).v == [value] and message.watermark == 7
+        assert decoder.decode(after.body).v == [b"behind it"]
+        assert message.last - message.first == max(0, -(-len(message.body) // (4 << 20)) - 1)
+
+
+async def test_a_value_beyond_the_limit_is_refused_with_its_size(stack: EmbeddedStack) -> None:
+    async with log_of(stack) as (client, spec):
+        log = view(client, spec, "up")
+        await claim(log)
+        log.writer._messages([("out", b"x" * (5 << 20))], Commit(epoch=1, number=2))
+        with pytest.raises(RunFailedError, match="larger than the log takes"):
+            log.writer._messages([("out", b"x")] * 901, Commit(epoch=1, number=2))
+
+
+async def test_a_reader_whose_consumer_is_gone_notices_and_goes_on(stack: EmbeddedStack) -> None:
+    async with log_of(stack) as (client, spec):
+        writer, reader = view(client, spec, "up"), view(client, spec, "down", EDGE)
+        await claim(writer)
+        await reader.open({EDGE.key: (1, 0)})
+        await writer.write([("out", body(1))], Commit(epoch=1, number=2))
+        assert (await asyncio.wait_for(reader.next(), 5)).first == 2
+        stream = subjects.stream("default", spec.name)
+        await client.request(f"$JS.API.CONSUMER.DELETE.{stream}.{reader.readers[0]._consumer}", b"")
+        for number in range(3, 6):
+            await writer.write([("out", body(number))], Commit(epoch=1, number=number))
+        got = [(await asyncio.wait_for(reader.next(), 10)).first for _ in range(3)]
+        await reader.close()
+        assert got == [3, 4, 5] and reader.readers[0].reopened_count >= 1
+
+
+async def test_a_killed_server_loses_nothing_that_it_acknowledged(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with EmbeddedStack(tmp_path_factory.mktemp("killed")) as stack:
+        async with log_of(stack) as (client, spec):
+            writer, reader = view(client, spec, "up"), view(client, spec, "down", EDGE)
+            await claim(writer)
+            await reader.open({EDGE.key: (1, 0)})
+
+            async def write() -> None:
+                for number in range(2, 302):
+                    await writer.write([("out", body(number))], Commit(epoch=1, number=number))
+
+            writing = asyncio.create_task(write())
+            server = stack.processes[0]
+            got: list[int] = []
+            for kill_after in (50, 120, 200):
+                while len(got) < kill_after:
+                    message = await asyncio.wait_for(reader.next(), 30)
+                    got += batch_decoder(int).decode(message.body).v
+                pid = server.pid
+                assert pid is not None
+                os.kill(pid, signal.SIGKILL)
+            while len(got) < 300:
+                got += batch_decoder(int).decode((await asyncio.wait_for(reader.next(), 30)).body).v
+            await writing
+            await reader.close()
+            assert got == list(range(2, 302))

@@ -1,0 +1,169 @@
+"""Checking a pipeline against the standard library: every fault, all of them at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thalweg.errors import RejectedError
+from thalweg.graph.pipeline import Pipeline, load_pipeline
+from thalweg.graph.plan import Plan, check_pipeline
+from thalweg.graph.types import format_type
+from thalweg.sdk.catalog import Catalog
+
+ROWS = {"component": "csv-source@1.0.0", "files": {"table": "rows.csv"}}
+SAVE = {"component": "parquet-file@1.0.0"}
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    (tmp_path / "rows.csv").write_text("day,wind\n2024-01-01,1.5\n2024-01-02,2.5\n")
+    return tmp_path
+
+
+def check(base: Path, vertices: dict[str, Any], edges: list[str], **others: Any) -> Plan:
+    return check_pipeline(Pipeline.model_validate({"backend": "b", "vertices": vertices, "edges": edges, **others}), Catalog(), base)
+
+
+def only(plan: Plan) -> tuple[str, str, str, str | None]:
+    (fault,) = plan.faults
+    return fault.code, fault.where, fault.message, fault.hint
+
+
+def test_a_sound_pipeline_becomes_a_plan_in_topological_order(base: Path) -> None:
+    wet = {"component": "filter@1.0.0", "params": {"where": "wind > 2.0"}}
+    plan = check(base, {"save": SAVE, "wet": wet, "rows": ROWS}, ["wet.out -> save.in", "rows.out -> wet.in"])
+    assert not plan.faults
+    assert [one.name for one in plan.vertices] == ["rows", "wet", "save"]
+    assert plan.vertices[1].outputs == plan.vertices[0].outputs
+    assert "wind: float" in format_type(plan.vertices[1].outputs["out"])
+    assert plan.vertices[2].generated["file"].startswith("save-")
+
+
+def test_an_unknown_component_is_told_with_close_names(base: Path) -> None:
+    code, where, message, hint = only(check(base, {"rows": {"component": "csv-sauce@1.0.0"}}, []))
+    assert (code, where) == ("component.unknown", "vertex rows")
+    assert "csv-sauce" in message
+    assert "csv-source" in str(hint)
+
+
+def test_a_component_needs_a_pin(base: Path) -> None:
+    code, _, _, hint = only(check(base, {"rows": {**ROWS, "component": "csv-source"}}, []))
+    assert (code, hint) == ("component.unpinned", "pin it: csv-source@1.0.0")
+
+
+def test_an_unknown_version_is_told_with_the_known_ones(base: Path) -> None:
+    code, _, _, hint = only(check(base, {"rows": {**ROWS, "component": "csv-source@9.0.0"}}, []))
+    assert (code, hint) == ("component.unknown_version", "it has 1.0.0")
+
+
+@pytest.mark.parametrize(("edge", "side"), [("rows.lines -> save.in", "output"), ("rows.out -> save.rows", "input")])
+def test_an_unknown_port_is_told_with_the_known_ones(base: Path, edge: str, side: str) -> None:
+    plan = check(base, {"rows": ROWS, "save": SAVE}, [edge])
+    told = next(one for one in plan.faults if one.code == "port.unknown")
+    assert told.where == f"edge {edge}"
+    assert f"no {side} port" in told.message
+
+
+def test_an_unbound_slot_is_told_with_what_binds_it(base: Path) -> None:
+    code, _, message, hint = only(check(base, {"rows": {"component": "csv-source@1.0.0"}}, []))
+    assert (code, hint) == ("slot.unbound", "files: {table: PATH}")
+    assert "'table'" in message
+
+
+def test_a_file_that_is_not_there_and_an_unknown_slot_are_told(base: Path) -> None:
+    plan = check(base, {"rows": {**ROWS, "files": {"table": "no.csv", "tabel": "rows.csv"}}}, [])
+    assert [(one.code, one.where) for one in plan.faults] == [("file.missing", "vertex rows: files.table"), ("slot.unknown", "vertex rows")]
+    assert "table" in str(plan.faults[1].hint)
+
+
+def test_a_bad_param_is_told_with_its_path(base: Path) -> None:
+    bad = {"component": "aggregate@1.0.0", "params": {"window": "month", "aggregates": {"wind": {"op": "guess", "field": "wind"}}}}
+    plan = check(base, {"rows": ROWS, "monthly": bad}, ["rows.out -> monthly.in"])
+    assert {one.code for one in plan.faults} == {"param.invalid"}
+    assert any(one.where.startswith("vertex monthly: params.aggregates.wind") for one in plan.faults)
+
+
+def test_a_cycle_is_named(base: Path) -> None:
+    again = {"component": "filter@1.0.0", "params": {"where": "true"}}
+    plan = check(base, {"a": again, "b": again}, ["a.out -> b.in", "b.out -> a.in"])
+    told = [one for one in plan.faults if "cycle" in one.code]
+    assert len(told) == 1
+    text = str(told[0])
+    assert "a" in text
+    assert "b" in text
+
+
+def test_a_required_input_that_is_not_connected_is_told(base: Path) -> None:
+    code, where, message, _ = only(check(base, {"rows": ROWS, "save": SAVE}, []))
+    assert (code, where) == ("input.unconnected", "vertex save")
+    assert "'in'" in message
+
+
+def test_a_type_conflict_names_the_edge_and_both_types(base: Path) -> None:
+    plan = check(base, {"rows": ROWS, "moves": {"component": "motion@1.0.0"}}, ["rows.out -> moves.in"])
+    code, where, message, _ = only(plan)
+    assert (code, where) == ("graph.port_type_mismatch", "edge rows.out -> moves.in")
+    first, second = message.split("\n")
+    assert first == "field index is missing at index"
+    assert second.startswith("  rows.out emits record{day: ")
+    assert second.endswith("; moves.in accepts record{index: int, time: float, image: image}")
+
+
+def test_an_expression_over_an_unknown_field_is_told_before_the_run(base: Path) -> None:
+    wet = {"component": "filter@1.0.0", "params": {"where": "wnd > 2.0"}}
+    code, where, message, hint = only(check(base, {"rows": ROWS, "wet": wet}, ["rows.out -> wet.in"]))
+    assert where == "vertex wet"
+    assert "wnd" in message
+    assert "wind" in f"{message} {hint}"
+    assert code
+
+
+def test_unknown_vertices_in_edges_and_expectations_are_told(base: Path) -> None:
+    plan = check(base, {"rows": ROWS}, ["rows.out -> sav.in"], expect=[{"vertex": "row", "count": {"min": 1}}])
+    assert [(one.code, one.where) for one in plan.faults] == [("vertex.unknown", "edge rows.out -> sav.in"), ("vertex.unknown", "expect")]
+
+
+def test_all_faults_are_told_at_once(base: Path) -> None:
+    vertices = {
+        "odd": {"component": "nothing-like-it@1.0.0"},
+        "loose": {"component": "filter"},
+        "rows": {"component": "csv-source@1.0.0"},
+        "wet": {"component": "filter@1.0.0", "params": {"were": "true"}},
+        "save": SAVE,
+    }
+    plan = check(base, vertices, ["rows.lines -> wet.in", "nobody.out -> wet.in"])
+    assert {one.code for one in plan.faults} >= {
+        "component.unknown",
+        "component.unpinned",
+        "slot.unbound",
+        "param.invalid",
+        "port.unknown",
+        "vertex.unknown",
+        "input.unconnected",
+    }
+    with pytest.raises(RejectedError) as caught:
+        plan.raise_if_faulty()
+    assert caught.value.facts["count"] == len(plan.faults)
+    assert all(one.message in str(caught.value) for one in plan.faults)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "told"),
+    [
+        ("backend: b\nbackend: c\nvertices: {}\n", "pipeline.unreadable", "'backend' is given twice"),
+        ("backend: [", "pipeline.unreadable", "is not YAML"),
+        ("backend: b\nvertices: {a: {component: x@1, prams: {}}}\n", "pipeline.invalid", "vertices.a.prams"),
+        ("backend: b\nvertices: {a: {component: x@1}}\nedges: [a.out > b.in]\n", "pipeline.invalid", "vertex.port -> vertex.port"),
+        ("- 1\n", "pipeline.invalid", "file"),
+    ],
+)
+def test_a_file_that_is_no_pipeline_is_refused(tmp_path: Path, text: str, code: str, told: str) -> None:
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(text)
+    with pytest.raises(RejectedError) as caught:
+        load_pipeline(path)
+    assert caught.value.code == code
+    assert told in str(caught.value)

@@ -1,0 +1,79 @@
+"""The examples of the documents do what the documents say."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thalweg.sdk.catalog import Catalog, load_module
+from thalweg.testing import run_component, run_graph
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAD = """
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+from pydantic import BaseModel, ConfigDict, Field
+from thalweg import At, Context, Emit, GeneratedFile, InputFile, component
+
+@dataclass
+class Day:
+    temp_max: float
+    temp_min: float
+
+@dataclass
+class Swing:
+    degrees: float
+"""
+
+
+def blocks(document: str) -> list[str]:
+    """The indented blocks of a document."""
+    text = (ROOT / document).read_text()
+    return [
+        textwrap.dedent(found[0]).strip() + "\n" for found in re.finditer(r"(?:^(?: {4}.*)?\n)+", text, re.MULTILINE) if found[0].strip()
+    ]
+
+
+@pytest.fixture(scope="module")
+def documented(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    path = tmp_path_factory.mktemp("docs") / "documented.py"
+    path.write_text("\n\n".join([HEAD, *(one for one in blocks("docs/components.md") if "@component(" in one)]))
+    return vars(load_module(str(path)))
+
+
+def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
+    found = blocks("README.md")
+    code, pipeline = tmp_path / "my_components.py", tmp_path / "pipeline.yaml"
+    code.write_text(next(one for one in found if "@component(" in one))
+    pipeline.write_text(next(one for one in found if one.startswith("backend:")).replace("examples/", f"{ROOT}/examples/"))
+    results = run_graph(pipeline, catalog=Catalog(paths=(code,)), workdir=tmp_path)
+    assert results["rows"].counters.records_out == 1461
+    assert len(results["save"].generated["file"].read_text().splitlines()) == results["swing"].counters.records_out > 0
+
+
+def test_the_readme_names_the_digests_of_the_weather_example() -> None:
+    results = run_graph(ROOT / "examples/weather/pipeline.yaml")
+    readme = (ROOT / "README.md").read_text()
+    assert all(f"out {results[name].digest[:12]}" in readme for name in ("rows", "wet", "monthly"))
+
+
+def test_the_documented_test_passes(documented: dict[str, Any]) -> None:
+    test = next(one for one in blocks("docs/components.md") if "run_component(" in one)
+    exec(test, dict(documented))
+
+
+def test_the_documented_components_run(documented: dict[str, Any], tmp_path: Path) -> None:
+    swing = documented["Swing"]
+    best = run_component(documented["RecordSwing"], [swing(3.0), swing(2.0), swing(4.5)])
+    assert [one.degrees for one in best.out] == [3.0, 4.5]
+    sides = run_component(documented["Sides"], [swing(3.0), swing(12.0)])
+    assert [[one.degrees for one in sides.outputs[port]] for port in ("small", "large")] == [[3.0], [12.0]]
+    (tmp_path / "lines.txt").write_text("a\nb\n")
+    assert run_component(documented["line_source"], files={"text": tmp_path / "lines.txt"}).out == ["a", "b"]
+    report = run_component(documented["SwingReport"], [swing(3.0)], times=[0], workdir=tmp_path)
+    assert report.generated["report"].read_text() == "1970-01-01 3.0\n"
