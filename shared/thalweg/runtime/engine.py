@@ -4,37 +4,48 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from thalweg.errors import RunFailedError
 from thalweg.graph.types import StreamType
+from thalweg.runtime.faults import Faults
 from thalweg.runtime.inputs import BEGINNING, Edge, Message, choose_by_arrival, choose_by_time, run_length
-from thalweg.runtime.outbox import Port
+from thalweg.runtime.intake import Intake
+from thalweg.runtime.outbox import Outbox
 from thalweg.runtime.program import Program
-from thalweg.sdk.values import At, Bad, Emit, RecordError
+from thalweg.runtime.snapshots import SMALL_STATE_BYTES, Schedule, decode_state, encode_state
+from thalweg.runtime.standing import Standing
+from thalweg.sdk.values import RecordError
 from thalweg.wire import ids
-from thalweg.wire.commit import END_OF_TIME, Commit, Counters, Failure, Generated
+from thalweg.wire.commit import END_OF_TIME, Commit, Failure, Generated
 from thalweg.wire.subjects import COMMIT_PORT, DEAD_PORT, STATE_PORT
 
-SMALL_STATE_BYTES = 8192
-SNAPSHOT_EVERY_S, SNAPSHOT_EVERY_MESSAGES = 1.0, 128
-RETRIES = 4
-MAX_DEAD_BYTES = 65_536
-MAX_DEAD_COMMITS = 512  # dead letters are never trimmed, and a subject holds a limited number of messages
+CHUNK_S = 0.003  # how long records are worked on before the limits are looked at again
+SLICE_S = 0.005  # how long a step works before it lets others of its thread on
 _pack = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a commit is cut: at most so many records, bytes of output, seconds of work."""
+    """When a commit is due: so many records or bytes of output, or so long after the first of them."""
 
     records: int = 2048
     size_bytes: int = 524_288
-    work_s: float = 0.05
+    wait_s: float = 0.05
+
+
+class Turn(Enum):
+    """How a step ended."""
+
+    MORE = "there is more to do now"
+    DUE = "a limit is met: commit before more is done"
+    IDLE = "nothing is left to do before something arrives"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,7 @@ class Engine:
         outputs: resolved stream type by output port.
         on_error: `fail`, `dead-letter` or `retry`.
         limits: when a commit is cut.
+        has_spool: a new copy of the vertex is given all inputs again, so that neither state nor rebuild are needed.
     """
 
     def __init__(
@@ -68,49 +80,51 @@ class Engine:
         has_spool: bool = False,
     ) -> None:
         self.vertex, self.program, self.edges = vertex, program, edges
-        self.limits, self.on_error, self.has_spool = limits or Limits(), on_error, has_spool
-        self.ports = {name: Port(name, kind) for name, kind in outputs.items()}
-        self.counters = Counters()
+        self.limits, self.has_spool = limits or Limits(), has_spool
+        self.standing = Standing()
+        self.outbox = Outbox(vertex, outputs, self.standing)
+        self.faults = Faults(vertex, on_error, self.standing, program.context)
+        self.intake = Intake(vertex, program, self.outbox, self.faults, self.standing)
         self.failure: Failure | None = None
-        self.cursor: Any = None
-        self.watermark = BEGINNING
         self.ended = self.finished = False
         self.epoch = self.number = 0
         self.generated: dict[str, Generated] = {}
-        self.touched = False
-        self._dead: list[dict[str, Any]] = []
-        self._base_id = ids.source_base(vertex)
         self._target: dict[str, tuple[int, int]] | None = None
-        self._restored_counters: Counters | None = None
+        self._restored = self.standing.counters
         self._floor: dict[str, tuple[int, int]] | None = None
-        self._snapshot_at, self._snapshot_messages = 0.0, 0
-        self._dead_commits = 0
-        self._source: Any = None
+        self._schedule = Schedule()
         self._latest: dict[str, Any] = {}
+        self._record_s = CHUNK_S
+        self._uncommitted, self._first_at = 0, 0.0
         component = program.component
         self._choose = choose_by_arrival if component.combine == "arrival" else choose_by_time
-        self._joint = "*" in program.calls or (len(component.arguments) > 1)
+        self._joint = len(component.arguments) > 1
         self._zip = self._joint and component.combine == "zip"
-        self._plain = not component.is_class or not program.sees_watermarks
         self._guard_state = program.has_state and on_error != "fail"
+        self._many = not (self._joint or self._guard_state or component.batched or program.sees_watermarks)
+        self._tells = component.context_name is not None or component.is_class
 
     # --- starting -----------------------------------------------------------------------------------------------
 
     def restore(self, commit: Commit | None, state: bytes | None) -> None:
         """Starts the component where `commit` left it; a rebuild replays inputs from the floor, outputs suppressed."""
+        own: bytes | None = None
         if commit is not None:
             self.epoch, self.number = commit.epoch, commit.number
-            self.counters, self.watermark = commit.counters, commit.watermark
             self.ended, self.failure, self.generated = commit.ended, commit.failure, dict(commit.generated)
+            self.standing.counters, self.standing.watermark = commit.counters, commit.watermark
+            self.faults.dead_commits = commit.dead_commits
             if commit.cursor is not None:
-                self.cursor = msgspec.msgpack.decode(base64.b64decode(commit.cursor))
+                self.standing.cursor = msgspec.msgpack.decode(base64.b64decode(commit.cursor))
             for name, stored in commit.ports.items():
-                self.ports[name].restore(stored)
+                self.outbox.ports[name].restore(stored)
             self._place_edges(commit)
-        self.program.start(None if self.has_spool else state)
-        self.program.context.late_count = self.counters.late
-        if self._rebuilding:
-            self.watermark = BEGINNING
+        if state is not None and not self.has_spool:
+            own, self._latest = decode_state(state, self.edges)
+        self.program.start(own)
+        self.program.context.late_count = self.standing.counters.late
+        if self.standing.rebuilding:
+            self.standing.watermark = BEGINNING
 
     def _place_edges(self, commit: Commit) -> None:
         target = {key: (pair[0], pair[1]) for key, pair in commit.positions.items()}
@@ -120,20 +134,16 @@ class Engine:
         if commit.floor is not None:
             self._floor = dict(commit.floor)
         if any(edge.position != target.get(edge.key, (1, 0)) for edge in self.edges):
-            self._target, self._restored_counters = target, msgspec.structs.replace(self.counters)
+            self._target, self._restored = target, msgspec.structs.replace(commit.counters)
+            self.standing.rebuilding = True
         self._settle_target()
-
-    @property
-    def _rebuilding(self) -> bool:
-        return self._target is not None
 
     def _settle_target(self) -> None:
         """Ends the rebuild once every edge stands where the commit stood."""
         if self._target is not None and all(edge.position >= self._target.get(edge.key, (1, 0)) for edge in self.edges):
-            self._target = None
-            if self._restored_counters is not None:
-                self.counters = self._restored_counters
-                self.program.context.late_count = self.counters.late
+            self._target, self.standing.rebuilding = None, False
+            self.standing.counters = self._restored
+            self.program.context.late_count = self._restored.late
 
     # --- working ------------------------------------------------------------------------------------------------
 
@@ -143,37 +153,52 @@ class Engine:
             if edge.key == message.edge:
                 before = edge.position
                 edge.offer(message)
-                self.touched = self.touched or edge.position != before
+                self.standing.touched = self.standing.touched or edge.position != before
         self._settle_target()
 
-    def step(self) -> bool:
-        """Works until a limit is met or nothing is left to do; True when the limits ask for a commit now."""
-        if self.finished or self.failure:
-            return True
+    def step(self) -> Turn:
+        """Works for a short while, at most until a commit is due."""
+        deadline = time.perf_counter() + SLICE_S
         try:
-            return self._pull() if not self.edges else self._work()
+            while not (self.finished or self.failure or self._is_due()):
+                done = self._do_some(max(1, self.limits.records - self._uncommitted))
+                if not done and not self.finished:
+                    return Turn.IDLE
+                if not self._uncommitted:
+                    self._first_at = time.perf_counter()
+                self._uncommitted += done
+                if time.perf_counter() > deadline and not self._is_due():
+                    return Turn.MORE
         except RunFailedError as error:
             self.failure = Failure(str(error), error.code, error.hint)
-            self.touched = True
-            return True
+            self.standing.touched = True
+        return Turn.DUE
 
-    def _full(self, started: float, records: int) -> bool:
+    def _is_due(self) -> bool:
+        limits = self.limits
         return (
-            records >= self.limits.records
-            or sum(port.size for port in self.ports.values()) >= self.limits.size_bytes
-            or time.perf_counter() - started >= self.limits.work_s
+            self._uncommitted > 0
+            and not self.standing.rebuilding
+            and (
+                self._uncommitted >= limits.records
+                or self.outbox.size >= limits.size_bytes
+                or time.perf_counter() - self._first_at >= limits.wait_s
+            )
         )
 
-    def _work(self) -> bool:
-        started, records = time.perf_counter(), 0
-        while not self._full(started, records):
-            done = self._zip_once() if self._zip else self._next_run(self.limits.records - records)
-            if not done:
-                self._end_if_drained()
-                return self.finished
-            records += done
+    def _do_some(self, limit: int) -> int:
+        """Works on some records; how many, 0 when there is nothing to do now."""
+        if not self.edges:
+            done, ended = self.intake.pull(limit)
+            if ended:
+                self._finish()
+            return done
+        done = self._zip_once() if self._zip else self._next_run(limit)
+        if done:
             self._settle_target()
-        return True
+        else:
+            self._end_if_drained()
+        return done
 
     def _next_run(self, limit: int) -> int:
         edge = self._choose(self.edges)
@@ -182,17 +207,17 @@ class Engine:
             return 0
         if self._is_at_target(edge):
             return 0
-        head = edge.queue[0]
         count = min(run_length(edge, self.edges), limit, self._until_target(edge))
-        if self._plain and not self._joint and count > 1 and not self._guard_state and not self.program.component.batched:
-            self._run_many(edge, count)
-        elif self.program.component.batched:
+        if self.program.component.batched:
             self._run_batch(edge, count)
+        elif self._many and count > 1:
+            count = self._run_many(edge, count)
         else:
+            head = edge.first
             for _ in range(count):
                 self._see_watermark(head.progress[head.index])
                 self._run_one(edge)
-        if not edge.queue:
+        if not edge.head:
             self._see_watermark(min(other.progress for other in self.edges))
         return count
 
@@ -202,65 +227,51 @@ class Engine:
 
     def _until_target(self, edge: Edge) -> int:
         """During a rebuild, records up to the committed position of this message only."""
-        head = edge.queue[0]
+        head = edge.first
         if self._target is not None:
             sequence, skip = self._target.get(edge.key, (1, 0))
             if sequence == head.message.first and skip > head.index:
                 return skip - head.index
         return head.left
 
-    def _run_many(self, edge: Edge, count: int) -> None:
-        """The fast path: one input, a function, no watermarks asked for."""
-        head, call, context = edge.queue[0], self.program.calls[edge.port], self.program.context
+    def _run_many(self, edge: Edge, count: int) -> int:
+        """The fast path: one input, no watermarks asked for; about as many records as `CHUNK_S` allows."""
+        head, started = edge.first, time.perf_counter()
         low = head.index
-        high = low + count
-        batch = head.batch
-        given: list[Any] = []
-        raised: Exception | None = None
-        context.port = edge.port
-        asks = self.program.component.context_name is not None or self.program.component.is_class
-        try:
-            if asks:
-                for index in range(low, high):
-                    context.time_ns, context.record_id = batch.t[index], batch.k[index]
-                    given.append(call(batch.v[index]))
-            else:
-                for value in batch.v[low:high]:
-                    given.append(call(value))
-        except Exception as error:
-            raised = error
-        if raised is None and self._add_plain(edge, given, low, high):
-            return
-        for one in given:
-            self._guarded(edge, lambda one=one: one)
-        if raised is not None:
-            self._guarded(edge, _first_raise(raised, lambda: call(batch.v[low + len(given)])))
+        high = low + min(count, max(1, int(CHUNK_S / self._record_s)))
+        given, raised = self._call_many(edge, low, high)
+        batch, reached = head.batch, low + len(given)
+        if given and self.outbox.add_plain(given, batch.t[low:reached], batch.k[low:reached], head.progress[low:reached]):
+            self.standing.watermark = max(self.standing.watermark, head.progress[reached - 1])
+            self.standing.counters.records_in += len(given)
+            edge.take(len(given))
+            self.standing.touched = True
+        else:
+            for one in given:
+                self._guarded(edge, partial(_same, one))
+        self._record_s = (time.perf_counter() - started) / max(len(given), 1)
+        if raised is None:
+            return len(given)
+        self._guarded(edge, _first_raise(raised, lambda: self.program.calls[edge.port](batch.v[reached])))
+        return len(given) + 1
 
-    def _add_plain(self, edge: Edge, given: list[Any], low: int, high: int) -> bool:
-        """Takes one record out for each in at once; False when the results need a closer look."""
-        if (
-            self._rebuilding
-            or len(self.ports) != 1
-            or any(
-                one is None or type(one) is Emit or hasattr(one, "__next__") or hasattr(one, "__await__") or hasattr(one, "__anext__")
-                for one in given
-            )
-        ):
-            return False
-        head = edge.queue[0]
+    def _call_many(self, edge: Edge, low: int, high: int) -> tuple[list[Any], Exception | None]:
+        """What the component returns for each record, up to the first that raises."""
+        call, context, batch = self.program.calls[edge.port], self.program.context, edge.first.batch
+        given: list[Any] = []
+        context.port = edge.port
         try:
-            next(iter(self.ports.values())).add_many(given, head.batch.t[low:high], head.batch.k[low:high], head.progress[low:high])
-        except RecordError:
-            return False
-        self.counters.records_in += high - low
-        self.counters.records_out += high - low
-        self.watermark = max(self.watermark, head.progress[high - 1])
-        edge.take(high - low)
-        self.touched = True
-        return True
+            if self._tells:
+                for value, context.time_ns, context.record_id in zip(batch.v[low:high], batch.t[low:high], batch.k[low:high], strict=True):
+                    given.append(call(value))
+            else:
+                given.extend(map(call, batch.v[low:high]))  # keeps what came before a raise
+        except Exception as error:
+            return given, error
+        return given, None
 
     def _run_one(self, edge: Edge) -> None:
-        head = edge.queue[0]
+        head = edge.first
         value = head.batch.v[head.index]
         if self._joint:
             self._latest[edge.port] = value
@@ -273,212 +284,101 @@ class Engine:
             self._guarded(edge, lambda: self.program.calls[edge.port](value))
 
     def _consume(self, edge: Edge) -> None:
-        head = edge.queue[0]
-        self.watermark = max(self.watermark, head.progress[head.index])
-        self.counters.records_in += 1
+        head = edge.first
+        self.standing.watermark = max(self.standing.watermark, head.progress[head.index])
+        self.standing.counters.records_in += 1
         edge.take(1)
-        self.touched = True
+        self.standing.touched = True
 
-    def _guarded(self, edge: Edge, call: Any) -> None:
+    def _guarded(self, edge: Edge, call: Callable[[], Any]) -> None:
         """Runs the component over one record and applies `on_error` to what it raises."""
-        head = edge.queue[0]
-        time_ns, record_id, progress = head.batch.t[head.index], head.batch.k[head.index], head.progress[head.index]
-        if edge.order:
-            record_id = ids.derived(record_id, edge.order)
+        head = edge.first
+        record_id = head.batch.k[head.index] if not edge.order else ids.derived(head.batch.k[head.index], edge.order)
         context = self.program.context
-        context.time_ns, context.record_id, context.port = time_ns, record_id, edge.port
-        context.position = f"record {self.counters.records_in + 1}"
+        context.time_ns, context.record_id, context.port = head.batch.t[head.index], record_id, edge.port
+        context.position = f"record {self.standing.counters.records_in + 1}"
         before = self.program.snapshot() if self._guard_state else None
-        marks = {name: len(port.parts) for name, port in self.ports.items()}
-        for attempt in range(RETRIES + 1):
-            try:
-                emitted = self._emit(self.program.results(call()), time_ns, record_id, max(progress, self.watermark))
-                break
-            except Exception as error:
-                for name, port in self.ports.items():
-                    port.rollback(marks[name])
-                if before is not None:
-                    self.program.restore(before)
-                self.counters.errors += 1
-                if self.on_error == "retry" and attempt < RETRIES:
-                    time.sleep(0.05 * 2**attempt)
-                    continue
-                emitted = self._fault(error, head.batch.v[head.index], record_id)
-                break
-        if not emitted:
-            self.counters.filtered += 1
+        mark, progress = self.outbox.mark(), max(head.progress[head.index], self.standing.watermark)
+
+        def undo() -> None:
+            self.outbox.rollback(mark)
+            if before is not None:
+                self.program.restore(before)
+
+        emitted = self.faults.attempt(
+            lambda: self.outbox.add(self.program.results(call()), context.time_ns, record_id, progress),
+            undo,
+            head.batch.v[head.index],
+            record_id,
+        )
+        self.standing.counters.filtered += not emitted
         self._consume(edge)
-
-    def _fault(self, error: Exception, value: Any, record_id: int) -> int:
-        """A dead letter, or the end of the run."""
-        message = str(error) if isinstance(error, RecordError) else f"{type(error).__name__}: {error}"
-        where = self.program.context.position
-        if self.on_error != "dead-letter":
-            if isinstance(error, RecordError) and error.where:
-                raise RunFailedError(f"{self.vertex}: {message}", code=error.code, hint=error.hint) from error
-            raise RunFailedError(
-                f"{self.vertex}: {where}: {message}",
-                code="component.raised",
-                hint=f"set on_error: dead-letter on {self.vertex} to keep such records aside and go on",
-            ) from error
-        if not self._rebuilding:
-            shown = _pack(value)
-            if self._dead_commits >= MAX_DEAD_COMMITS:
-                raise RunFailedError(
-                    f"{self.vertex}: {where}: {message}; and too many dead letters before it",
-                    code="dead_letters.full",
-                    hint=f"{self.counters.dead} records are kept aside already; is the input what you think?",
-                )
-            self._dead.append({"id": record_id, "where": where, "error": message, "value": shown[:MAX_DEAD_BYTES]})
-            self.counters.dead += 1
-        return 1
-
-    def _emit(self, results: Iterable[Any], time_ns: int, record_id: int, progress: int) -> int:
-        count = 0
-        for result in results:
-            port_name, value, at = "out", result, time_ns
-            if type(result) is Emit:
-                port_name, value = result.port, result.value
-                at = time_ns if result.time_ns is None else result.time_ns
-            port = self.ports.get(port_name)
-            if port is None:
-                raise RecordError(f"the component emitted to port {port_name!r}, which it does not have")
-            if not self._rebuilding:
-                port.add(value, at, record_id if count == 0 else ids.derived(record_id, count), max(progress, at))
-                self.counters.records_out += 1
-            count += 1  # noqa: SIM113 - it is asked for after the loop
-        if not self.ports:
-            count = 1
-        return count
 
     def _run_batch(self, edge: Edge, count: int) -> None:
         """A component that takes lists: one result per record, in order; a fault falls on the whole list's first record."""
-        head = edge.queue[0]
-        low = head.index
-        values = head.batch.v[low : low + count]
-        try:
-            given = list(self.program.results(self.program.calls["in"](values)))
-            if self.ports and len(given) != len(values):
+        head = edge.first
+        values = head.batch.v[head.index : head.index + count]
+        given: list[Any] = []
+
+        def call() -> int:
+            given[:] = self.program.results(self.program.calls["in"](values))
+            if self.outbox.ports and len(given) != len(values):
                 raise RecordError(f"a batch of {len(values)} records came back as {len(given)}")
-        except Exception as error:
-            self._fault(error, values[0], head.batch.k[low])
+            return -1
+
+        self.program.context.position = f"records {self.standing.counters.records_in + 1} to {self.standing.counters.records_in + count}"
+        if self.faults.attempt(call, given.clear, values[0], head.batch.k[head.index]) != -1:
             self._consume(edge)
             return
         for index in range(count):
-            one = given[index] if self.ports else None
-            self._guarded(edge, lambda one=one: one)
+            one = given[index] if self.outbox.ports else None
+            self._guarded(edge, partial(_same, one))
 
     def _zip_once(self) -> int:
         """One record of each port, in step."""
-        if all(edge.queue for edge in self.edges) and any(self._is_at_target(edge) for edge in self.edges):
+        if all(edge.head for edge in self.edges) and any(self._is_at_target(edge) for edge in self.edges):
             return 0
-        if not all(edge.queue for edge in self.edges):
+        if not all(edge.head for edge in self.edges):
             for edge in self.edges:
-                if edge.queue and not self._is_at_target(edge) and any(other.ended and not other.queue for other in self.edges):
+                if edge.head and not self._is_at_target(edge) and any(other.ended and not other.head for other in self.edges):
                     self._consume(edge)
-                    self.counters.filtered += 1
+                    self.standing.counters.filtered += 1
                     return 1
             return 0
         first, *rest = self.edges
-        joined = {edge.port: edge.queue[0].batch.v[edge.queue[0].index] for edge in self.edges}
-        self.watermark = max(self.watermark, *(edge.progress for edge in self.edges))
+        joined = {edge.port: edge.first.batch.v[edge.first.index] for edge in self.edges}
+        self.standing.watermark = max(self.standing.watermark, *(edge.progress for edge in self.edges))
         self._guarded(first, lambda: self.program.calls["*"](joined))
         for edge in rest:
             self._consume(edge)
         return len(self.edges)
 
     def _see_watermark(self, watermark: int) -> None:
-        if watermark <= self.watermark:
+        standing = self.standing
+        if watermark <= standing.watermark:
             return
-        self.touched = self.touched or not self._rebuilding
+        standing.touched = standing.touched or not standing.rebuilding
         if self.program.sees_watermarks:
-            self._emit_aside("watermark", self.program.watermark(watermark))
-        self.watermark = watermark
-
-    def _emit_aside(self, cause: str, results: Iterable[Any]) -> None:
-        """Emissions that no single record causes: at a watermark, at the end."""
-        for result in results:
-            name = result.port if type(result) is Emit else "out"
-            at = result.time_ns if type(result) is Emit and result.time_ns is not None else self.program.context.time_ns
-            port = self.ports[name]
-            if not self._rebuilding:
-                value = result.value if type(result) is Emit else result
-                record_id = ids.derived(self.vertex, cause, name, port.count + len(port.parts))
-                floor = port.progress[-1] if port.progress else port.base
-                port.add(value, at, record_id, max(floor, at))
-                self.counters.records_out += 1
+            self.outbox.add_aside("watermark", self.program.watermark(watermark), self.program.context.time_ns)
+        standing.watermark = watermark
 
     def _end_if_drained(self) -> None:
-        if all(edge.ended and not edge.queue for edge in self.edges) and not self._rebuilding:
-            try:
-                self._see_watermark(END_OF_TIME)
-                self._emit_aside("finish", self.program.finish())
-            except RunFailedError:
-                raise
-            except Exception as error:
-                raise RunFailedError(
-                    f"{self.vertex}: at the end of its input: {type(error).__name__}: {error}", code="component.raised"
-                ) from error
-            self._finish()
+        if not all(edge.ended and not edge.head for edge in self.edges) or self.standing.rebuilding:
+            return
+        try:
+            self._see_watermark(END_OF_TIME)
+            self.outbox.add_aside("finish", self.program.finish(), self.program.context.time_ns)
+        except RunFailedError:
+            raise
+        except Exception as error:
+            raise RunFailedError(
+                f"{self.vertex}: at the end of its input: {type(error).__name__}: {error}", code="component.raised"
+            ) from error
+        self._finish()
 
     def _finish(self) -> None:
-        self.finished = self.touched = True
-        self.watermark = END_OF_TIME
-
-    # --- sources ------------------------------------------------------------------------------------------------
-
-    def _pull(self) -> bool:
-        if self._source is None:
-            self._source = self.program.source(self.cursor[1] if self.cursor is not None else None)
-            if self.cursor is not None and self.cursor[1] is None:  # a source without cursors is run over what is committed
-                for _ in range(self.cursor[0]):
-                    next(self._source)
-        started, records = time.perf_counter(), 0
-        while not self._full(started, records):
-            try:
-                item = next(self._source)
-            except StopIteration:
-                self._finish()
-                return True
-            except Exception as error:
-                self._source_failed(error)
-                return True
-            self._take_source(item)
-            records += 1
-        return True
-
-    def _source_failed(self, error: Exception) -> None:
-        message = str(error) if isinstance(error, RunFailedError) else f"{type(error).__name__}: {error}"
-        code = getattr(error, "code", "component.raised")
-        raise RunFailedError(f"{self.vertex}: {message}", code=code, hint=getattr(error, "hint", None)) from error
-
-    def _take_source(self, item: Any) -> None:
-        ordinal = self.counters.records_in
-        if type(item) is Bad:
-            self.program.context.position = item.error.where or f"record {ordinal + 1}"
-            self._fault(item.error, item.raw, self._base_id + ordinal)
-            self.counters.records_in += 1
-            self.cursor = (ordinal + 1, item.cursor)
-            self.touched = True
-            return
-        if type(item) is At:
-            value, cursor, time_ns = item.value, item.cursor, item.time_ns
-        elif type(item) is Emit:
-            value, cursor, time_ns = item.value, None, item.time_ns
-        else:
-            value, cursor, time_ns = item, None, None
-        if time_ns is None:
-            time_ns = ordinal
-        name = item.port if type(item) is Emit else "out"
-        progress = self.watermark = max(self.watermark, time_ns)
-        try:
-            self.ports[name].add(value, time_ns, self._base_id + ordinal, progress)
-        except RecordError as error:
-            self._source_failed(error)
-        self.counters.records_in += 1
-        self.counters.records_out += 1
-        self.cursor = (ordinal + 1, cursor)
-        self.touched = True
+        self.finished = self.standing.touched = True
+        self.standing.watermark = END_OF_TIME
 
     # --- committing ---------------------------------------------------------------------------------------------
 
@@ -489,60 +389,57 @@ class Engine:
 
     def needs_commit(self) -> bool:
         """Whether there is anything that the log does not know yet."""
-        return self.touched and not self._rebuilding
+        return self.standing.touched and not self.standing.rebuilding
 
     def cut(self) -> Cut:
         """Takes everything since the last commit as the next one."""
         self.number += 1
-        self.touched = False
-        state = None if self.has_spool else self.program.snapshot()
+        self._uncommitted, self.standing.touched = 0, False
         parts: list[tuple[str, bytes]] = []
-        inline = state if state is not None and len(state) <= SMALL_STATE_BYTES else None
-        if inline is not None or state is None:
+        inline = self._cut_state(parts)
+        if (dead := self.faults.cut()) is not None:
+            parts.append((DEAD_PORT, dead))
+        if self.outbox.ports:
+            parts += [(port.name, port.cut(inline)) for port in self.outbox.ports.values()]
+        else:
+            parts.append((COMMIT_PORT, _pack({"v": [], "t": [], "k": [], "s": inline})))
+        counters = self.standing.counters
+        counters.late = self.program.context.late_count
+        counters.bytes_out += sum(len(body) for _, body in parts)
+        self.ended = self.finished and self.failure is None
+        return Cut(parts, self._commit())
+
+    def _cut_state(self, parts: list[tuple[str, bytes]]) -> bytes | None:
+        """The state when it is small; a large one goes into `parts` when a snapshot is due."""
+        state = None if self.has_spool else encode_state(self.program.snapshot(), self._latest)
+        if state is None or len(state) <= SMALL_STATE_BYTES:
             self._floor = None
-        elif self._snapshot_due():
+            return state
+        if self._schedule.is_due(self._floor is None, sum(edge.taken_messages for edge in self.edges)):
             parts.append((STATE_PORT, state))
             self._floor = self.positions
-        if self._dead:
-            parts.append((DEAD_PORT, _pack(self._dead)))
-            self._dead = []
-            self._dead_commits += 1
-        if not self.ports:
-            parts.append((COMMIT_PORT, _pack({"v": [], "t": [], "k": [], "s": inline})))
-        else:
-            parts += [(port.name, port.cut(inline)) for port in self.ports.values()]
-        self.counters.late = self.program.context.late_count
-        self.counters.bytes_out += sum(len(body) for _, body in parts)
-        self.ended = self.finished and self.failure is None
-        cursor = base64.b64encode(_pack(self.cursor)).decode() if self.cursor is not None else None
-        return Cut(
-            parts,
-            Commit(
-                epoch=self.epoch,
-                number=self.number,
-                positions=self.positions,
-                floor=self._floor,
-                cursor=cursor,
-                watermark=self.watermark,
-                ended=self.ended,
-                counters=msgspec.structs.replace(self.counters),
-                ports={name: port.stored() for name, port in self.ports.items()},
-                generated=dict(self.generated),
-                failure=self.failure,
-            ),
+        return None
+
+    def _commit(self) -> Commit:
+        standing = self.standing
+        return Commit(
+            epoch=self.epoch,
+            number=self.number,
+            positions=self.positions,
+            floor=self._floor,
+            cursor=base64.b64encode(_pack(standing.cursor)).decode() if standing.cursor is not None else None,
+            watermark=standing.watermark,
+            ended=self.ended,
+            counters=msgspec.structs.replace(standing.counters),
+            dead_commits=self.faults.dead_commits,
+            ports={name: port.stored() for name, port in self.outbox.ports.items()},
+            generated=dict(self.generated),
+            failure=self.failure,
         )
 
-    def _snapshot_due(self) -> bool:
-        messages = sum(edge.taken_messages for edge in self.edges)
-        now = time.monotonic()
-        if (
-            self._floor is not None
-            and messages - self._snapshot_messages < SNAPSHOT_EVERY_MESSAGES
-            and now - self._snapshot_at < SNAPSHOT_EVERY_S
-        ):
-            return False
-        self._snapshot_at, self._snapshot_messages = now, messages
-        return True
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _first_raise(error: Exception, call: Callable[[], Any]) -> Callable[[], Any]:

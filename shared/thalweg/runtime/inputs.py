@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from thalweg.errors import RunFailedError
 from thalweg.wire.batch import Batch, batch_decoder
 from thalweg.wire.commit import END_OF_TIME
 
@@ -27,7 +28,7 @@ class Message:
 
 
 class Arrived:
-    """A decoded message, and how many of its records are processed."""
+    """A message at the head of an edge, decoded, and how many of its records are processed."""
 
     __slots__ = ("batch", "index", "message", "progress")
 
@@ -42,7 +43,7 @@ class Arrived:
 
 
 class Edge:
-    """One input edge of a vertex.
+    """One input edge of a vertex. Only its first message is decoded: more would be cold again before their turn.
 
     Args:
         key: name in positions.
@@ -53,35 +54,55 @@ class Edge:
     """
 
     def __init__(self, key: str, port: str, order: int, value_type: Any, position: tuple[int, int]) -> None:
-        self.key, self.port, self.order = key, port, order
+        self.key, self.port, self.order, self.value_type = key, port, order, value_type
         self.position = position
-        self.queue: deque[Arrived] = deque()
+        self.head: Arrived | None = None
+        self.waiting: deque[Message] = deque()
         self.waiting_bytes = 0
         self.watermark, self.ended = BEGINNING, False
         self.taken_messages = 0
         self._decoder: msgspec.msgpack.Decoder[Batch[Any]] = batch_decoder(value_type)
 
+    @property
+    def first(self) -> Arrived:
+        """The first message; only while `head` is not None."""
+        assert self.head is not None
+        return self.head
+
+    @property
+    def next_sequence(self) -> int:
+        """First sequence that has not arrived here, nor is before the position."""
+        if self.waiting:
+            return self.waiting[-1].last + 1
+        return self.head.message.last + 1 if self.head else self.position[0]
+
     def offer(self, message: Message) -> None:
-        """Takes a message in. One that lies before the position is passed over, so offering twice is harmless."""
-        start, skip = self.position if not self.queue else (self.queue[-1].message.last + 1, 0)
-        if message.last < start:
+        """Takes a message in. One that lies before what is expected is passed over, so offering twice is harmless.
+
+        Raises:
+            RunFailedError: `log.undecodable`, when its values are not of the edge's type.
+        """
+        if message.last < self.next_sequence:
             return
-        arrived = Arrived(message, self._decoder.decode(message.body), skip if message.first == start else 0)
-        self.queue.append(arrived)
+        self.waiting.append(message)
         self.waiting_bytes += len(message.body)
         self.settle()
 
     def take(self, count: int) -> None:
         """Marks the next records of the first message as processed."""
-        head = self.queue[0]
+        head = self.first
         head.index += count
         self.position = (head.message.first, head.index)
         self.settle()
 
     def settle(self) -> None:
-        """Drops messages that are processed whole, taking over their watermark and end mark."""
-        while self.queue and not self.queue[0].left:
-            message = self.queue.popleft().message
+        """Drops messages that are processed whole, taking over their watermark and end mark; decodes the first that is not."""
+        while True:
+            if self.head is None and self.waiting:
+                self.head = self._decode(self.waiting.popleft())
+            if self.head is None or self.head.left:
+                return
+            message, self.head = self.head.message, None
             self.waiting_bytes -= len(message.body)
             self.taken_messages += 1
             self.position = (message.last + 1, 0)
@@ -89,10 +110,20 @@ class Edge:
             if message.ended:
                 self.ended, self.watermark = True, END_OF_TIME
 
+    def _decode(self, message: Message) -> Arrived:
+        try:
+            batch = self._decoder.decode(message.body)
+        except msgspec.DecodeError as error:
+            raise RunFailedError(
+                f"message {message.first} of {self.key} is not of the edge's type: {error}", code="log.undecodable"
+            ) from error
+        first, skip = self.position
+        return Arrived(message, batch, skip if message.first == first else 0)
+
     @property
     def progress(self) -> int:
         """No record that is still to come out of this edge has a lower progress time."""
-        return self.queue[0].progress[self.queue[0].index] if self.queue else self.watermark
+        return self.head.progress[self.head.index] if self.head else self.watermark
 
 
 def choose_by_time(edges: list[Edge]) -> Edge | None:
@@ -102,22 +133,22 @@ def choose_by_time(edges: list[Edge]) -> Edge | None:
     """
     best: Edge | None = None
     for edge in edges:
-        if edge.queue and (best is None or edge.progress < best.progress):
+        if edge.head and (best is None or edge.progress < best.progress):
             best = edge
     if best is None:
         return None
     for edge in edges:
-        if not edge.queue and not edge.ended and (edge.watermark, edge.order) <= (best.progress, best.order):
+        if not edge.head and not edge.ended and (edge.watermark, edge.order) <= (best.progress, best.order):
             return None
     return best
 
 
 def choose_by_arrival(edges: list[Edge]) -> Edge | None:
     """The edge whose next message is the oldest on the log."""
-    waiting = [edge for edge in edges if edge.queue]
-    return min(waiting, key=lambda edge: edge.queue[0].message.first) if waiting else None
+    heads = [(edge.head.message.first, edge.order, edge) for edge in edges if edge.head]
+    return min(heads, key=lambda one: one[:2])[2] if heads else None
 
 
 def run_length(edge: Edge, edges: list[Edge]) -> int:
     """How many records may be taken from `edge` in one go before the order has to be decided again."""
-    return edge.queue[0].left if len(edges) == 1 else 1
+    return edge.head.left if edge.head and len(edges) == 1 else 1

@@ -10,14 +10,14 @@ from typing import TypeVar
 
 import msgspec
 
-from thalweg.runtime.engine import Engine
+from thalweg.runtime.engine import SLICE_S, Engine, Turn
 from thalweg.runtime.inputs import Message
 from thalweg.runtime.log import Log, Recovered
 from thalweg.runtime.spool import Spool
 from thalweg.wire.commit import Commit, Failure, Generated
 from thalweg.wire.subjects import COMMIT_PORT
 
-SLOW_S = 0.005  # a step that took longer runs on a thread from then on, so that the connection is served meanwhile
+SLOW_S = 4 * SLICE_S  # after a step that took longer, steps run on a thread, so that the connection is served meanwhile
 MAX_WAITING_BYTES = 16 << 20
 _pack = msgspec.msgpack.Encoder().encode
 R = TypeVar("R")
@@ -77,37 +77,43 @@ class VertexLoop:
             return
         for message in self.spool.replay():
             self.engine.offer(message)
-            while not await self._step_is_idle():
-                pass
+            while not self._is_done and (turn := await self._step()) is not Turn.IDLE:
+                await self._commit_if(turn is Turn.DUE)
 
     def _allows(self, key: str) -> bool:
         """Whether an edge may deliver: it is not far ahead of the others."""
         edge = next(edge for edge in self.engine.edges if edge.key == key)
-        return not edge.queue or edge.waiting_bytes < MAX_WAITING_BYTES
+        return edge.head is None or edge.waiting_bytes < MAX_WAITING_BYTES
 
     def _next_of(self, key: str) -> tuple[int, int]:
         """Where to read an edge from: behind what is queued, else at its position."""
         edge = next(edge for edge in self.engine.edges if edge.key == key)
-        return (edge.queue[-1].message.last + 1, 0) if edge.queue else edge.position
+        return (edge.next_sequence, 0) if edge.head else edge.position
 
     async def _work(self) -> None:
         engine = self.engine
         while True:
             self._take_ready()
-            full = await self._step()
-            done = engine.finished or engine.failure is not None
-            if done and engine.failure is None and self.upload is not None:
+            turn = await self._step()
+            if self._is_done and engine.failure is None and self.upload is not None:
                 engine.generated = await asyncio.to_thread(self.upload)
-            if engine.needs_commit() and (full or done or not self._more_ready()):
-                await self._settle()
-                self._start_commit()
-            if done:
+            is_idle = turn is Turn.IDLE and not self._more_ready()
+            await self._commit_if(turn is Turn.DUE or is_idle or self._is_done)
+            if self._is_done:
                 await self._settle()
                 return
-            if not full and engine.edges and not self._more_ready():
+            if is_idle and engine.edges:
                 await self._wait()
 
-    def _start_commit(self) -> None:
+    @property
+    def _is_done(self) -> bool:
+        return self.engine.finished or self.engine.failure is not None
+
+    async def _commit_if(self, is_due: bool) -> None:
+        """Begins the next commit, when there is something to commit and the one before it is stored."""
+        if not (is_due and self.engine.needs_commit()):
+            return
+        await self._settle()
         if self.spool is not None:
             self.spool.sync()
         cut = self.engine.cut()
@@ -142,7 +148,7 @@ class VertexLoop:
 
     def _more_ready(self) -> bool:
         self._take_ready()
-        return any(edge.queue for edge in self.engine.edges) and not self._stuck
+        return any(edge.head for edge in self.engine.edges) and not self._stuck
 
     _stuck = False
 
@@ -152,17 +158,14 @@ class VertexLoop:
         self.engine.offer(message)
         self._stuck = False
 
-    async def _step(self) -> bool:
+    async def _step(self) -> Turn:
         started = time.perf_counter()
-        full = await self._on_thread_if(self._is_slow, self.engine.step)
+        turn = await self._on_thread_if(self._is_slow, self.engine.step)
         self._is_slow = self.engine.program.is_async or time.perf_counter() - started > SLOW_S
-        self._stuck = not full  # what is queued now waits for another edge
-        if full and not self._is_slow:
+        self._stuck = turn is Turn.IDLE  # what is queued now waits for another edge
+        if turn is not Turn.IDLE and not self._is_slow:
             await asyncio.sleep(0)
-        return full
-
-    async def _step_is_idle(self) -> bool:
-        return not await self._step() or self.engine.finished or self.engine.failure is not None
+        return turn
 
     async def _on_thread_if(self, elsewhere: bool, call: Callable[[], R]) -> R:
         return await asyncio.to_thread(call) if elsewhere else call()

@@ -1,19 +1,26 @@
-"""What a vertex has emitted since its last commit, per port, until it is cut into message bodies."""
+"""What a vertex has emitted since its last commit, by port, until it is cut into message bodies."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import lru_cache
+from itertools import compress
+from types import NoneType
 from typing import Any
 
 import msgspec
 
 from thalweg.graph.types import StreamType
+from thalweg.runtime.inputs import BEGINNING
+from thalweg.runtime.standing import Standing
 from thalweg.sdk.conform import conformer
+from thalweg.sdk.values import At, Emit, RecordError
+from thalweg.wire import ids
 from thalweg.wire.batch import encode_batch
 from thalweg.wire.commit import PortDigest
-from thalweg.wire.digest import START, extend
+from thalweg.wire.digest import Chain
 
 _encode = msgspec.msgpack.Encoder().encode
-BEGINNING = -(2**63)
 
 
 class Port:
@@ -25,26 +32,25 @@ class Port:
         self.times: list[int] = []
         self.ids: list[int] = []
         self.progress: list[int] = []
-        self.count, self.digest, self.base = 0, START, BEGINNING
+        self.count, self.base = 0, BEGINNING
+        self._chain = Chain()
         self.size = 0
 
     def restore(self, state: PortDigest) -> None:
         """Goes on where a commit left this port."""
-        self.count, self.digest, self.base = state.count, bytes.fromhex(state.digest), state.progress
+        self.count, self.base, self._chain = state.count, state.progress, Chain(state)
 
     def add(self, value: Any, time_ns: int, record_id: int, progress: int) -> None:
         """Adds one record. Raises RecordError when it is not of the port's type."""
-        part = _encode(self.conform(value))
-        self.parts.append(part)
-        self.size += len(part)
-        self.times.append(time_ns)
-        self.ids.append(record_id)
-        self.progress.append(progress)
+        self.add_many([value], [time_ns], [record_id], [progress])
 
     def add_many(self, values: list[Any], times: list[int], ids: list[int], progress: list[int]) -> None:
-        """Adds records of the same lengths. All or none: a value that does not conform raises before any is added."""
+        """Adds records, given by columns of one length: all, or none and RecordError when one is not of the port's type."""
         conform = self.conform
-        parts = [_encode(conform(value)) for value in values]
+        try:
+            parts = [_encode(conform(value)) for value in values]
+        except (OverflowError, TypeError, ValueError) as error:
+            raise RecordError(f"port {self.name}: a value has no place on the wire: {error}") from error
         self.parts += parts
         self.size += sum(map(len, parts))
         self.times += times
@@ -60,7 +66,7 @@ class Port:
     def cut(self, state: bytes | None) -> bytes:
         """Body of the waiting records; they count as committed from here on."""
         body = encode_batch(self.parts, self.times, self.ids, self._short_progress(), state)
-        self.digest = extend(self.digest, self.parts, self.times)
+        self._chain.extend(self.parts, self.times)
         self.count += len(self.parts)
         if self.progress:
             self.base = self.progress[-1]
@@ -69,7 +75,7 @@ class Port:
 
     def stored(self) -> PortDigest:
         """What a commit says of this port."""
-        return PortDigest(self.count, self.digest.hex(), self.base)
+        return self._chain.stored(self.count, self.base)
 
     def _short_progress(self) -> int | list[int]:
         """The base alone where every record's progress follows from it and the event times (see `Batch.w`)."""
@@ -81,3 +87,94 @@ class Port:
             if seen != progress:
                 return self.progress
         return self.base
+
+
+class Outbox:
+    """All output ports of a vertex, and the rules by which results become records.
+
+    Args:
+        vertex: its name.
+        outputs: resolved stream type by port.
+        standing: where records are counted; while it says `rebuilding`, nothing is added.
+    """
+
+    def __init__(self, vertex: str, outputs: dict[str, StreamType], standing: Standing) -> None:
+        self._vertex, self._standing = vertex, standing
+        self.ports = {name: Port(name, kind) for name, kind in outputs.items()}
+        self._only = next(iter(self.ports.values())) if len(self.ports) == 1 else None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the waiting records."""
+        return sum(port.size for port in self.ports.values())
+
+    def mark(self) -> dict[str, int]:
+        """Where `rollback` can go back to."""
+        return {name: len(port.parts) for name, port in self.ports.items()}
+
+    def rollback(self, mark: dict[str, int]) -> None:
+        """Takes back what was added since `mark`."""
+        for name, port in self.ports.items():
+            self._standing.counters.records_out -= len(port.parts) - mark[name]
+            port.rollback(mark[name])
+
+    def add_plain(self, results: list[Any], times: list[int], ids: list[int], progress: list[int]) -> bool:
+        """The fast path: one result for each of many records, each a record or None; False when they need a closer look.
+
+        Args:
+            results: what the component returned, record by record.
+            times, ids, progress: of the records it was called with.
+        """
+        kinds = set(map(type, results))
+        if not all(map(_is_plain, kinds)) or (self._only is None and kinds != {NoneType}):
+            return False
+        standing, taken = self._standing, len(results)
+        if NoneType in kinds and self.ports:
+            kept = [one is not None for one in results]
+            results, times = list(compress(results, kept)), list(compress(times, kept))
+            ids, progress = list(compress(ids, kept)), list(compress(progress, kept))
+        if self._only is not None and not standing.rebuilding:
+            try:
+                self._only.add_many(results, times, ids, progress)
+            except RecordError:
+                return False
+            standing.counters.records_out += len(results)
+            standing.counters.filtered += taken - len(results)
+        return True
+
+    def add(self, results: Iterable[Any], time_ns: int, record_id: int, progress: int) -> int:
+        """Adds what the component made of one record; returns how many records that are (1 for a vertex without ports)."""
+        count = 0
+        for result in results:
+            port, value, at = self._place(result, time_ns)
+            if not self._standing.rebuilding:
+                port.add(value, at, record_id if count == 0 else ids.derived(record_id, count), max(progress, at))
+                self._standing.counters.records_out += 1
+            count += 1
+        return count if self.ports else 1
+
+    def add_aside(self, cause: str, results: Iterable[Any], time_ns: int) -> None:
+        """Adds emissions that no single record causes: at a watermark, at the end."""
+        for result in results:
+            port, value, at = self._place(result, time_ns)
+            if not self._standing.rebuilding:
+                record_id = ids.derived(self._vertex, cause, port.name, port.count + len(port.parts))
+                floor = port.progress[-1] if port.progress else port.base
+                port.add(value, at, record_id, max(floor, at))
+                self._standing.counters.records_out += 1
+
+    def _place(self, result: Any, time_ns: int) -> tuple[Port, Any, int]:
+        """Port, value and event time of a result."""
+        name, value, at = "out", result, time_ns
+        if type(result) is Emit:
+            name, value, at = result.port, result.value, time_ns if result.time_ns is None else result.time_ns
+        port = self.ports.get(name)
+        if port is None:
+            raise RecordError(f"the component emitted to port {name!r}, which it does not have")
+        return port, value, at
+
+
+@lru_cache(maxsize=1024)
+def _is_plain(kind: type) -> bool:
+    """Whether results of this class are records, or None: not several, not to be awaited, not for a port of their own."""
+    return kind not in (Emit, At) and not any(hasattr(kind, name) for name in ("__next__", "__await__", "__anext__"))

@@ -13,7 +13,7 @@ from thalweg.sdk.records import python_type
 from thalweg.sdk.values import RecordError
 
 Conform = Callable[[Any], Any]
-_EXACT = {"bool": "bool", "int": "int", "float": "float", "str": "str", "bytes": "bytes"}
+_EXACT: dict[str, type] = {"bool": bool, "int": int, "float": float, "str": str, "bytes": bytes}
 
 
 def conformer(stream_type: st.StreamType, port: str) -> Conform:
@@ -47,47 +47,49 @@ def conformer(stream_type: st.StreamType, port: str) -> Conform:
 def _record_conformer(record: st.Record, convert: Conform) -> Conform:
     """A check written out per field, since it runs once for every record that leaves a vertex."""
     names = [name for name, _ in record.fields]
-    tests = [
-        f"type(value.{name}) is {_EXACT[kind.name]}" for name, kind in record.fields if isinstance(kind, st.Scalar) and kind.name in _EXACT
-    ]
-    tests += [
-        f"deep_{index}(value.{name})"
-        for index, (name, kind) in enumerate(record.fields)
-        if not (isinstance(kind, st.Scalar) and kind.name in _EXACT)
-    ]
     if not all(name.isidentifier() for name in names):
         return convert
+    tests = [_exact_test(f"value.{name}", kind) or f"deep_{index}(value.{name})" for index, (name, kind) in enumerate(record.fields)]
     scope: dict[str, Any] = {f"deep_{index}": _deep_test(kind) for index, (_, kind) in enumerate(record.fields)}
-    scope |= {"convert": convert, "is_own": _own_class_test(tuple(names))}
-    fits = " and ".join(["is_own(type(value))", *tests])
-    source = f"def conform(value):\n    if {fits}:\n        return value\n    return convert(value)\n"
-    exec(source, scope)
+    scope |= {f"only_{name}": frozenset((item,)) for name, item in _EXACT.items()}
+    scope |= {"convert": convert, "own": _OwnClasses(tuple(names))}
+    fits = " and ".join(["own[type(value)]", *tests])
+    exec(f"def conform(value):\n    if {fits}:\n        return value\n    return convert(value)\n", scope)
     return scope["conform"]  # type: ignore[no-any-return]
 
 
-def _own_class_test(names: tuple[str, ...]) -> Callable[[type], bool]:
-    known: dict[type, bool] = {}
+class _OwnClasses(dict[type, bool]):
+    """By class: whether its fields are the record's, in its order."""
 
-    def is_own(kind: type) -> bool:
-        found = known.get(kind)
-        if found is None:
-            fields = getattr(kind, "__dataclass_fields__", ()) or getattr(kind, "__struct_fields__", ())
-            found = known[kind] = tuple(fields) == names
-        return found
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self._names = names
 
-    return is_own
+    def __missing__(self, kind: type) -> bool:
+        fields = getattr(kind, "__dataclass_fields__", ()) or getattr(kind, "__struct_fields__", ())
+        self[kind] = tuple(fields) == self._names
+        return self[kind]
+
+
+def _exact_test(expression: str, kind: st.StreamType) -> str | None:
+    """An expression that is true when a value is canonical as it stands; None where no short one is known."""
+    match kind:
+        case st.Scalar(name) if name in _EXACT:
+            return f"type({expression}) is {name}"
+        case st.ListOf(st.Scalar(name)) if name in _EXACT:
+            return f"(type({expression}) is list and only_{name}.issuperset(map(type, {expression})))"
+        case st.OptionalOf(item) if inner := _exact_test(expression, item):
+            return f"({expression} is None or {inner})"
+    return None
 
 
 def _deep_test(kind: st.StreamType) -> Callable[[Any], bool]:
     """Whether a nested value is canonical as it stands; False sends the record through conversion, so it may be strict."""
     match kind:
-        case st.ListOf(st.Scalar(name)) if name in _EXACT:
-            item = python_type(st.Scalar(name))
-            return lambda value: type(value) is list and all(type(one) is item for one in value)
         case st.OptionalOf(item_type):
             inner = _deep_test(item_type)
             return lambda value: value is None or inner(value)
-        case st.Scalar(name) if name in _EXACT or name in ("timestamp", "duration"):
+        case st.Scalar(name) if name in ("timestamp", "duration"):
             exact = python_type(kind)
             return lambda value: type(value) is exact
         case st.ImageType():

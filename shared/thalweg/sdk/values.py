@@ -56,7 +56,7 @@ class Audio(msgspec.Struct, frozen=True):
     data: bytes
 
 
-class At(Generic[T]):
+class At(msgspec.Struct, Generic[T], gc=False):
     """A record of a source, with the cursor that says where to go on after it.
 
     Args:
@@ -65,13 +65,12 @@ class At(Generic[T]):
         time_ns: event time, UTC ns; None is the record's ordinal.
     """
 
-    __slots__ = ("cursor", "time_ns", "value")
+    value: T
+    cursor: Any
+    time_ns: int | None = None
 
-    def __init__(self, value: T, cursor: Any, time_ns: int | None = None) -> None:
-        self.value, self.cursor, self.time_ns = value, cursor, time_ns
 
-
-class Bad:
+class Bad(msgspec.Struct, gc=False):
     """A faulty piece of a source's input: the vertex's `on_error` decides whether it stops the run or becomes a dead letter.
 
     Args:
@@ -80,19 +79,17 @@ class Bad:
         cursor: where to go on after it.
     """
 
-    __slots__ = ("cursor", "error", "raw")
+    error: RecordError
+    raw: str | bytes
+    cursor: Any
 
-    def __init__(self, error: RecordError, raw: str | bytes, cursor: Any) -> None:
-        self.error, self.raw, self.cursor = error, raw, cursor
 
-
-class Emit(Generic[T]):
+class Emit(msgspec.Struct, Generic[T], gc=False):
     """A record for a named port, or with an event time of its own (default: that of the record it comes from)."""
 
-    __slots__ = ("port", "time_ns", "value")
-
-    def __init__(self, value: T, time_ns: int | None = None, port: str = "out") -> None:
-        self.value, self.time_ns, self.port = value, time_ns, port
+    value: T
+    time_ns: int | None = None
+    port: str = "out"
 
 
 class InputFile:

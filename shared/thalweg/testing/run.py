@@ -243,7 +243,7 @@ def _run(spec: VertexSpec, release: ComponentRelease, files: dict[str, Path], me
         engine.program.close()
     if engine.failure is not None:
         raise RunFailedError(engine.failure.message, code=engine.failure.code, hint=engine.failure.hint)
-    result.counters = engine.counters
+    result.counters = engine.standing.counters
     return result
 
 

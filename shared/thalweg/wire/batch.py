@@ -32,6 +32,8 @@ class Batch(msgspec.Struct, Generic[V]):
         """Progress time of each record."""
         if isinstance(self.w, list):
             return self.w
+        if self.t and self.t[0] >= self.w and self.t == sorted(self.t):
+            return self.t
         seen, out = self.w, []
         for time_ns in self.t:
             if time_ns > seen:

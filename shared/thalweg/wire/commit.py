@@ -21,12 +21,21 @@ class Counters(msgspec.Struct, omit_defaults=True):
     bytes_out: int = 0
 
 
+class OpenBlock(msgspec.Struct, array_like=True):
+    """The block of a port's digest that is not full yet: the chain before it (hex), event times (ns), values (base64 of msgpack)."""
+
+    chain: str
+    times: list[int]
+    values: str
+
+
 class PortDigest(msgspec.Struct, array_like=True):
-    """Records written to a port so far, the hash chain over them (hex, blake2b-256), the progress time of the last one."""
+    """Records written to a port so far, the digest over them (hex, see `thalweg.wire.digest`), the progress time of the last one."""
 
     count: int
     digest: str
     progress: int = -(2**63)
+    block: OpenBlock | None = None
 
 
 class Failure(msgspec.Struct, omit_defaults=True):
@@ -56,6 +65,7 @@ class Commit(msgspec.Struct, omit_defaults=True):
         cursor: a source's own cursor, msgpack; None for others.
         watermark: event time in ns up to which this vertex has worked; END_OF_TIME when it has ended.
         ended: nothing follows on any port.
+        dead_commits: how many commits so far had dead letters.
     """
 
     epoch: int
@@ -67,6 +77,7 @@ class Commit(msgspec.Struct, omit_defaults=True):
     ended: bool = False
     claim: bool = False
     counters: Counters = msgspec.field(default_factory=Counters)
+    dead_commits: int = 0
     ports: dict[str, PortDigest] = {}
     generated: dict[str, Generated] = {}
     failure: Failure | None = None

@@ -1,0 +1,93 @@
+"""What happens when a component raises: the end of the run, another try, or a dead letter."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from thalweg.errors import RunFailedError
+from thalweg.runtime.standing import Standing
+from thalweg.sdk.context import Context
+from thalweg.sdk.values import RecordError
+
+RETRIES, FIRST_PAUSE_S = 4, 0.05
+MAX_DEAD_BYTES = 65_536
+MAX_DEAD_COMMITS = 512  # dead letters are never trimmed, and a subject holds a limited number of messages
+_pack = msgspec.msgpack.Encoder(enc_hook=repr).encode
+
+
+class Faults:
+    """Applies a vertex's `on_error`.
+
+    Args:
+        vertex: its name.
+        on_error: `fail`, `dead-letter` or `retry`.
+        standing: where errors and dead letters are counted.
+        context: says where in the input the component is.
+    """
+
+    def __init__(self, vertex: str, on_error: str, standing: Standing, context: Context) -> None:
+        self._vertex, self._on_error, self._standing, self._context = vertex, on_error, standing, context
+        self._dead: list[dict[str, Any]] = []
+        self.dead_commits = 0
+
+    def attempt(self, call: Callable[[], int], undo: Callable[[], None], value: Any, record_id: int) -> int:
+        """Calls until it does not raise or `on_error` allows no more; returns what the call did, 1 for a dead letter.
+
+        Args:
+            call: one try.
+            undo: takes back what a failed try has left.
+            value: the record, for the dead letter.
+            record_id: its id.
+
+        Raises:
+            RunFailedError: the record stops the run.
+        """
+        for attempt in range(RETRIES + 1):
+            try:
+                return call()
+            except Exception as error:
+                undo()
+                self._standing.counters.errors += 1
+                if self._on_error != "retry" or attempt == RETRIES:
+                    self.settle(error, value, record_id)
+                    return 1
+                time.sleep(FIRST_PAUSE_S * 2**attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+    def settle(self, error: Exception, value: Any, record_id: int) -> None:
+        """Makes a dead letter, or stops the run."""
+        message = str(error) if isinstance(error, RecordError) else f"{type(error).__name__}: {error}"
+        where = self._context.position
+        if self._on_error != "dead-letter":
+            if isinstance(error, RecordError) and error.where:
+                raise RunFailedError(f"{self._vertex}: {message}", code=error.code, hint=error.hint) from error
+            raise RunFailedError(
+                f"{self._vertex}: {where}: {message}",
+                code="component.raised",
+                hint=f"set on_error: dead-letter on {self._vertex} to keep such records aside and go on",
+            ) from error
+        if not self._standing.rebuilding:
+            self._keep(where, message, value, record_id)
+
+    def _keep(self, where: str, message: str, value: Any, record_id: int) -> None:
+        counters = self._standing.counters
+        if self.dead_commits >= MAX_DEAD_COMMITS:
+            raise RunFailedError(
+                f"{self._vertex}: {where}: {message}; and too many dead letters before it",
+                code="dead_letters.full",
+                hint=f"{counters.dead} records are kept aside already; is the input what you think?",
+            )
+        self._dead.append({"id": record_id, "where": where, "error": message, "value": _pack(value)[:MAX_DEAD_BYTES]})
+        counters.dead += 1
+
+    def cut(self) -> bytes | None:
+        """Body of the dead letters since the last commit; None when there are none."""
+        if not self._dead:
+            return None
+        body, self._dead = _pack(self._dead), []
+        self.dead_commits += 1
+        return body
