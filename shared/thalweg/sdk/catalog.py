@@ -16,7 +16,7 @@ from thalweg.sdk.release import ComponentRelease
 
 
 class Catalog:
-    """Implements `thalweg.graph.plan.Releases`.
+    """Implements `thalweg.graph.releases.Releases`.
 
     Args:
         packages: import packages with an `INDEX` of "name@version" -> module; a release's module is imported when asked for.
