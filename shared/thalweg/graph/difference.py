@@ -157,8 +157,9 @@ def _render_step(operation: Operation, before: Backend, after: Backend) -> list[
         return [f"~ vertex {operation.name}: is now {operation.new_name}"]
     if isinstance(operation, VertexEdit):
         was, now = (_value_at(one.vertices[operation.vertex], operation.place()) for one in (before, after))
-        what = operation.describe() if was == now else f"{'.'.join(operation.place())}: {was} -> {now}"
-        return [f"~ vertex {operation.vertex} {what}"]
+        if was == now:  # the digest of a pin, the key of partitions, the cut end of a long value
+            return [f"~ {operation.describe()}"]
+        return [f"~ vertex {operation.vertex} {'.'.join(operation.place())}: {was} -> {now}"]
     old, new = _items(before), _items(after)
     return [f"- {item}" for item in old if item not in new] + [f"+ {item}" for item in new if item not in old]
 

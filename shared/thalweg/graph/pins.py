@@ -13,7 +13,8 @@ def pin_latest(backend: Backend, releases: Releases) -> list[Operation]:
     for name, vertex in backend.vertices.items():
         versions = [] if "@" in vertex.component else releases.versions(vertex.component)
         if versions:
-            edits += _pin(name, f"{vertex.component}@{versions[-1]}", releases)
+            component = f"{vertex.component}@{versions[-1]}"
+            edits.append(PinRelease(vertex=name, component=component, digest=_digest(component, releases)))
     return edits
 
 
@@ -21,11 +22,12 @@ def pin_digests(backend: Backend, releases: Releases) -> list[Operation]:
     """Gives each vertex that has a version and no digest the digest of that release; an unknown one is left as it is."""
     edits: list[Operation] = []
     for name, vertex in backend.vertices.items():
-        if "@" in vertex.component and vertex.digest is None:
-            edits += _pin(name, vertex.component, releases)
+        digest = _digest(vertex.component, releases) if "@" in vertex.component and vertex.digest is None else None
+        if digest:
+            edits.append(PinRelease(vertex=name, component=vertex.component, digest=digest))
     return edits
 
 
-def _pin(name: str, component: str, releases: Releases) -> list[PinRelease]:
+def _digest(component: str, releases: Releases) -> str | None:
     release = releases.find(*component.split("@", 1))
-    return [] if release is None else [PinRelease(vertex=name, component=component, digest=release.manifest.digest or None)]
+    return release.manifest.digest or None if release else None

@@ -38,7 +38,13 @@ class Releases(Protocol):
         """Every `name@version`."""
 
     def versions(self, name: str) -> list[str]:
-        """Versions of a component."""
+        """Versions of a component, the latest last."""
 
     def find(self, name: str, version: str) -> Release | None:
         """The release, or None."""
+
+
+def version_order(version: str) -> tuple[Any, ...]:
+    """Sort key of versions: by number, a pre-release (`1.0.0-rc1`) before its release."""
+    core, _, pre = version.partition("+")[0].partition("-")
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in core.split(".")], not pre, pre, version
