@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from typing import Any, Self
 
 from pydantic import BaseModel, ValidationError, field_validator, model_validator
 
 from thalweg.errors import RejectedError
 from thalweg.graph.fields import canonical_json
-from thalweg.graph.pipeline import Pipeline, Vertex
+from thalweg.graph.pipeline import Pipeline, Vertex, fault_lines
 
 
 class Backend(Pipeline):
@@ -89,8 +88,4 @@ def _checked(fields: dict[str, Any]) -> Backend:
     try:
         return Backend.model_validate(fields)
     except ValidationError as error:
-        raise RejectedError("\n".join(_lines(error.errors())), code="backend.invalid") from error
-
-
-def _lines(errors: Iterable[Any]) -> Iterable[str]:
-    return (f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}".removeprefix(": ") for one in errors)
+        raise RejectedError("\n".join(fault_lines(error)), code="backend.invalid") from error

@@ -129,13 +129,24 @@ def load_pipeline(path: Path) -> Pipeline:
         raise RejectedError(f"{path} cannot be read: {error.strerror}", code="pipeline.unreadable") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise RejectedError(f"{path} is not YAML: {' '.join(str(error).split())}", code="pipeline.unreadable") from error
+    return read_pipeline(content, str(path))
+
+
+def read_pipeline(content: Any, what: str) -> Pipeline:
+    """The pipeline that a file's content spells; `what` begins each line of the message.
+
+    Raises:
+        RejectedError: `pipeline.invalid`.
+    """
     try:
         return Pipeline.model_validate(content)
     except ValidationError as error:
-        lines = [
-            f"{path}: {'.'.join(map(str, one['loc'])) or 'file'}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors()
-        ]
-        raise RejectedError("\n".join(lines), code="pipeline.invalid") from error
+        raise RejectedError("\n".join(f"{what}: {line}" for line in fault_lines(error)), code="pipeline.invalid") from error
+
+
+def fault_lines(error: ValidationError) -> list[str]:
+    """Each fault as `path: message`."""
+    return [f"{'.'.join(map(str, one['loc'])) or 'file'}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors()]
 
 
 def pipeline_json_schema() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from thalweg.graph.backend import Backend, text_of
-from thalweg.graph.edit import Edit, Place, Touches, exists, refused, vertex_of
+from thalweg.graph.edit import Edit, Touches, exists, refused, vertex_of
 from thalweg.graph.fields import Name
 from thalweg.graph.pipeline import Edge, Endpoint, Expectation, Vertex
 
@@ -45,7 +45,8 @@ class RemoveVertex(Edit):
         )
 
     def touches(self, backend: Backend) -> Touches:
-        return Touches(frozenset({("vertex", self.name), *_naming(backend, self.name)}))
+        aliases = {("alias", alias) for alias, target in backend.aliases.items() if target.vertex == self.name}
+        return Touches(frozenset({("vertex", self.name)} | aliases))
 
     def describe(self) -> str:
         return f"remove vertex {self.name}"
@@ -76,9 +77,7 @@ class RenameVertex(Edit):
         return part.model_copy(update={field: self._now(getattr(part, field)) for field in fields})
 
     def touches(self, backend: Backend) -> Touches:
-        ends = {("vertex", self.name), ("vertex", self.new_name)}
-        follow = _naming(backend, self.name) | _naming(self.apply(backend), self.new_name)
-        return Touches(frozenset(ends | follow))
+        return Touches(frozenset({("vertex", self.name), ("vertex", self.new_name)}))
 
     def describe(self) -> str:
         return f"rename vertex {self.name} to {self.new_name}"
@@ -191,10 +190,3 @@ class RemoveAlias(Edit):
 
     def describe(self) -> str:
         return f"remove alias {self.alias}"
-
-
-def _naming(backend: Backend, vertex: str) -> set[Place]:
-    """The edges, expectations and aliases that name a vertex."""
-    edges = {("edge", str(edge)) for edge in backend.edges if vertex in (edge.src_vertex, edge.dst_vertex)}
-    expected = {("expectation", text_of(one)) for one in backend.expect if one.vertex == vertex}
-    return edges | expected | {("alias", alias) for alias, target in backend.aliases.items() if target.vertex == vertex}

@@ -50,6 +50,7 @@ def test_a_param_is_changed_at_the_deepest_place_that_holds_the_difference() -> 
 
 def test_a_changed_order_within_a_param_is_a_difference() -> None:
     assert kinds(with_params({"by": {"a": 1, "b": 2}}), with_params({"by": {"b": 2, "a": 1}})) == ["set_param"]
+    assert kinds(with_params({"by": {"a": 1, "b": 2}}), with_params({"by": {"b": 2, "a": 3}})) == ["set_param"]
 
 
 def test_params_that_do_not_fit_side_by_side_are_taken_out_first() -> None:
