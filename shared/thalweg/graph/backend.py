@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError, field_validator, model_validato
 
 from thalweg.errors import RejectedError
 from thalweg.graph.fields import canonical_json
-from thalweg.graph.pipeline import Pipeline, Vertex, fault_lines
+from thalweg.graph.pipeline import Edge, Endpoint, Pipeline, Vertex, fault_lines
 
 
 class Backend(Pipeline):
@@ -33,7 +33,7 @@ class Backend(Pipeline):
 
     @model_validator(mode="after")
     def _names_only_its_vertices(self) -> Self:
-        ends = [(str(edge), name) for edge in self.edges for name in (edge.src_vertex, edge.dst_vertex)]
+        ends = [(f"edge {edge}", name) for edge in self.edges for name in (edge.src_vertex, edge.dst_vertex)]
         ends += [(f"expectation {text_of(one)}", one.vertex) for one in self.expect]
         ends += [(f"alias {alias}", target.vertex) for alias, target in self.aliases.items()]
         for what, name in ends:
@@ -76,9 +76,9 @@ class Backend(Pipeline):
 
 def text_of(model: BaseModel) -> str:
     """The canonical text of a part of a backend: an edge or endpoint as written, else sorted JSON without defaults."""
+    if isinstance(model, Edge | Endpoint):
+        return str(model)
     content = model.model_dump(mode="json", exclude_defaults=True)
-    if isinstance(content, str):
-        return content
     if isinstance(model, Vertex):
         content["params"] = {name: canonical_json(value) for name, value in model.params.items()}
     return canonical_json(content, sort_keys=True)

@@ -144,8 +144,9 @@ def _same(old: Any, new: Any) -> bool:
 
 
 def _wiring(old: Backend, new: Backend) -> Iterator[Operation]:
-    yield from (Disconnect(edge=edge) for edge in old.edges if edge not in new.edges)
-    yield from (Connect(edge=edge) for edge in new.edges if edge not in old.edges)
+    before, after = set(old.edges), set(new.edges)
+    yield from (Disconnect(edge=edge) for edge in old.edges if edge not in after)
+    yield from (Connect(edge=edge) for edge in new.edges if edge not in before)
     yield from (RemoveExpectation(expectation=one) for one in old.expect if one not in new.expect)
     yield from (AddExpectation(expectation=one) for one in new.expect if one not in old.expect)
     yield from (RemoveAlias(alias=alias) for alias in old.aliases if alias not in new.aliases)

@@ -26,6 +26,10 @@ class Touches:
     writes: frozenset[Place]
     reads: frozenset[Place] = frozenset()
 
+    def heads(self) -> set[Place]:
+        """The first two of each place: the kind of part, and its name."""
+        return {place[:2] for place in self.writes | self.reads}
+
     def clash(self, other: Touches) -> Place | None:
         """A place that one of the two writes while the other touches it, something in it or something around it.
 

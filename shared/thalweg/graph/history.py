@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from pydantic import Field
@@ -13,7 +13,7 @@ from thalweg.graph.edit import Place, Touches
 from thalweg.graph.fields import Line, Strict
 from thalweg.graph.operations import Operation, apply
 
-MAX_OPERATIONS = 10_000
+MAX_OPERATIONS = 5_000
 MAX_TIME_NS = 1 << 63
 
 
@@ -56,21 +56,25 @@ def rebase(operations: Sequence[Operation], since: Iterable[Entry], start: Backe
     Raises:
         RejectedError: `operation.conflict`, when both touch the same; or the edit does not even fit its own revision.
     """
-    late: list[tuple[Operation, Touches]] = []
-    own = start
-    for operation in operations:
-        after = operation.apply(own)
-        late.append((operation, operation.touches(own)))
-        own = after
+    late: dict[Place, list[tuple[Operation, Touches]]] = {}  # by what every clash has in common: the kind of part, and its name
+    for operation, touches, _ in _walk(operations, start):
+        for head in touches.heads():
+            late.setdefault(head, []).append((operation, touches))
     for entry in since:
-        for theirs in entry.operations:
-            after = theirs.apply(start)
-            touched = theirs.touches(start)
-            for operation, touches in late:
+        for theirs, touched, after in _walk(entry.operations, start):
+            for operation, touches in (one for head in touched.heads() for one in late.get(head, ())):
                 if place := touches.clash(touched):
                     raise _conflict(operation, theirs, entry, place)
             start = after
     return apply(start, operations)
+
+
+def _walk(operations: Iterable[Operation], backend: Backend) -> Iterator[tuple[Operation, Touches, Backend]]:
+    """Each operation with what it touches where it applies, and the backend after it."""
+    for operation in operations:
+        after = operation.apply(backend)
+        yield operation, operation.touches(backend), after
+        backend = after
 
 
 def _conflict(mine: Operation, theirs: Operation, entry: Entry, place: Place) -> RejectedError:

@@ -14,7 +14,7 @@ from thalweg.graph.fields import NAME_PATTERN, ComponentName, Digest, FileName, 
 
 MAX_FILE_BYTES = 4 << 20
 MAX_VERTICES = 1_000
-MAX_EDGES = 10_000
+MAX_EDGES = 5_000
 MAX_SLOTS = 100
 MAX_TEXT = 400  # of an edge: four names, with room for spaces
 

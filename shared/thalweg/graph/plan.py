@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -202,8 +203,8 @@ class _Check:
             for port in planned.manifest.inputs:
                 if port not in planned.manifest.optional_inputs and (name, port) not in into:
                     self.fault("input.unconnected", ("vertex", name), f"input port {port!r} is not connected")
-        for index, edge in enumerate(edges):
-            if edge in edges[:index]:
+        for edge, times in Counter(edges).items():
+            if times > 1:
                 self.fault("edge.twice", ("edge", str(edge)), "is given twice")
 
     def order(self, edges: list[Edge]) -> list[str]:
