@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from thalweg.errors import UsageError
-from thalweg.graph.pipeline import Pipeline
+from thalweg.graph.pipeline import Pipeline, read_pipeline
 
 
 def apply_overrides(pipeline: Pipeline, sets: list[str], files: list[str]) -> Pipeline:
@@ -16,6 +16,7 @@ def apply_overrides(pipeline: Pipeline, sets: list[str], files: list[str]) -> Pi
 
     Raises:
         UsageError: `override.invalid`, when one is not of its form or names no vertex.
+        RejectedError: `pipeline.invalid`, when it sets what a pipeline cannot hold.
     """
     content = pipeline.model_dump()
     for text in sets:
@@ -32,7 +33,7 @@ def apply_overrides(pipeline: Pipeline, sets: list[str], files: list[str]) -> Pi
     for text in files:
         vertex, slot, value = _split(text, "--file", content)
         content["vertices"][vertex]["files"][slot] = value if value.startswith("sha256:") else str(Path(value).resolve())
-    return Pipeline.model_validate(content)
+    return read_pipeline(content, "with --set and --file")
 
 
 def _split(text: str, option: str, content: dict[str, Any]) -> tuple[str, str, str]:

@@ -1,1 +1,1 @@
-"""Stream types, acceptance, manifests, pipeline files and their validation; pure."""
+"""Stream types, acceptance, manifests, pipeline files and their validation, backends and their operation logs; pure."""

@@ -2,73 +2,117 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, model_serializer, model_validator
 
 from thalweg.errors import RejectedError
+from thalweg.graph.fields import NAME_PATTERN, ComponentName, Digest, FileName, FileText, JsonMap, Key, Name, Strict
 
 MAX_FILE_BYTES = 4 << 20
+MAX_VERTICES = 1_000
+MAX_EDGES = 5_000
+MAX_SLOTS = 100
+MAX_TEXT = 400  # of an edge: four names, with room for spaces
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+OnError = Literal["fail", "dead-letter", "retry"]
+Partitions = Annotated[int, Field(ge=1, le=1)]
 
 
-class Vertex(_Strict):
+class Vertex(Strict):
     """One vertex: a pinned release, its params, and what is bound to it."""
 
-    component: str = Field(description="name@version of a component release")
-    params: dict[str, Any] = {}
-    files: dict[str, str] = Field({}, description="input file slot -> path relative to this file, or sha256:… of an artifact")
-    secrets: dict[str, str] = {}
-    generated: dict[str, str] = Field({}, description="generated file slot -> file name to save it under")
-    partitions: int = Field(1, ge=1, le=1)
-    key: str | None = None
-    on_error: Literal["fail", "dead-letter", "retry"] = "fail"
+    component: ComponentName = Field(description="name@version of a component release")
+    digest: Digest | None = Field(None, description="content digest of the pinned release")
+    params: JsonMap = Field({}, description="what the release's params schema asks for")
+    files: dict[Name, FileText] = Field(
+        {}, max_length=MAX_SLOTS, description="input file slot -> path relative to this file, or sha256:… of an artifact"
+    )
+    secrets: dict[Name, Name] = Field({}, max_length=MAX_SLOTS, description="secret slot -> name of a workspace secret")
+    generated: dict[Name, FileName] = Field({}, max_length=MAX_SLOTS, description="generated file slot -> file name to save it under")
+    partitions: Partitions = 1
+    key: Key | None = None
+    on_error: OnError = "fail"
 
 
-class Count(_Strict):
+class Count(Strict):
     """Bounds of a record count."""
 
     min: int | None = Field(None, ge=0)
     max: int | None = Field(None, ge=0)
 
 
-class Expectation(_Strict):
+class Expectation(Strict):
     """What a run must have put out on a port."""
 
-    vertex: str
-    port: str = "out"
+    vertex: Name
+    port: Name = "out"
     count: Count
 
+    def __str__(self) -> str:
+        bounds = [f"{name} {bound}" for name, bound in (("min", self.count.min), ("max", self.count.max)) if bound is not None]
+        return f"{self.vertex}.{self.port} count {', '.join(bounds) or 'any'}"
 
-class Edge(_Strict):
+
+class _Text(Strict):
+    """A model that is written as one line of text, and read from it."""
+
+    form: ClassVar[str]
+    parser: ClassVar[re.Pattern[str]]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        found = cls.parser.fullmatch(value.strip()) if len(value) <= MAX_TEXT else None
+        if found is None:
+            raise ValueError(f"{value[:200]!r} is not of the form {cls.form!r}")
+        return found.groupdict()
+
+    @model_serializer
+    def _write(self) -> str:
+        return str(self)
+
+
+class Edge(_Text):
     """`src.port -> dst.port`."""
 
-    src_vertex: str
-    src_port: str
-    dst_vertex: str
-    dst_port: str
+    form = "vertex.port -> vertex.port"
+    parser = re.compile(r"(?P<src_vertex>[^.]+)\.(?P<src_port>.+?)\s*->\s*(?P<dst_vertex>[^.]+)\.(?P<dst_port>.+)")
+    src_vertex: Name
+    src_port: Name
+    dst_vertex: Name
+    dst_port: Name
 
     def __str__(self) -> str:
         return f"{self.src_vertex}.{self.src_port} -> {self.dst_vertex}.{self.dst_port}"
 
 
-class Pipeline(_Strict):
-    """A pipeline file."""
+class Endpoint(_Text):
+    """`vertex.endpoint`: what an alias stands for."""
 
-    backend: str
-    vertices: dict[str, Vertex] = Field(min_length=1)
-    edges: list[Edge] = []
-    expect: list[Expectation] = []
+    form = "vertex.endpoint"
+    parser = re.compile(r"(?P<vertex>[^.]+)\.(?P<endpoint>.+)")
+    vertex: Name
+    endpoint: Name
 
-    @field_validator("edges", mode="before")
-    @classmethod
-    def _read_edges(cls, value: Any) -> Any:
-        return [_read_edge(one) if isinstance(one, str) else one for one in value] if isinstance(value, list) else value
+    def __str__(self) -> str:
+        return f"{self.vertex}.{self.endpoint}"
+
+
+class Pipeline(Strict):
+    """A pipeline file: a graph that may be half built, or wrong."""
+
+    backend: Name
+    vertices: dict[Name, Vertex] = Field({}, max_length=MAX_VERTICES)
+    edges: list[Edge] = Field([], max_length=MAX_EDGES)
+    expect: list[Expectation] = Field([], max_length=MAX_EDGES)
+    aliases: dict[Name, Endpoint] = Field({}, max_length=MAX_EDGES, description="stable name for applications -> vertex.endpoint")
 
 
 def load_pipeline(path: Path) -> Pipeline:
@@ -85,30 +129,35 @@ def load_pipeline(path: Path) -> Pipeline:
         raise RejectedError(f"{path} cannot be read: {error.strerror}", code="pipeline.unreadable") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise RejectedError(f"{path} is not YAML: {' '.join(str(error).split())}", code="pipeline.unreadable") from error
+    return read_pipeline(content, str(path))
+
+
+def read_pipeline(content: Any, what: str) -> Pipeline:
+    """The pipeline that a file's content spells; `what` begins each line of the message.
+
+    Raises:
+        RejectedError: `pipeline.invalid`.
+    """
     try:
         return Pipeline.model_validate(content)
     except ValidationError as error:
-        lines = [f"{path}: {'.'.join(map(str, one['loc'])) or 'file'}: {one['msg']}" for one in error.errors()]
-        raise RejectedError("\n".join(lines), code="pipeline.invalid") from error
+        raise RejectedError("\n".join(f"{what}: {line}" for line in fault_lines(error)), code="pipeline.invalid") from error
+
+
+def fault_lines(error: ValidationError) -> list[str]:
+    """Each fault as `path: message`."""
+    return [f"{'.'.join(map(str, one['loc'])) or 'file'}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors()]
 
 
 def pipeline_json_schema() -> dict[str, Any]:
-    """JSON Schema 2020-12 of a pipeline file; edges are strings there."""
+    """JSON Schema 2020-12 of a pipeline file; edges and endpoints are strings there."""
     schema = Pipeline.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["$defs"].pop("Edge")
-    token = "[A-Za-z0-9][A-Za-z0-9_-]*"
-    pattern = rf"^{token}\.{token} *-> *{token}\.{token}$"
-    schema["properties"]["edges"] = {"type": "array", "items": {"type": "string", "pattern": pattern}}
+    end = NAME_PATTERN.strip("^$")
+    end = rf"{end}\.{end}"
+    schema["$defs"]["Edge"] = {"type": "string", "pattern": rf"^{end} *-> *{end}$"}
+    schema["$defs"]["Endpoint"] = {"type": "string", "pattern": rf"^{end}$"}
     return schema
-
-
-def _read_edge(text: str) -> dict[str, str]:
-    source, arrow, target = text.partition("->")
-    ends = [end.strip().partition(".") for end in (source, target)]
-    if not arrow or not all(vertex and port for vertex, _, port in ends):
-        raise ValueError(f"{text!r} is not of the form 'vertex.port -> vertex.port'")
-    return {"src_vertex": ends[0][0], "src_port": ends[0][2], "dst_vertex": ends[1][0], "dst_port": ends[1][2]}
 
 
 class _UniqueKeys(yaml.SafeLoader):

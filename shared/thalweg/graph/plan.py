@@ -3,65 +3,41 @@
 from __future__ import annotations
 
 import difflib
-import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from thalweg.errors import RejectedError, ThalwegError
 from thalweg.graph.accept import find_conflict, substitute
 from thalweg.graph.manifest import Manifest
 from thalweg.graph.parse import parse_type
 from thalweg.graph.pipeline import Edge, Pipeline, Vertex
+from thalweg.graph.releases import Release, Releases
 from thalweg.graph.types import StreamType, format_type
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class ParamFault:
-    """A param that is not valid, by its path within `params`."""
-
-    path: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault of a pipeline file: a dotted code, where, what, and what would help."""
+    """One fault of a graph: a dotted code, what it is about, what is wrong, and what would help.
+
+    `about` is ("vertex", name), ("edge", text), ("edges",), ("expect",), ("aliases",) or ("backend",); `detail` is a place within it.
+    """
 
     code: str
-    where: str
+    about: tuple[str, ...]
     message: str
     hint: str | None = None
+    detail: str = ""
+
+    @property
+    def where(self) -> str:
+        """`about` and `detail` as people read them."""
+        return " ".join(self.about) + (f": {self.detail}" if self.detail else "")
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}" + (f"\n  hint: {self.hint}" if self.hint else "")
-
-
-class Release(Protocol):
-    """What validation asks of a component release."""
-
-    manifest: Manifest
-
-    def check_params(self, params: dict[str, Any]) -> tuple[dict[str, Any], list[ParamFault]]:
-        """Validated params as JSON values, and every fault."""
-
-    def resolve(self, params: dict[str, Any], inputs: dict[str, StreamType], files: dict[str, Path]) -> dict[str, StreamType]:
-        """Output types; raises ThalwegError when the component refuses."""
-
-
-class Releases(Protocol):
-    """Where releases are found."""
-
-    def names(self) -> list[str]:
-        """Every `name@version`."""
-
-    def versions(self, name: str) -> list[str]:
-        """Versions of a component."""
-
-    def find(self, name: str, version: str) -> Release | None:
-        """The release, or None."""
 
 
 @dataclass
@@ -92,118 +68,132 @@ class Plan:
             raise RejectedError("\n".join(map(str, self.faults)), code=self.faults[0].code, count=len(self.faults))
 
 
-def check_pipeline(pipeline: Pipeline, releases: Releases, base: Path) -> Plan:
+def check_pipeline(pipeline: Pipeline, releases: Releases, base: Path | None) -> Plan:
     """Checks everything that can be checked without running; never stops at the first fault.
 
     Args:
         pipeline: the file's content.
         releases: where components are found.
-        base: folder that paths in the file are relative to.
+        base: folder that paths in the file are relative to; without one there are only artifacts.
     """
     return _Check(pipeline, releases, base).run()
 
 
 class _Check:
-    def __init__(self, pipeline: Pipeline, releases: Releases, base: Path) -> None:
+    def __init__(self, pipeline: Pipeline, releases: Releases, base: Path | None) -> None:
         self.pipeline, self.releases, self.base = pipeline, releases, base
         self.plan = Plan(pipeline)
         self.found: dict[str, tuple[PlannedVertex, Release]] = {}
 
     def run(self) -> Plan:
-        self.name(self.pipeline.backend, "backend")
+        if not self.pipeline.vertices:
+            self.fault("graph.empty", ("backend",), "there are no vertices")
         for name, vertex in self.pipeline.vertices.items():
-            self.name(name, f"vertex {name}")
             self.vertex(name, vertex)
         edges = [edge for edge in self.pipeline.edges if self.edge(edge)]
         self.connections(edges)
         for expected in self.pipeline.expect:
-            self.known_port(expected.vertex, expected.port, "expect", "outputs")
+            self.known_port(expected.vertex, expected.port, ("expect",), "outputs")
+        for alias in self.pipeline.aliases.values():
+            self.known_vertex(alias.vertex, ("aliases",))
         order = self.order(edges)
         for name in order:
             self.resolve(name, [edge for edge in edges if edge.dst_vertex == name])
         self.plan.vertices = [self.found[name][0] for name in order if name in self.found]
         return self.plan
 
-    def fault(self, code: str, where: str, message: str, hint: str | None = None) -> None:
-        self.plan.faults.append(Fault(code, where, message, hint))
-
-    def name(self, name: str, where: str) -> None:
-        if not _NAME.match(name):
-            self.fault("name.invalid", where, f"{name!r} is not a valid name", "use 1 to 63 letters, digits, '-' or '_'")
+    def fault(self, code: str, about: tuple[str, ...], message: str, hint: str | None = None, detail: str = "") -> None:
+        self.plan.faults.append(Fault(code, about, message, hint, detail))
 
     def vertex(self, name: str, vertex: Vertex) -> None:
-        where = f"vertex {name}"
+        about = ("vertex", name)
+        release = self.release(about, vertex)
+        if release is None:
+            return
+        params, faults = release.check_params(vertex.params)
+        for one in faults:
+            self.fault("param.missing" if one.missing else "param.invalid", about, one.message, detail=f"params.{one.path}".rstrip("."))
+        manifest = release.manifest
+        self.secrets(about, vertex.secrets, manifest)
+        self.unknown_slots(about, "generated file", vertex.generated, list(manifest.generated_file_schema))
+        generated = {
+            slot: vertex.generated.get(slot, f"{name}-{declared.default_name}") for slot, declared in manifest.generated_file_schema.items()
+        }
+        planned = PlannedVertex(
+            name, manifest, {} if faults else params, vertex.on_error, self.files(about, vertex.files, manifest), generated
+        )
+        self.found[name] = (planned, release)
+
+    def release(self, about: tuple[str, str], vertex: Vertex) -> Release | None:
         component, _, version = vertex.component.partition("@")
         versions = self.releases.versions(component)
         if not versions:
             known = sorted({full.partition("@")[0] for full in self.releases.names()})
-            self.fault("component.unknown", where, f"there is no component {component!r}", _closest(component, known))
-            return
+            self.fault("component.unknown", about, f"there is no component {component!r}", _closest(component, known))
+            return None
         if not version:
-            self.fault("component.unpinned", where, f"component {component} has no version", f"pin it: {component}@{versions[-1]}")
-            return
+            self.fault("component.unpinned", about, f"component {component} has no version", f"pin it: {component}@{versions[-1]}")
+            return None
         try:
             release = self.releases.find(component, version)
         except ThalwegError as error:
-            self.fault(error.code, where, str(error), error.hint)
-            return
+            self.fault(error.code, about, str(error), error.hint)
+            return None
         if release is None:
-            self.fault("component.unknown_version", where, f"{component} has no version {version}", f"it has {', '.join(versions)}")
-            return
-        params, faults = release.check_params(vertex.params)
-        for one in faults:
-            self.fault("param.invalid", f"{where}: params.{one.path}".rstrip("."), one.message)
-        manifest = release.manifest
-        generated = {
-            slot: vertex.generated.get(slot, f"{name}-{declared.default_name}") for slot, declared in manifest.generated_file_schema.items()
-        }
-        for slot, file_name in vertex.generated.items():
-            if slot not in manifest.generated_file_schema:
-                self.fault(
-                    "slot.unknown", where, f"{component} leaves no file {slot!r}", _closest(slot, list(manifest.generated_file_schema))
-                )
-            if "/" in file_name or file_name in ("", ".", ".."):
-                self.fault("name.invalid", where, f"{file_name!r} is not a file name")
-        planned = PlannedVertex(name, manifest, params, vertex.on_error, self.files(where, vertex, manifest), generated)
-        if faults:
-            planned.params = {}
-        else:
-            self.found[name] = (planned, release)
-        self.found.setdefault(name, (planned, release))
+            self.fault("component.unknown_version", about, f"{component} has no version {version}", f"it has {', '.join(versions)}")
+        elif vertex.digest not in (None, release.manifest.digest):
+            self.fault("component.digest_mismatch", about, f"{vertex.component} is {release.manifest.digest}, not {vertex.digest}")
+        return release
 
-    def files(self, where: str, vertex: Vertex, manifest: Manifest) -> dict[str, Path | str]:
+    def unknown_slots(self, about: tuple[str, str], kind: str, given: Iterable[str], slots: list[str]) -> None:
+        for slot in given:
+            if slot not in slots:
+                self.fault("slot.unknown", about, f"there is no {kind} slot {slot!r}", _closest(slot, slots))
+
+    def secrets(self, about: tuple[str, str], given: dict[str, str], manifest: Manifest) -> None:
+        self.unknown_slots(about, "secret", given, manifest.secrets)
+        for slot in manifest.secrets:
+            if slot not in given:
+                self.fault("slot.unbound", about, f"secret slot {slot!r} is not bound", f"secrets: {{{slot}: NAME}}")
+
+    def files(self, about: tuple[str, str], given: dict[str, str], manifest: Manifest) -> dict[str, Path | str]:
         found: dict[str, Path | str] = {}
-        for slot, given in vertex.files.items():
+        for slot, text in given.items():
             if slot not in manifest.file_schema:
-                self.fault("slot.unknown", where, f"{manifest.name} has no file slot {slot!r}", _closest(slot, list(manifest.file_schema)))
-            elif given.startswith("sha256:"):
-                found[slot] = given
-            elif not (self.base / given).exists():
-                self.fault("file.missing", f"{where}: files.{slot}", f"{given} is not there", f"looked in {self.base}")
+                continue
+            if text.startswith("sha256:"):
+                found[slot] = text
+            elif self.base is None or not (self.base / text).exists():
+                hint = f"looked in {self.base}" if self.base else "upload it, and bind the artifact"
+                self.fault("file.missing", about, f"{text} is not there", hint, f"files.{slot}")
             else:
-                found[slot] = self.base / given
+                found[slot] = self.base / text
+        self.unknown_slots(about, "file", given, list(manifest.file_schema))
         for slot, declared in manifest.file_schema.items():
-            if declared.required and slot not in vertex.files:
-                self.fault("slot.unbound", where, f"file slot {slot!r} ({declared.type}) is not bound", f"files: {{{slot}: PATH}}")
+            if declared.required and slot not in given:
+                self.fault("slot.unbound", about, f"file slot {slot!r} ({declared.type}) is not bound", f"files: {{{slot}: PATH}}")
         return found
 
     def edge(self, edge: Edge) -> bool:
-        where = f"edge {edge}"
-        source = self.known_port(edge.src_vertex, edge.src_port, where, "outputs")
-        target = self.known_port(edge.dst_vertex, edge.dst_port, where, "inputs")
+        about = ("edge", str(edge))
+        source = self.known_port(edge.src_vertex, edge.src_port, about, "outputs")
+        target = self.known_port(edge.dst_vertex, edge.dst_port, about, "inputs")
         return source and target
 
-    def known_port(self, vertex: str, port: str, where: str, side: str) -> bool:
-        if vertex not in self.pipeline.vertices:
-            self.fault("vertex.unknown", where, f"there is no vertex {vertex!r}", _closest(vertex, list(self.pipeline.vertices)))
-            return False
-        if vertex not in self.found:
+    def known_vertex(self, vertex: str, about: tuple[str, ...]) -> bool:
+        if vertex in self.pipeline.vertices:
+            return True
+        self.fault("vertex.unknown", about, f"there is no vertex {vertex!r}", _closest(vertex, list(self.pipeline.vertices)))
+        return False
+
+    def known_port(self, vertex: str, port: str, about: tuple[str, ...], side: str) -> bool:
+        if not self.known_vertex(vertex, about) or vertex not in self.found:
             return False  # its own fault is told already
         manifest = self.found[vertex][0].manifest
         ports: dict[str, str] = getattr(manifest, side)
         if port not in ports:
             has = ", ".join(ports) or "none"
-            self.fault("port.unknown", where, f"{vertex} ({manifest.name}) has no {side[:-1]} port {port!r}", f"its {side}: {has}")
+            self.fault("port.unknown", about, f"{vertex} ({manifest.name}) has no {side[:-1]} port {port!r}", f"its {side}: {has}")
             return False
         return True
 
@@ -212,10 +202,10 @@ class _Check:
         for name, (planned, _) in self.found.items():
             for port in planned.manifest.inputs:
                 if port not in planned.manifest.optional_inputs and (name, port) not in into:
-                    self.fault("input.unconnected", f"vertex {name}", f"input port {port!r} is not connected")
-        for index, edge in enumerate(edges):
-            if edge in edges[:index]:
-                self.fault("edge.twice", f"edge {edge}", "is given twice")
+                    self.fault("input.unconnected", ("vertex", name), f"input port {port!r} is not connected")
+        for edge, times in Counter(edges).items():
+            if times > 1:
+                self.fault("edge.twice", ("edge", str(edge)), "is given twice")
 
     def order(self, edges: list[Edge]) -> list[str]:
         """Topological order, in file order where free; names a cycle."""
@@ -226,7 +216,7 @@ class _Check:
             for name in ready:
                 del waiting[name]
         if waiting:
-            self.fault("graph.cycle", "edges", f"the graph has a cycle: {' -> '.join(_cycle(waiting))}")
+            self.fault("graph.cycle", ("edges",), f"the graph has a cycle: {' -> '.join(_cycle(waiting))}")
         return order
 
     def resolve(self, name: str, edges: list[Edge]) -> None:
@@ -257,7 +247,7 @@ class _Check:
             f"{conflict.reason}{at}\n  {edge.src_vertex}.{edge.src_port} emits {format_type(source)}; "
             f"{edge.dst_vertex}.{edge.dst_port} accepts {format_type(substitute(target, bindings))}"
         )
-        self.fault("graph.port_type_mismatch", f"edge {edge}", lines, self.converter(source, target))
+        self.fault("graph.port_type_mismatch", ("edge", str(edge)), lines, self.converter(source, target))
         return False
 
     def converter(self, source: StreamType, target: StreamType) -> str | None:
@@ -277,12 +267,12 @@ class _Check:
         paths = {slot: path for slot, path in planned.files.items() if isinstance(path, Path)}
         if any(declared.required and slot not in planned.files for slot, declared in planned.manifest.file_schema.items()):
             return
-        if any(fault.where.startswith(f"vertex {planned.name}: params") for fault in self.plan.faults):
+        if any(fault.about == ("vertex", planned.name) and fault.detail.startswith("params") for fault in self.plan.faults):
             return
         try:
             found = release.resolve(planned.params, arriving, paths)
         except ThalwegError as error:
-            self.fault(error.code, f"vertex {planned.name}", str(error), error.hint)
+            self.fault(error.code, ("vertex", planned.name), str(error), error.hint)
             return
         planned.outputs = {port: substitute(kind, bindings) for port, kind in found.items()}
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from types import ModuleType
 
 from thalweg.errors import RejectedError
+from thalweg.graph.releases import version_order
 from thalweg.sdk.component import ATTRIBUTE, Component
 from thalweg.sdk.release import ComponentRelease
 
 
 class Catalog:
-    """Implements `thalweg.graph.plan.Releases`.
+    """Implements `thalweg.graph.releases.Releases`.
 
     Args:
         packages: import packages with an `INDEX` of "name@version" -> module; a release's module is imported when asked for.
@@ -32,8 +33,8 @@ class Catalog:
         return sorted(self._where())
 
     def versions(self, name: str) -> list[str]:
-        """Versions of a component, sorted; empty for an unknown one."""
-        return sorted(full.partition("@")[2] for full in self._where() if full.partition("@")[0] == name)
+        """Versions of a component, the latest last; empty for an unknown one."""
+        return sorted((full.partition("@")[2] for full in self._where() if full.partition("@")[0] == name), key=version_order)
 
     def find(self, name: str, version: str) -> ComponentRelease | None:
         """The release, or None."""

@@ -11,13 +11,13 @@ from pydantic import ValidationError
 
 from thalweg.graph.derive import stream_type
 from thalweg.graph.manifest import FileSlot, GeneratedSlot, Manifest
-from thalweg.graph.plan import ParamFault
+from thalweg.graph.releases import ParamFault
 from thalweg.graph.types import StreamType, format_type
 from thalweg.sdk.component import Component
 
 
 class ComponentRelease:
-    """Implements `thalweg.graph.plan.Release` over a decorated component.
+    """Implements `thalweg.graph.releases.Release` over a decorated component.
 
     Args:
         component: what the decorator read.
@@ -38,7 +38,7 @@ class ComponentRelease:
         try:
             checked = model.model_validate(params)
         except ValidationError as error:
-            return {}, [ParamFault(".".join(map(str, one["loc"])), one["msg"]) for one in error.errors()]
+            return {}, [ParamFault(".".join(map(str, one["loc"])), one["msg"], one["type"] == "missing") for one in error.errors()]
         unknown = [
             ParamFault(name, f"unknown param; {self.manifest.name} has {', '.join(model.model_fields)}")
             for name in params

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from thalweg.errors import RejectedError
+from thalweg.graph.fields import is_name
 
-_TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")
 COMMIT_PORT, STATE_PORT, DEAD_PORT = "_commit", "_state", "_dead"
 
 
@@ -16,7 +14,7 @@ def check_token(kind: str, value: str) -> str:
     Raises:
         RejectedError: `name.invalid`.
     """
-    if not _TOKEN.match(value):
+    if not is_name(value):
         raise RejectedError(
             f"{kind} name {value!r} is not valid",
             code="name.invalid",
