@@ -8,11 +8,12 @@ from pydantic import BaseModel, ConfigDict
 
 
 class FileSlot(BaseModel):
-    """An input file that a release needs: the artifact type it accepts."""
+    """An input file that a release needs: the artifact type it accepts, and the columns that a table must have, as stream types."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     type: str
     required: bool = True
+    columns: dict[str, str] = {}
 
 
 class GeneratedSlot(BaseModel):
