@@ -38,6 +38,7 @@ class Manifest(BaseModel):
     file_schema: dict[str, FileSlot] = {}
     generated_file_schema: dict[str, GeneratedSlot] = {}
     secrets: list[str] = []
+    optional_secrets: list[str] = []
     deterministic: bool = True
     combine: Literal["arrival", "event-time", "zip", "latest"] = "event-time"
     summary: str = ""

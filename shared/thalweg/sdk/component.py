@@ -1,4 +1,4 @@
-"""The `component` decorator: reads ports, params, files and state off plain annotations."""
+"""The `component` decorator: reads ports, params, files, secrets and state off plain annotations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from thalweg.graph.manifest import FileSlot
 from thalweg.graph.parse import parse_type
 from thalweg.graph.types import Record, format_type
 from thalweg.sdk.context import Context
-from thalweg.sdk.values import At, Bad, Emit, GeneratedFile, InputFile
+from thalweg.sdk.values import At, Bad, Emit, GeneratedFile, InputFile, Secret
 
 Combine = Literal["arrival", "event-time", "zip", "latest"]
 Kind = Literal["source", "processor", "sink"]
@@ -48,6 +48,7 @@ class Component:
     outputs: dict[str, Any] = field(default_factory=dict)
     files: dict[str, FileSlot] = field(default_factory=dict)
     generated: dict[str, tuple[str, str]] = field(default_factory=dict)  # slot -> (type, default file name)
+    secrets: dict[str, bool] = field(default_factory=dict)  # slot -> required
     batched: bool = False
 
     @property
@@ -117,6 +118,8 @@ def _place(found: Component, name: str, annotation: Any, ports: dict[str, Any]) 
         found.context_name = name
     elif core is InputFile:
         found.files[name] = _file_slot(f"component {found.name}: {name}", extras, not optional)
+    elif core is Secret:
+        found.secrets[name] = not optional
     elif core is GeneratedFile:
         kind = extras[0] if extras else "bytes"
         found.generated[name] = (kind, extras[1] if len(extras) > 1 else f"{found.name}.{kind}")
