@@ -11,7 +11,7 @@ from typing import TypeVar
 from thalweg.errors import RejectedError, ThalwegError, UnreachableError
 
 _log = logging.getLogger(__name__)
-_FIRST_PAUSE_S, _MAX_PAUSE_S = 0.2, 10.0
+_FIRST_PAUSE_S, _MAX_PAUSE_S = 0.2, 5.0
 T = TypeVar("T")
 
 

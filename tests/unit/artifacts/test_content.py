@@ -96,7 +96,9 @@ def test_the_fault_of_a_late_byte_has_its_offset(put: Callable[..., Path]) -> No
 
 
 def test_faulty_rows_can_be_left_to_the_run(put: Callable[..., Path]) -> None:
-    check_content(put("ragged.csv", "a,b\n1\n"), "csv", rows=False)
+    ragged = put("ragged.csv", b"a,b\n1\n\xff,2\n")
+    check_content(ragged, "csv", rows=False)
+    assert describe_content(ragged, "csv") == {"columns": {"a": "int", "b": "str?"}}
     check_content(put("faulty.jsonl", "{\n"), "jsonl", rows=False)
     assert refused(put("empty.csv", ""), "csv", rows=False).code == "file.content_mismatch"
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import tarfile
-import zipfile
 from pathlib import Path
 
+from thalweg.artifacts.content.archives import archive_format
 from thalweg.artifacts.content.faults import Facts, mismatch
 from thalweg.errors import RejectedError
 
@@ -15,7 +14,7 @@ _VERSION = re.compile(r"[1-9]\d*")
 
 def refuse_packed(path: Path) -> None:
     """Refuse a tar or zip: a model server reads single files of it, which a packed one does not offer."""
-    if path.is_file() and (tarfile.is_tarfile(path) or zipfile.is_zipfile(path)):
+    if path.is_file() and archive_format(path) is not None:
         raise RejectedError(
             f"{path.name}: a packed model repository: a model server opens the files in it by their paths",
             code="file.packed_repository",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,10 @@ def describe_csv(path: Path) -> Facts:
     rows = _rows(path)
     names = _header(path, rows)
     guesses = [ColumnGuess(frozenset({""})) for _ in names]
-    for cells in itertools.islice(rows, INFERRED_ROWS):
-        for guess, cell in zip(guesses, cells, strict=False):
-            guess.see(cell)
+    with suppress(RejectedError):  # faulty rows that `rows=False` has let pass
+        for cells in itertools.islice(rows, INFERRED_ROWS):
+            for guess, cell in zip(guesses, cells, strict=False):
+                guess.see(cell)
     return {"columns": {name: format_type(guess.type) for name, guess in zip(names, guesses, strict=True)}}
 
 
