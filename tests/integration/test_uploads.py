@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -171,6 +172,16 @@ def test_the_same_bytes_are_sent_once(make: Callable[..., Any], tmp_path: Path) 
     requests.clear()
     assert store.put_file(large(tmp_path / "two", 1)) == first
     assert requests == ["HeadObject"]
+
+
+def test_two_who_upload_the_same_at_once_both_succeed(make: Callable[..., Any], tmp_path: Path) -> None:
+    path = large(tmp_path / "file", 3, seed=2)
+    stores = [make(f"cache{number}")[0] for number in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        found = set(pool.map(lambda store: store.put_file(path), stores))
+    assert stores[0].fetch(found.pop().id, "file").read_bytes() == path.read_bytes()
+    assert not found
+    assert stores[0].abort_stale_uploads(timedelta(seconds=-5)) == 0
 
 
 def test_a_server_that_dies_in_the_middle_is_waited_for(server: Server, make: Callable[..., Any], tmp_path: Path) -> None:

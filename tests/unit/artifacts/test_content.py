@@ -233,6 +233,10 @@ def test_every_type_can_be_checked(put: Callable[..., Path], kind: str) -> None:
         assert refused(put("x", "x"), kind).code == "file.content_mismatch"
 
 
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert refused(tmp_path / "nothing", "csv").code == "artifact.not_storable"
+
+
 def test_a_type_that_does_not_exist_is_refused(put: Callable[..., Path]) -> None:
     assert refused(put("x", "x"), "pickle").code == "file.unknown_type"
 

@@ -59,7 +59,7 @@ def check_content(path: Path, artifact_type: str, *, rows: bool = True) -> None:
     Raises:
         RejectedError: with one line that says where and why. Not of this type (`file.content_mismatch`), harmful
             (`file.unsafe`), a packed model repository (`file.packed_repository`), no such type (`file.unknown_type`), or
-            unreadable (`artifact.not_storable`).
+            not there or unreadable (`artifact.not_storable`).
     """
     kind = _kind_at(path, artifact_type)
     check = kind.check if rows or kind.check_outline is None else kind.check_outline
@@ -89,6 +89,8 @@ def _kind_at(path: Path, artifact_type: str) -> _Kind:
     if artifact_type not in _KINDS:
         known = ", ".join(sorted(FILE_TYPES | DIRECTORY_TYPES))
         raise RejectedError(f"there is no artifact type {artifact_type!r}", code="file.unknown_type", hint=f"there are {known}")
+    if not path.exists():
+        raise RejectedError(f"{path}: there is no such file", code="artifact.not_storable", path=str(path))
     if artifact_type == "model-repository":
         repositories.refuse_packed(path)
     if artifact_type in DIRECTORY_TYPES and not path.is_dir():
