@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
+from thalweg.errors import RejectedError
 from thalweg.graph.types import StreamType
 from thalweg.runtime.coroutines import CoroutineThread
 from thalweg.sdk.component import Component
 from thalweg.sdk.context import Context
 from thalweg.sdk.records import python_type
-from thalweg.sdk.values import GeneratedFile, InputFile
+from thalweg.sdk.values import GeneratedFile, InputFile, Secret
 
 _STATE = msgspec.msgpack.Encoder()
 
@@ -31,6 +33,10 @@ class Program:
         outputs: resolved stream type of each output port.
         files: local path per input file slot.
         generated: local path per generated file slot.
+        secrets: value per secret slot.
+
+    Raises:
+        RejectedError: a secret that the component needs is not bound (`secret.unbound`).
     """
 
     def __init__(
@@ -42,6 +48,7 @@ class Program:
         outputs: dict[str, StreamType],
         files: dict[str, Path],
         generated: dict[str, Path],
+        secrets: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.component = component
         self.is_async = _has_coroutines(component)
@@ -50,6 +57,7 @@ class Program:
         model = component.params
         self._bound: dict[str, Any] = {slot: InputFile(files[slot]) if slot in files else None for slot in component.files}
         self._bound |= {slot: GeneratedFile(path) for slot, path in generated.items()}
+        self._bound |= _bind_secrets(vertex, component.secrets, secrets)
         if model is not None:
             self._bound[component.params_name] = model.model_validate(params)
         self.has_state = component.state is not None
@@ -168,6 +176,13 @@ class Program:
                 yield self._settle(step())
             except StopAsyncIteration:
                 return
+
+
+def _bind_secrets(vertex: str, declared: dict[str, bool], given: Mapping[str, str]) -> dict[str, Secret | None]:
+    for slot, required in declared.items():
+        if required and slot not in given:
+            raise RejectedError(f"{vertex}: secret {slot!r} is not bound", code="secret.unbound", hint=f"secrets: {{{slot}: NAME}}")
+    return {slot: Secret(given[slot]) if slot in given else None for slot in declared}
 
 
 def _takes_context(method: Callable[..., Any]) -> bool:
