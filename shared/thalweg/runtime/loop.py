@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -66,12 +66,12 @@ class VertexLoop:
         self.engine, self.log, self.spool, self.upload = engine, log, spool, upload
         self._is_slow = engine.program.is_async
         self._commit: asyncio.Task[None] | None = None
-        self._read: asyncio.Task[Message] | None = None
-        self._stop = asyncio.Event()
+        self._is_stopped = False
 
     def stop(self) -> None:
         """Asks `run` to finish what is in hand, commit it and return; call it on the loop's thread. Idempotent."""
-        self._stop.set()
+        self._is_stopped = True
+        self.log.arrived.set()
 
     async def run(self) -> None:
         """Claims the vertex, works until its inputs have ended, it fails or is stopped; `engine.ended` and `.failure` say which.
@@ -117,7 +117,7 @@ class VertexLoop:
         while True:
             self._take_ready()
             turn = await self._step()
-            is_done = self._is_done or self._stop.is_set()
+            is_done = self._is_done or self._is_stopped
             if engine.finished and engine.failure is None and self.upload is not None:
                 await self._upload(self.upload)
             is_idle = turn is Turn.IDLE and not self._more_ready()
@@ -149,6 +149,7 @@ class VertexLoop:
             self.spool.sync()
         cut = self.engine.cut()
         self._commit = asyncio.create_task(self.log.write(cut.parts, cut.commit))
+        self._commit.add_done_callback(lambda _: self.log.arrived.set())
         for _ in range(TURNS_TO_SEND):
             await asyncio.sleep(0)
 
@@ -159,24 +160,16 @@ class VertexLoop:
             await commit
 
     async def _wait(self, timeout_s: float | None) -> None:
-        """Waits for a message; a commit that fails meanwhile ends the wait."""
-        if self._read is None:
-            self._read = asyncio.create_task(self.log.next())
-        stop = asyncio.create_task(self._stop.wait())
-        waiting: set[asyncio.Task[Any]] = {self._read, stop} | ({self._commit} if self._commit is not None else set())
-        await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        stop.cancel()
+        """Waits for a message, the end of a commit, or the request to stop."""
+        woken = self.log.arrived
+        with suppress(TimeoutError):
+            await (woken.wait() if timeout_s is None else asyncio.wait_for(woken.wait(), timeout_s))
+        woken.clear()
         if self._commit is not None and self._commit.done():
             await self._settle()
-        if self._read is not None and self._read.done():
-            message, self._read = self._read.result(), None
-            self._take(message)
 
     def _take_ready(self) -> None:
-        if self._read is not None and self._read.done():
-            message, self._read = self._read.result(), None
-            self._take(message)
-        while self._read is None and (ready := self.log.ready()) is not None:
+        while (ready := self.log.ready()) is not None:
             self._take(ready)
 
     def _more_ready(self) -> bool:
@@ -204,11 +197,10 @@ class VertexLoop:
         return await asyncio.to_thread(call) if elsewhere else call()
 
     async def _close(self) -> None:
-        for task in (self._read, self._commit):
-            if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError, Exception):
-                    await task
+        if self._commit is not None:
+            self._commit.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await self._commit
         if self.spool is not None:
             self.spool.close()
         await asyncio.to_thread(self.engine.program.close)
