@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 from pydantic import BaseModel
 
 from thalweg.graph import types as st
+from thalweg.sdk.adopt import has_plain_layout
+from thalweg.sdk.canonical import canonical, plain
 from thalweg.sdk.records import python_type
 from thalweg.sdk.values import RecordError
 
@@ -25,13 +28,13 @@ def conformer(stream_type: st.StreamType, port: str) -> Conform:
     Raises (the returned function):
         RecordError: the value is not of the port's type; names port and path.
     """
-    if isinstance(stream_type, (st.Variable,)) or stream_type == st.JSON:
-        return _plain
     target = python_type(stream_type)
+    settle = canonical(stream_type)
 
     def convert(value: Any) -> Any:
         try:
-            return msgspec.convert(_plain(value), target, from_attributes=True)
+            found = _convert(value, target)
+            return found if settle is None else settle(found)
         except (msgspec.ValidationError, TypeError) as error:
             raise RecordError(
                 f"port {port} emits {st.format_type(stream_type)}, but the component gave {_shown(value)}: {error}"
@@ -47,8 +50,6 @@ def conformer(stream_type: st.StreamType, port: str) -> Conform:
 def _record_conformer(record: st.Record, convert: Conform) -> Conform:
     """A check written out per field, since it runs once for every record that leaves a vertex."""
     names = [name for name, _ in record.fields]
-    if not all(name.isidentifier() for name in names):
-        return convert
     tests = [_exact_test(f"value.{name}", kind) or f"deep_{index}(value.{name})" for index, (name, kind) in enumerate(record.fields)]
     scope: dict[str, Any] = {f"deep_{index}": _deep_test(kind) for index, (_, kind) in enumerate(record.fields)}
     scope |= {f"only_{name}": frozenset((item,)) for name, item in _EXACT.items()}
@@ -59,7 +60,7 @@ def _record_conformer(record: st.Record, convert: Conform) -> Conform:
 
 
 class _OwnClasses(dict[type, bool]):
-    """By class: whether its fields are the record's, in its order."""
+    """By class: whether it travels as the record does: its fields, in its order."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         super().__init__()
@@ -67,7 +68,7 @@ class _OwnClasses(dict[type, bool]):
 
     def __missing__(self, kind: type) -> bool:
         fields = getattr(kind, "__dataclass_fields__", ()) or getattr(kind, "__struct_fields__", ())
-        self[kind] = tuple(fields) == self._names
+        self[kind] = tuple(fields) == self._names and has_plain_layout(kind)
         return self[kind]
 
 
@@ -89,17 +90,23 @@ def _deep_test(kind: st.StreamType) -> Callable[[Any], bool]:
         case st.OptionalOf(item_type):
             inner = _deep_test(item_type)
             return lambda value: value is None or inner(value)
-        case st.Scalar(name) if name in ("timestamp", "duration"):
-            exact = python_type(kind)
-            return lambda value: type(value) is exact
+        case st.Scalar("timestamp"):
+            return lambda value: type(value) is datetime and value.tzinfo is not None
+        case st.Scalar("duration"):
+            return lambda value: type(value) is timedelta
         case st.ImageType():
             image = python_type(kind)
             return lambda value: type(value) is image
     return lambda value: False
 
 
-def _plain(value: Any) -> Any:
-    return value.model_dump() if isinstance(value, BaseModel) else value
+def _convert(value: Any, target: Any) -> Any:
+    if isinstance(value, BaseModel):
+        value = value.model_dump()
+    try:
+        return msgspec.convert(value, target, from_attributes=True)
+    except (msgspec.ValidationError, TypeError):
+        return msgspec.convert(plain(value), target, from_attributes=True)
 
 
 def _shown(value: Any) -> str:
