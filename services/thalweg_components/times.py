@@ -6,7 +6,10 @@ import datetime as dt
 import re
 from typing import Any
 
+from thalweg import RecordError
+
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_EARLIEST_NS, _LATEST_NS = -(2**63) + 1, 2**63 - 2  # the ends themselves stand for "never"
 _MICROSECOND = dt.timedelta(microseconds=1)
 _SLASHED = re.compile(r"\d{4}/\d{2}/\d{2}(?![/\d])")
 _DATED = re.compile(r"\d{4}[-/]\d{2}[-/]\d{2}(?![-/\d])")
@@ -24,17 +27,27 @@ def from_ns(time_ns: int) -> dt.datetime:
 
 
 def parse_timestamp(text: str) -> dt.datetime:
-    """UTC datetime of an ISO 8601 date or date and time; `2012/01/31` is read as well. Raises ValueError on anything else."""
+    """UTC datetime, of the years 1 to 9999, of an ISO 8601 date or date and time; `2012/01/31` is read as well. Raises ValueError."""
     if not _DATED.match(text):
         raise ValueError(f"{text!r} is not a date")
     moment = dt.datetime.fromisoformat(text.replace("/", "-", 2) if _SLASHED.match(text) else text)
-    return moment.astimezone(dt.UTC) if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
+    try:
+        return moment.astimezone(dt.UTC) if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
+    except OverflowError:
+        raise ValueError(f"{text!r} is not in the years 1 to 9999 of UTC") from None
 
 
-def event_time_ns(value: Any) -> int | None:
-    """ns of a time field: a datetime, an int that is ns already, or None for null. Raises TypeError on anything else."""
-    if isinstance(value, dt.datetime):
-        return to_ns(value)
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
-        return value
-    raise TypeError(f"{type(value).__name__} is no event time")
+def event_time_ns(value: Any) -> int:
+    """ns of a time field: a datetime, or an int that is ns already.
+
+    Raises:
+        RecordError: it is null, of another type, or not from 1677-09-21 to 2262-04-11, which is what 64 bits of ns hold.
+    """
+    if value is None:
+        raise RecordError("the event time is null")
+    if isinstance(value, bool) or not isinstance(value, int | dt.datetime):
+        raise RecordError(f"{type(value).__name__} is no event time")
+    time_ns = value if isinstance(value, int) else to_ns(value)
+    if not _EARLIEST_NS <= time_ns <= _LATEST_NS:
+        raise RecordError(f"the event time {value} is not between the years 1677 and 2262")
+    return time_ns

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from thalweg import Context, Emit, RecordError, component
+from thalweg import Context, Emit, component
 from thalweg.errors import RejectedError
 from thalweg.graph.types import INT, JSON, TIMESTAMP, OptionalOf, Record, StreamType, format_type
 from thalweg_components.expressions import CompiledExpression, compile_expression
@@ -126,10 +126,7 @@ class AggregateByWindow:
     def _time_of(self, record: Any, context: Context) -> int:
         if self._time is None:
             return context.time_ns
-        time_ns = event_time_ns(self._time.evaluate(record))
-        if time_ns is None:
-            raise RecordError(f"the event time {self.params.time} is null")
-        return time_ns
+        return event_time_ns(self._time.evaluate(record))
 
     def _group(self, start_ns: int, end_ns: int, keys: list[Any]) -> Group:
         text = msgspec.json.encode(keys).decode() if keys else ""
