@@ -42,7 +42,8 @@ class CsvSource:
     """Reads a CSV file row by row, in constant memory.
 
     **Emits** on `out` one record a row, a field a column. Column names become field names: all but letters (a to z), digits
-    and `_` turns into `_` (`wind (m/s)` becomes `wind_m_s`), a Python keyword gets one behind it (`class_`). Types are `bool`, `int`, `float`, `timestamp` (ISO 8601 dates or date-times, UTC where
+    and `_` turns into `_` (`wind (m/s)` becomes `wind_m_s`), a Python keyword gets one behind it (`class_`).
+    Types are `bool`, `int`, `float`, `timestamp` (ISO 8601 dates or date-times, UTC where
     no zone is given) or `str`; what `columns` does not declare is inferred from the first 1,000 rows of the bound file,
     and a column with an empty cell among them is `T?`.
 
