@@ -19,8 +19,9 @@ from thalweg.errors import RejectedError
 from thalweg.graph.field_names import field_name, is_field_name
 from thalweg.graph.parse import parse_type
 from thalweg.graph.types import BOOL, FLOAT, INT, JSON, STR, TIMESTAMP, ListOf, OptionalOf, Record, StreamType, format_type
+from thalweg.sdk.cells import parse_timestamp
 from thalweg_components.sources.csv_lines import MAX_LINE_BYTES
-from thalweg_components.times import event_time_ns, parse_timestamp
+from thalweg_components.times import event_time_ns
 
 INFERRED_ROWS = 1000
 Row = TypeVar("Row")

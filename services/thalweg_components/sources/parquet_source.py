@@ -18,7 +18,7 @@ from thalweg import At, Bad, Context, InputFile, RecordError, component
 from thalweg.errors import RejectedError
 from thalweg.graph.field_names import field_name
 from thalweg.graph.types import INT, TIMESTAMP, ListOf, MapOf, OptionalOf, Record, Scalar, StreamType
-from thalweg_components.files.arrow_types import stream_type_of
+from thalweg.sdk.arrow import stream_type_of
 from thalweg_components.times import event_time_ns
 
 Row = TypeVar("Row")

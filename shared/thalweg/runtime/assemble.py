@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, get_origin
 
 from thalweg.graph.accept import is_generic
@@ -25,6 +26,7 @@ def assemble(
     generated: dict[str, Path],
     limits: Limits,
     parse: Callable[[str], StreamType],
+    secrets: Mapping[str, str] = MappingProxyType({}),
 ) -> Engine:
     """The engine of a vertex, not restored yet.
 
@@ -35,12 +37,16 @@ def assemble(
         generated: local path per generated file slot.
         limits: when commits are cut.
         parse: turns the spec's type texts into stream types.
+        secrets: value per secret slot.
+
+    Raises:
+        RejectedError: a secret that the component needs is not bound (`secret.unbound`).
     """
     component = release.component
     ports = dict.fromkeys(edge.dst_port for edge in spec.inputs)
     inputs = {port: _port_type(release.inputs[port], {edge.type for edge in spec.inputs if edge.dst_port == port}, parse) for port in ports}
     outputs = {port: parse(kind) for port, kind in spec.outputs.items()}
-    program = Program(component, spec.name, spec.params, inputs, outputs, files, generated)
+    program = Program(component, spec.name, spec.params, inputs, outputs, files, generated, secrets)
     ordered = sorted(spec.inputs, key=lambda edge: (list(component.inputs).index(edge.dst_port), edge.src_vertex, edge.src_port))
     edges = [
         Edge(
