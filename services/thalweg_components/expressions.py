@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import difflib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from cel_expr_python import cel
 
 from thalweg import RecordError
@@ -31,9 +27,9 @@ from thalweg.graph.types import (
     Scalar,
     StreamType,
     TableOf,
-    UnionOf,
     format_type,
 )
+from thalweg_components.cel_fields import Fields, Getter, fields_of, may_be_null
 from thalweg_components.cel_tokens import has_arithmetic, names, offset, promote, tests_null, with_floats, with_null_tests
 
 _NULLABLE = "_nullable."  # before a field's name: the field as it is compared with null, of any type
@@ -60,21 +56,6 @@ _FROM_CEL: dict[str, StreamType] = {
     "TIMESTAMP": TIMESTAMP,
     "DURATION": DURATION,
 }
-_IMAGE_FIELDS: dict[str, StreamType] = {"format": STR, "width": INT, "height": INT}
-_PLAIN = (bool, int, float, str, bytes, type(None), dt.datetime, dt.timedelta)
-Getter = Callable[[Any], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """What an expression can name: its type, how to take it from a record, and how to take it as CEL wants it."""
-
-    type: StreamType
-    take: Getter
-    read: Getter
-
-
-Fields = dict[str, Field]
 
 
 class CompiledExpression:
@@ -141,7 +122,7 @@ def compile_expression(
     """
     if not source.strip():
         raise RejectedError(f"{what}: the expression is empty", code="expression.invalid")
-    fields = _fields(record)
+    fields = fields_of(record)
     name = re.sub(r"\s+", "", source)
     if name in fields:
         compiled = CompiledExpression(source, fields[name].type, {}, direct=fields[name].take)
@@ -157,7 +138,7 @@ def compile_expression(
 
 
 def _compile_program(source: str, fields: Fields, what: str) -> CompiledExpression:
-    nullable = {name for name, field in fields.items() if _may_be_null(field.type)}
+    nullable = {name for name, field in fields.items() if may_be_null(field.type)}
     read = {name: field.read for name, field in fields.items()} | {f"{_NULLABLE}{name}": fields[name].read for name in nullable}
     declared = {name: kind for name, field in fields.items() if (kind := _cel_type(field.type)) is not None}
     declared |= {f"{_NULLABLE}{name}": cel.Type.DYN for name in nullable}
@@ -207,16 +188,6 @@ def _as_float(value: Any) -> Any:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _may_be_null(stream: StreamType) -> bool:
-    """Whether there may be a null in values of the type."""
-    match stream:
-        case OptionalOf() | UnionOf():
-            return True
-        case ListOf(item) | MapOf(item):
-            return _may_be_null(item)
-    return stream == JSON
-
-
 def _promoted(text: str, faults: list[tuple[str, str, str]]) -> str | None:
     for line, column, message in faults:
         overload = _OVERLOAD.match(message)
@@ -256,51 +227,6 @@ def _friendly(types: str) -> str:
         .replace("google.protobuf.Timestamp", "timestamp")
         .replace("google.protobuf.Duration", "duration")
     )
-
-
-def _fields(stream: StreamType) -> Fields:
-    """Dotted name -> field, for everything that an expression can name; outermost first."""
-    if isinstance(stream, Record):
-        return _record_fields(stream, "", _itself)
-    found = {"value": Field(stream, _itself, _to_plain)}
-    return found | (_image_fields("value", _itself) if isinstance(stream, ImageType) else {})
-
-
-def _record_fields(record: Record, prefix: str, base: Getter) -> Fields:
-    found: Fields = {}
-    for name, stream in record.fields:
-        take = _getter(base, name)
-        found[prefix + name] = Field(stream, take, take if isinstance(stream, Scalar) and stream != JSON else _plain_getter(take))
-        if isinstance(stream, Record):
-            found |= _record_fields(stream, f"{prefix}{name}.", take)
-        elif isinstance(stream, ImageType):
-            found |= _image_fields(prefix + name, take)
-    return found
-
-
-def _image_fields(name: str, base: Getter) -> Fields:
-    takers = {field: _getter(base, field) for field in _IMAGE_FIELDS}
-    return {f"{name}.{field}": Field(_IMAGE_FIELDS[field], take, take) for field, take in takers.items()}
-
-
-def _itself(value: Any) -> Any:
-    return value
-
-
-def _getter(base: Getter, name: str) -> Getter:
-    def take(value: Any) -> Any:
-        held = base(value)
-        return held[name] if isinstance(held, dict) else getattr(held, name)
-
-    return take
-
-
-def _plain_getter(take: Getter) -> Getter:
-    return lambda value: _to_plain(take(value))
-
-
-def _to_plain(value: Any) -> Any:
-    return value if isinstance(value, _PLAIN) else msgspec.to_builtins(value, builtin_types=(bytes, dt.datetime, dt.timedelta))
 
 
 def _cel_type(stream: StreamType) -> cel.Type | None:

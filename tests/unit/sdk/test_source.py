@@ -58,4 +58,4 @@ def test_a_release_of_the_library_covers_its_helpers() -> None:
     from thalweg_components.processors import aggregate
 
     names = {name.rpartition(".")[2] for name, _ in source._sources(aggregate.__name__, Path(aggregate.__file__))}
-    assert names == {"aggregate", "aggregates", "windows", "expressions", "cel_tokens", "times"}
+    assert names == {"aggregate", "aggregates", "windows", "expressions", "cel_fields", "cel_tokens", "times"}
