@@ -30,6 +30,7 @@ from thalweg.wire.subjects import COMMIT_PORT, DEAD_PORT, STATE_PORT
 CHUNK_S = 0.002  # how long records are worked on before the limits are looked at again
 MAX_BATCH_RECORDS = 64  # handed to a component that takes lists
 SLICE_S = 0.002  # how long a step works before it lets others of its thread on
+FEW_RECORDS = 64  # done in a step that was not cut short: at such a rate a commit costs little, and waiting for more gains little
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -46,6 +47,7 @@ class Turn(Enum):
     """How a step ended."""
 
     MORE = "there is more to do now"
+    SLOW = "there is more to do now, but it takes time: commit what there is unless a commit is in flight"
     DUE = "a limit is met: commit before more is done"
     IDLE = "nothing is left to do before something arrives"
 
@@ -177,7 +179,7 @@ class Engine:
 
     def step(self) -> Turn:
         """Works for a short while, at most until a commit is due."""
-        deadline = time.perf_counter() + SLICE_S
+        deadline, before = time.perf_counter() + SLICE_S, self._uncommitted
         try:
             while not (self.finished or self.failure or self._is_due()):
                 done = self._do_some(self._room())
@@ -187,7 +189,7 @@ class Engine:
                     self._first_at = time.perf_counter()
                 self._uncommitted += done
                 if time.perf_counter() > deadline and not self._is_due():
-                    return Turn.MORE
+                    return Turn.MORE if self._uncommitted - before >= FEW_RECORDS else Turn.SLOW
         except (Exception, SystemExit) as error:
             self.fail(error if isinstance(error, Exception) else RuntimeError(f"the component ended its process: {error!r}"))
         return Turn.DUE

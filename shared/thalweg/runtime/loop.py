@@ -122,7 +122,8 @@ class VertexLoop:
                 await self._upload(self.upload)
             is_idle = turn is Turn.IDLE and not self._more_ready()
             spare_s = engine.spare_s()
-            await self._commit_if(turn is Turn.DUE or is_done or (is_idle and not spare_s))
+            may_wait = spare_s > 0 or (turn is Turn.SLOW and self._commit is not None and not self._commit.done())
+            await self._commit_if(turn is Turn.DUE or is_done or ((is_idle or turn is Turn.SLOW) and not may_wait))
             if is_done:
                 await self._settle()
                 return
