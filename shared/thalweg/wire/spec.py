@@ -11,7 +11,10 @@ DeploymentState = Literal["running", "finished", "failed", "stopped"]
 
 
 class EdgeSpec(msgspec.Struct, frozen=True):
-    """`src_vertex.src_port -> dst_port` of the vertex that holds it. `type` is the source port's resolved stream type."""
+    """`src_vertex.src_port -> dst_port` of the vertex that holds it.
+
+    `type` is the source port's resolved stream type; into a generic port (`T`), the type that all edges into it are read as.
+    """
 
     src_vertex: str
     src_port: str
