@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from typing import Any
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
-_SLASHED = re.compile(r"\d{4}/\d{2}/\d{2}(?![/\d])")
-_DATED = re.compile(r"\d{4}[-/]\d{2}[-/]\d{2}(?![-/\d])")
 
 
 def to_ns(moment: dt.datetime) -> int:
@@ -21,14 +18,6 @@ def to_ns(moment: dt.datetime) -> int:
 def from_ns(time_ns: int) -> dt.datetime:
     """Datetime in UTC, cut to microseconds."""
     return EPOCH + dt.timedelta(microseconds=time_ns // 1000)
-
-
-def parse_timestamp(text: str) -> dt.datetime:
-    """UTC datetime of an ISO 8601 date or date and time; `2012/01/31` is read as well. Raises ValueError on anything else."""
-    if not _DATED.match(text):
-        raise ValueError(f"{text!r} is not a date")
-    moment = dt.datetime.fromisoformat(text.replace("/", "-", 2) if _SLASHED.match(text) else text)
-    return moment.astimezone(dt.UTC) if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
 
 
 def event_time_ns(value: Any) -> int | None:

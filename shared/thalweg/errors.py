@@ -59,3 +59,7 @@ class FencedOutError(ThalwegError):
     """A newer copy of this vertex has claimed its place: stop at once, write nothing more."""
 
     exit_code = 75
+
+
+class StaleClaimError(ThalwegError):
+    """Another copy wrote between reading the log and claiming: read again, claim again."""

@@ -25,6 +25,8 @@ class Settings(BaseSettings):
         s3_bucket: bucket of all workspaces.
         s3_access_key: key id for the file store; None leaves it to boto3's own lookup.
         s3_secret_key: its secret; never shown by `repr`.
+        secret_key: base64 of the 32 bytes that seal secrets; None for the file `<data>/secret.key`; never shown by `repr`.
+        signing_key: base64 of the 32 bytes that sign evidence; None for the file `<data>/signing.key`; never shown by `repr`.
         workspace: namespace of everything that is made.
         data: folder of the embedded stack.
         components: further folders or files with components; as a variable, joined like `PATH`.
@@ -38,6 +40,8 @@ class Settings(BaseSettings):
     s3_bucket: str = Field("thalweg", min_length=3)
     s3_access_key: str | None = None
     s3_secret_key: str | None = Field(None, repr=False)
+    secret_key: str | None = Field(None, repr=False)
+    signing_key: str | None = Field(None, repr=False)
     workspace: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
     data: Path = Path(".thalweg")
     components: Annotated[tuple[Path, ...], NoDecode] = ()

@@ -17,7 +17,7 @@ from thalweg import At, Bad, Context, InputFile, RecordError, component
 from thalweg.errors import RejectedError
 from thalweg.graph.parse import parse_type
 from thalweg.graph.types import INT, TIMESTAMP, OptionalOf, Record, StreamType, format_type
-from thalweg_components.sources.cells import ColumnGuess, Parser, cell_parser
+from thalweg.sdk.cells import ColumnGuess, Parser, cell_parser
 from thalweg_components.sources.csv_lines import TextLines
 from thalweg_components.times import event_time_ns
 

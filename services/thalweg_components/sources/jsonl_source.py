@@ -16,8 +16,9 @@ from thalweg import At, Bad, Context, InputFile, RecordError, component
 from thalweg.errors import RejectedError
 from thalweg.graph.parse import parse_type
 from thalweg.graph.types import BOOL, FLOAT, INT, JSON, STR, TIMESTAMP, ListOf, OptionalOf, Record, StreamType, format_type
+from thalweg.sdk.cells import parse_timestamp
 from thalweg_components.sources.csv_lines import MAX_LINE_BYTES
-from thalweg_components.times import event_time_ns, parse_timestamp
+from thalweg_components.times import event_time_ns
 
 INFERRED_ROWS = 1000
 Row = TypeVar("Row")

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from thalweg import At, Context, InputFile, RecordError, component
 from thalweg.errors import RejectedError
 from thalweg.graph.types import INT, TIMESTAMP, OptionalOf, Record, StreamType
-from thalweg_components.files.arrow_types import stream_type_of
+from thalweg.sdk.arrow import stream_type_of
 from thalweg_components.times import event_time_ns
 
 Row = TypeVar("Row")

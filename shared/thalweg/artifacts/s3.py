@@ -42,8 +42,8 @@ def translated_errors(subject: str) -> Iterator[None]:
 
     Raises:
         UnreachableError: no answer, or the server's own fault (`store.unreachable`).
-        RejectedError: absent (`artifact.unknown`), no such bucket (`store.no_bucket`), denied (`store.denied`) or refused
-            (`store.refused`).
+        RejectedError: absent (`artifact.unknown`), no such bucket (`store.no_bucket`) or open upload (`store.upload_gone`),
+            denied (`store.denied`) or refused (`store.refused`).
     """
     from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, IncompleteReadError, NoCredentialsError
 
@@ -64,6 +64,8 @@ def _translate(subject: str, error: ClientError) -> ThalwegError:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code == "NoSuchBucket":
         return RejectedError(f"file store: no such bucket for {subject}", code="store.no_bucket", subject=subject)
+    if code == "NoSuchUpload":
+        return RejectedError(f"file store: the upload of {subject} is gone", code="store.upload_gone", subject=subject)
     if code in _ABSENT:
         return RejectedError(f"file store: {subject} is not there", code="artifact.unknown", subject=subject)
     if code in _DENIED or status in (401, 403):

@@ -5,26 +5,25 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from thalweg.artifacts.digests import Artifact, HashingSink, blocks_of, digest_of, hex_of
+from thalweg.artifacts.digests import Artifact, HashingSink, digest_of, hex_of
 from thalweg.artifacts.directories import extract_tar, is_directory_tar, write_tar
+from thalweg.artifacts.records import is_file_name
+from thalweg.artifacts.retry import Patience
 from thalweg.artifacts.s3 import connect, translated_errors
-from thalweg.errors import RejectedError, UnreachableError
+from thalweg.artifacts.uploads import PART_BYTES, PartsUpload, Progress, abort_stale
+from thalweg.errors import RejectedError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
-Progress = Callable[[int, int], None]
-"""Called with bytes sent so far and in all, from the thread that uploads."""
-
-_PART_BYTES = 16 << 20
-_MAX_PARTS = 10_000  # of S3, in one upload
+_PATIENCE_S = 60.0  # SeaweedFS was seen to need 25 s from its death to its first write
 
 
 class Store:
@@ -40,6 +39,7 @@ class Store:
         secret_key: its secret.
         workspace: prefix of all keys.
         cache_dir: local folder that processes may share; made when needed.
+        patience_s: how long puts and fetches go on trying without progress while the store cannot be reached.
     """
 
     def __init__(
@@ -50,10 +50,11 @@ class Store:
         secret_key: str | None,
         workspace: str,
         cache_dir: Path,
+        patience_s: float = _PATIENCE_S,
     ) -> None:
         self._endpoint, self._bucket = endpoint, bucket
         self._access_key, self._secret_key = access_key, secret_key
-        self._workspace, self._cache_dir = workspace, cache_dir
+        self._workspace, self._cache_dir, self._patience_s = workspace, cache_dir, patience_s
 
     @cached_property
     def _s3(self) -> S3Client:
@@ -85,6 +86,8 @@ class Store:
     def put_file(self, path: Path, progress: Progress | None = None) -> Artifact:
         """Store a file, unless the same bytes are there already.
 
+        A large file goes in parts; those that a killed or failed put has stored are not sent again.
+
         Args:
             path: a regular file, read twice when it is large, in bounded memory.
             progress: told as the upload goes on; once, as complete, where nothing needs to be sent.
@@ -96,7 +99,7 @@ class Store:
         try:
             with path.open("rb") as stream:
                 artifact = digest_of(path)
-                self._put(stream, artifact, progress or (lambda sent, total: None))
+                self._put(stream, artifact, progress)
         except OSError as error:
             raise RejectedError(f"{path}: {error.strerror or error}", code="artifact.not_storable", path=str(path)) from error
         return artifact
@@ -132,7 +135,7 @@ class Store:
             RejectedError: unknown (`artifact.unknown`), or the store gave other bytes (`artifact.corrupt`).
             UnreachableError: no answer from the store.
         """
-        if name in ("", ".", "..") or "/" in name or "\0" in name:
+        if not is_file_name(name):
             raise RejectedError(f"not a file name: {name!r}", code="artifact.bad_name")
         target = self._cache_dir / hex_of(artifact_id) / name
         if target.exists():
@@ -140,59 +143,53 @@ class Store:
                 return target
             _remove(target)
         with self._scratch() as scratch:
-            self._move(self._download(artifact_id, scratch), target, artifact_id)
+            found = Patience(self._patience_s).run(lambda: self._download(artifact_id, scratch))
+            self._move(found, target, artifact_id)
         return target
 
-    def _put(self, stream: BinaryIO, artifact: Artifact, progress: Progress) -> None:
+    def abort_stale_uploads(self, older_than: timedelta) -> int:
+        """Free what unfinished uploads of the workspace hold on the server, once nobody can be expected to carry them on.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            UnreachableError, RejectedError: see `thalweg.artifacts.s3.translated_errors`.
+        """
+        return abort_stale(self._s3, self._bucket, f"{self._workspace}/artifacts/", older_than)
+
+    def _put(self, stream: BinaryIO, artifact: Artifact, progress: Progress | None) -> None:
+        patience, furthest = Patience(self._patience_s), 0
+
+        def note(sent_bytes: int, total_bytes: int) -> None:
+            nonlocal furthest
+            if sent_bytes > furthest:  # what is found stored is no progress
+                furthest = sent_bytes
+                patience.renew()
+            if progress is not None:
+                progress(sent_bytes, total_bytes)
+
+        patience.run(lambda: self._try_put(stream, artifact, note))
+
+    def _try_put(self, stream: BinaryIO, artifact: Artifact, progress: Progress) -> None:
+        stream.seek(0)
         # Another size is what a server killed in the middle of a write may have left: send it again.
         if self._stored_size(artifact.id) == artifact.size_bytes:
             progress(artifact.size_bytes, artifact.size_bytes)
-        elif artifact.size_bytes <= _PART_BYTES:
+        elif artifact.size_bytes <= PART_BYTES:
             self._put_at_once(stream, artifact, progress)
         else:
-            self._put_in_parts(stream, artifact, progress)
+            PartsUpload(self._s3, self._bucket, self.key_of(artifact.id), artifact).send(stream, progress)
 
     def _put_at_once(self, stream: BinaryIO, artifact: Artifact, progress: Progress) -> None:
         data = stream.read(artifact.size_bytes + 1)
         sink = HashingSink()
         sink.write(data)
-        _check_unchanged(sink, artifact)
+        if sink.artifact() != artifact:
+            raise RejectedError("the file was changed while it was being stored", code="artifact.changed")
         with translated_errors(artifact.id):
             self._s3.put_object(Bucket=self._bucket, Key=self.key_of(artifact.id), Body=data)
         progress(artifact.size_bytes, artifact.size_bytes)
-
-    def _put_in_parts(self, stream: BinaryIO, artifact: Artifact, progress: Progress) -> None:
-        """Hash again what is sent, so that a file that changes meanwhile is never stored under its old digest."""
-        key = self.key_of(artifact.id)
-        with translated_errors(artifact.id):
-            upload = self._s3.create_multipart_upload(Bucket=self._bucket, Key=key)["UploadId"]
-            try:
-                parts = self._send_parts(stream, artifact, upload, progress)
-                self._s3.complete_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": parts})
-            except BaseException:
-                self._abort(key, upload)
-                raise
-
-    def _send_parts(self, stream: BinaryIO, artifact: Artifact, upload: str, progress: Progress) -> list[CompletedPartTypeDef]:
-        key, sink = self.key_of(artifact.id), HashingSink()
-        parts: list[CompletedPartTypeDef] = []
-        for block in blocks_of(stream, max(_PART_BYTES, -(-artifact.size_bytes // _MAX_PARTS))):
-            number = len(parts) + 1
-            sink.write(block)
-            if sink.size_bytes > artifact.size_bytes:
-                break
-            sent = self._s3.upload_part(Bucket=self._bucket, Key=key, UploadId=upload, PartNumber=number, Body=block)
-            parts.append({"PartNumber": number, "ETag": sent["ETag"]})
-            progress(sink.size_bytes, artifact.size_bytes)
-        _check_unchanged(sink, artifact)
-        return parts
-
-    def _abort(self, key: str, upload: str) -> None:
-        try:
-            with translated_errors(key):
-                self._s3.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload)
-        except (RejectedError, UnreachableError):
-            pass  # the error that led here says more
 
     def _stored_size(self, artifact_id: str) -> int | None:
         try:
@@ -231,11 +228,6 @@ class Store:
         self._cache_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".tmp-", dir=self._cache_dir) as folder:
             yield Path(folder)
-
-
-def _check_unchanged(sink: HashingSink, artifact: Artifact) -> None:
-    if sink.artifact() != artifact:
-        raise RejectedError("the file was changed while it was being stored", code="artifact.changed")
 
 
 def _holds(path: Path, artifact_id: str) -> bool:

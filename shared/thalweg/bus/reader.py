@@ -49,6 +49,7 @@ class Reader:
         self.arrived: deque[Message] = deque()
         self.buffered_bytes = self.reopened_count = 0
         self._outstanding = self._delivered = 0
+        self._is_lost = False
         self._consumer = ""
         self._subscription: Subscription | None = None
         self._pieces: list[tuple[int, bytes]] = []
@@ -92,7 +93,7 @@ class Reader:
 
     async def _reopen(self) -> None:
         await self._drop()
-        self._pieces, self._outstanding, self._delivered = [], 0, 0
+        self._pieces, self._outstanding, self._delivered, self._is_lost = [], 0, 0, False
         self._consumer, inbox = f"tw{os.urandom(6).hex()}", self._client.new_inbox()
         self._subscription = await self._client.subscribe(inbox, cb=self._on_message, pending_msgs_limit=-1, pending_bytes_limit=-1)
         config: dict[str, Any] = {
@@ -139,7 +140,10 @@ class Reader:
         if headers.get("Status"):
             left = int(headers.get("Nats-Pending-Messages", self._outstanding) or 0)
             self._outstanding = max(0, self._outstanding - left)
-            self.pull_soon()
+            if headers["Status"] == "503" or (headers["Status"] == "409" and "Deleted" in headers.get("Description", "")):
+                self._is_lost = True  # no such consumer: pulling again would be answered at once, for ever
+            else:
+                self.pull_soon()
             return
         tokens = message.reply.split(".")
         consumer, sequence, delivered = (
@@ -178,6 +182,8 @@ class Reader:
             if self._client.stats["reconnects"] != reconnects and self._client.is_connected:
                 reconnects = self._client.stats["reconnects"]
                 await self._reopen_again("the server came back")
+            elif self._is_lost:
+                await self._reopen_again("the consumer is gone")
             elif not self.arrived and time.monotonic() - self._heard_at > SILENCE_S:
                 if await self._is_behind():
                     await self._reopen_again("silent while the log grows")
@@ -189,9 +195,10 @@ class Reader:
         await self._reopen()
 
     async def _is_behind(self) -> bool:
-        before = self._next
+        """Whether the log has a message that nothing was heard of, though it was asked for."""
+        next_sequence, delivered = self._next, self._delivered
         for subject in self._edges:
-            found = await get_message(self._client, self._stream, {"seq": before, "next_by_subj": subject})
+            found = await get_message(self._client, self._stream, {"seq": next_sequence, "next_by_subj": subject})
             if found is not None:
-                return self._next == before and not self._pieces
+                return (self._next, self._delivered) == (next_sequence, delivered)
         return False

@@ -13,7 +13,7 @@ from nats.errors import Error as NatsError
 
 from thalweg.bus import errors
 from thalweg.bus.heads import StoredMessage, last_message
-from thalweg.errors import FencedOutError, RunFailedError
+from thalweg.errors import FencedOutError, RunFailedError, StaleClaimError
 from thalweg.wire import subjects
 from thalweg.wire.commit import CHUNK_HEADER, HEADER, Commit, encode_commit
 
@@ -50,10 +50,11 @@ class Writer:
 
         Raises:
             FencedOutError: a newer copy has claimed the vertex.
+            StaleClaimError: this is a claim, and an older copy has written since the log was read for it.
             RunFailedError: the commit can never be stored (`commit.too_large`, or the server says why).
         """
         outgoing = self._messages(parts, commit)
-        timeout_s, refused = FIRST_TIMEOUT_S, 0
+        timeout_s, waits, refused = FIRST_TIMEOUT_S, 0, 0
         while True:
             answer = await self._try(outgoing, timeout_s)
             if answer is None:
@@ -63,8 +64,8 @@ class Writer:
                 self.last_sequence = int(answer["seq"])
                 return
             elif answer["error"].get("err_code") == errors.STORE_FAILED:
-                await self._wait_for_room(refused)
-                refused += 1
+                await self._wait_for_room(waits)
+                waits += 1
                 continue
             elif answer["error"].get("err_code") not in (errors.WRONG_LAST_SEQUENCE, errors.WRONG_LAST_SEQUENCE_CONSTANT):
                 refused += 1
@@ -92,12 +93,12 @@ class Writer:
             return last.commit is not None and last.commit.number == commit.number
         if last.commit is None or last.commit.epoch >= commit.epoch:
             raise FencedOutError(f"vertex {self._place[2]} runs in a newer copy", code="vertex.fenced_out")
-        self.last_sequence = last.sequence
-        return False
+        # Only a claim gets here: once it is stored, no older copy can write. What it took over is no longer the last word.
+        raise StaleClaimError(f"vertex {self._place[2]} has written meanwhile", code="vertex.stale_claim")
 
-    async def _wait_for_room(self, refused: int) -> None:
+    async def _wait_for_room(self, waits: int) -> None:
         self.blocked_count += 1
-        await asyncio.sleep(_WAITS_S[min(refused, len(_WAITS_S) - 1)])
+        await asyncio.sleep(_WAITS_S[min(waits, len(_WAITS_S) - 1)])
 
     def _messages(self, parts: list[tuple[str, bytes]], commit: Commit) -> list[Outgoing]:
         size = min(CHUNK_BYTES, max(self._client.max_payload - 65_536, 65_536))

@@ -8,11 +8,12 @@ from pydantic import BaseModel, ConfigDict
 
 
 class FileSlot(BaseModel):
-    """An input file that a release needs: the artifact type it accepts."""
+    """An input file that a release needs: the artifact type it accepts, and the columns that a table must have, as stream types."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     type: str
     required: bool = True
+    columns: dict[str, str] = {}
 
 
 class GeneratedSlot(BaseModel):
@@ -37,6 +38,7 @@ class Manifest(BaseModel):
     file_schema: dict[str, FileSlot] = {}
     generated_file_schema: dict[str, GeneratedSlot] = {}
     secrets: list[str] = []
+    optional_secrets: list[str] = []
     deterministic: bool = True
     combine: Literal["arrival", "event-time", "zip", "latest"] = "event-time"
     summary: str = ""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from thalweg.graph.types import StreamType, Variable
@@ -22,6 +23,7 @@ def assemble(
     generated: dict[str, Path],
     limits: Limits,
     parse: Callable[[str], StreamType],
+    secrets: Mapping[str, str] = MappingProxyType({}),
 ) -> Engine:
     """The engine of a vertex, not restored yet.
 
@@ -32,11 +34,15 @@ def assemble(
         generated: local path per generated file slot.
         limits: when commits are cut.
         parse: turns the spec's type texts into stream types.
+        secrets: value per secret slot.
+
+    Raises:
+        RejectedError: a secret that the component needs is not bound (`secret.unbound`).
     """
     component = release.component
     inputs = {edge.dst_port: parse(edge.type) for edge in spec.inputs}
     outputs = {port: parse(kind) for port, kind in spec.outputs.items()}
-    program = Program(component, spec.name, spec.params, inputs, outputs, files, generated)
+    program = Program(component, spec.name, spec.params, inputs, outputs, files, generated, secrets)
     ordered = sorted(spec.inputs, key=lambda edge: (list(component.inputs).index(edge.dst_port), edge.src_vertex, edge.src_port))
     edges = [
         Edge(

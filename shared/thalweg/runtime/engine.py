@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -12,12 +12,13 @@ from typing import Any
 
 import msgspec
 
-from thalweg.errors import RunFailedError
+from thalweg.errors import RunFailedError, ThalwegError
 from thalweg.graph.types import StreamType
-from thalweg.runtime.faults import Faults
+from thalweg.runtime.faults import MAX_TEXT, Faults
 from thalweg.runtime.inputs import BEGINNING, Edge, Message, choose_by_arrival, choose_by_time, run_length
 from thalweg.runtime.intake import Intake
 from thalweg.runtime.outbox import Outbox
+from thalweg.runtime.passes import CloserLookError
 from thalweg.runtime.program import Program
 from thalweg.runtime.snapshots import SMALL_STATE_BYTES, Schedule, decode_state, encode_state
 from thalweg.runtime.standing import Standing
@@ -27,6 +28,7 @@ from thalweg.wire.commit import END_OF_TIME, Commit, Failure, Generated
 from thalweg.wire.subjects import COMMIT_PORT, DEAD_PORT, STATE_PORT
 
 CHUNK_S = 0.003  # how long records are worked on before the limits are looked at again
+MAX_BATCH_RECORDS = 64  # handed to a component that takes lists
 SLICE_S = 0.005  # how long a step works before it lets others of its thread on
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -90,18 +92,17 @@ class Engine:
         self.epoch = self.number = 0
         self.generated: dict[str, Generated] = {}
         self._target: dict[str, tuple[int, int]] | None = None
-        self._restored = self.standing.counters
+        self._restored, self._restored_watermark = self.standing.counters, BEGINNING
         self._floor: dict[str, tuple[int, int]] | None = None
         self._schedule = Schedule()
         self._latest: dict[str, Any] = {}
-        self._record_s = CHUNK_S
         self._uncommitted, self._first_at = 0, 0.0
         component = program.component
         self._choose = choose_by_arrival if component.combine == "arrival" else choose_by_time
         self._joint = len(component.arguments) > 1
         self._zip = self._joint and component.combine == "zip"
         self._guard_state = program.has_state and on_error != "fail"
-        self._many = not (self._joint or self._guard_state or component.batched or program.sees_watermarks)
+        self._many = len(outputs) <= 1 and not (self._joint or self._guard_state or component.batched or program.sees_watermarks)
         self._tells = component.context_name is not None or component.is_class
 
     # --- starting -----------------------------------------------------------------------------------------------
@@ -121,7 +122,11 @@ class Engine:
             self._place_edges(commit)
         if state is not None and not self.has_spool:
             own, self._latest = decode_state(state, self.edges)
-        self.program.start(own)
+        try:
+            self.program.start(own)
+        except (Exception, SystemExit) as error:
+            raised = f"{self.vertex}: before the first record: {type(error).__name__}: {error}"
+            self.fail(error if isinstance(error, ThalwegError) else RunFailedError(raised, code="component.raised"))
         self.program.context.late_count = self.standing.counters.late
         if self.standing.rebuilding:
             self.standing.watermark = BEGINNING
@@ -135,26 +140,40 @@ class Engine:
             self._floor = dict(commit.floor)
         if any(edge.position != target.get(edge.key, (1, 0)) for edge in self.edges):
             self._target, self._restored = target, msgspec.structs.replace(commit.counters)
-            self.standing.rebuilding = True
-        self._settle_target()
+            self._restored_watermark, self.standing.rebuilding = commit.watermark, True
 
     def _settle_target(self) -> None:
-        """Ends the rebuild once every edge stands where the commit stood."""
-        if self._target is not None and all(edge.position >= self._target.get(edge.key, (1, 0)) for edge in self.edges):
-            self._target, self.standing.rebuilding = None, False
-            self.standing.counters = self._restored
-            self.program.context.late_count = self._restored.late
+        """Ends the rebuild once every edge stands where the commit stood; what its watermark set off is suppressed too."""
+        if self._target is None or any(edge.position < self._target.get(edge.key, (1, 0)) for edge in self.edges):
+            return
+        self._see_watermark(self._restored_watermark)
+        self._target, self.standing.rebuilding = None, False
+        self.standing.counters = self._restored
+        self.program.context.late_count = self._restored.late
 
     # --- working ------------------------------------------------------------------------------------------------
 
     def offer(self, message: Message) -> None:
         """Takes a message of the log in. One that does not decode as the edge's type fails the vertex."""
-        for edge in self.edges:
-            if edge.key == message.edge:
-                before = edge.position
-                edge.offer(message)
-                self.standing.touched = self.standing.touched or edge.position != before
-        self._settle_target()
+        try:
+            for edge in self.edges:
+                if edge.key == message.edge:
+                    before = edge.position
+                    edge.offer(message)
+                    self.standing.touched = self.standing.touched or edge.position != before
+        except RunFailedError as error:
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """Stops the vertex; the next commit says why."""
+        if self.standing.rebuilding:
+            self._target, self.standing.rebuilding, self.standing.counters = None, False, self._restored
+        if isinstance(error, ThalwegError):
+            message, code, hint = str(error), error.code, error.hint
+        else:
+            message, code, hint = f"{self.vertex}: {type(error).__name__}: {error}", "component.raised", None
+        self.failure = Failure(message[:MAX_TEXT], code, hint and hint[:MAX_TEXT])
+        self.standing.touched = True
 
     def step(self) -> Turn:
         """Works for a short while, at most until a commit is due."""
@@ -169,9 +188,8 @@ class Engine:
                 self._uncommitted += done
                 if time.perf_counter() > deadline and not self._is_due():
                     return Turn.MORE
-        except RunFailedError as error:
-            self.failure = Failure(str(error), error.code, error.hint)
-            self.standing.touched = True
+        except (Exception, SystemExit) as error:
+            self.fail(error if isinstance(error, Exception) else RuntimeError(f"the component ended its process: {error!r}"))
         return Turn.DUE
 
     def _is_due(self) -> bool:
@@ -181,7 +199,7 @@ class Engine:
             and not self.standing.rebuilding
             and (
                 self._uncommitted >= limits.records
-                or self.outbox.size >= limits.size_bytes
+                or self.outbox.size + self.faults.size >= limits.size_bytes
                 or time.perf_counter() - self._first_at >= limits.wait_s
             )
         )
@@ -193,10 +211,10 @@ class Engine:
             if ended:
                 self._finish()
             return done
+        self._settle_target()
         done = self._zip_once() if self._zip else self._next_run(limit)
-        if done:
+        if not done:
             self._settle_target()
-        else:
             self._end_if_drained()
         return done
 
@@ -209,14 +227,11 @@ class Engine:
             return 0
         count = min(run_length(edge, self.edges), limit, self._until_target(edge))
         if self.program.component.batched:
-            self._run_batch(edge, count)
-        elif self._many and count > 1:
+            count = self._run_batch(edge, min(count, MAX_BATCH_RECORDS))
+        elif self._many:
             count = self._run_many(edge, count)
         else:
-            head = edge.first
-            for _ in range(count):
-                self._see_watermark(head.progress[head.index])
-                self._run_one(edge)
+            count = self._run_each(edge, count)
         if not edge.head:
             self._see_watermark(min(other.progress for other in self.edges))
         return count
@@ -235,40 +250,45 @@ class Engine:
         return head.left
 
     def _run_many(self, edge: Edge, count: int) -> int:
-        """The fast path: one input, no watermarks asked for; about as many records as `CHUNK_S` allows."""
-        head, started = edge.first, time.perf_counter()
-        low = head.index
-        high = low + min(count, max(1, int(CHUNK_S / self._record_s)))
-        given, raised = self._call_many(edge, low, high)
-        batch, reached = head.batch, low + len(given)
-        if given and self.outbox.add_plain(given, batch.t[low:reached], batch.k[low:reached], head.progress[low:reached]):
-            self.standing.watermark = max(self.standing.watermark, head.progress[reached - 1])
-            self.standing.counters.records_in += len(given)
-            edge.take(len(given))
-            self.standing.touched = True
-        else:
-            for one in given:
-                self._guarded(edge, partial(_same, one))
-        self._record_s = (time.perf_counter() - started) / max(len(given), 1)
-        if raised is None:
-            return len(given)
-        self._guarded(edge, _first_raise(raised, lambda: self.program.calls[edge.port](batch.v[reached])))
-        return len(given) + 1
-
-    def _call_many(self, edge: Edge, low: int, high: int) -> tuple[list[Any], Exception | None]:
-        """What the component returns for each record, up to the first that raises."""
-        call, context, batch = self.program.calls[edge.port], self.program.context, edge.first.batch
-        given: list[Any] = []
-        context.port = edge.port
+        """The fast path: one input, at most one output, no watermarks asked for; as many records as `CHUNK_S` allows."""
+        head, call, context = edge.first, self.program.calls[edge.port], self.program.context
+        batch, low, high = head.batch, head.index, head.index + count
+        parts: list[bytes | None] = []
+        closer: Callable[[], Any] | None = None
+        deadline, context.port = time.perf_counter() + CHUNK_S, edge.port
         try:
             if self._tells:
-                for value, context.time_ns, context.record_id in zip(batch.v[low:high], batch.t[low:high], batch.k[low:high], strict=True):
-                    given.append(call(value))
+                columns = batch.v[low:high], batch.t[low:high], batch.k[low:high]
+                self.outbox.passes.run_telling(call, *columns, context, parts, deadline)
             else:
-                given.extend(map(call, batch.v[low:high]))  # keeps what came before a raise
-        except Exception as error:
-            return given, error
-        return given, None
+                self.outbox.passes.run(call, batch.v[low:high], parts, deadline)
+        except CloserLookError as found:
+            closer = partial(_same, found.result)
+        except (Exception, SystemExit) as error:
+            closer = partial(_raise, error)
+        done = len(parts)
+        if done:
+            reached = low + done
+            self.outbox.add_parts(parts, batch.t[low:reached], batch.k[low:reached], head.progress[low:reached])
+            self.standing.watermark = max(self.standing.watermark, head.progress[reached - 1])
+            self.standing.counters.records_in += done
+            edge.take(done)
+            self.standing.touched = True
+        if closer is None:
+            return done
+        self._guarded(edge, _first(closer, lambda: call(batch.v[low + done])))
+        return done + 1
+
+    def _run_each(self, edge: Edge, count: int) -> int:
+        """One record after the other, until a commit is due."""
+        deadline = time.perf_counter() + CHUNK_S
+        for done in range(1, count + 1):
+            head = edge.first
+            self._see_watermark(head.progress[head.index])
+            self._run_one(edge)
+            if time.perf_counter() > deadline:
+                return done
+        return count
 
     def _run_one(self, edge: Edge) -> None:
         head = edge.first
@@ -292,6 +312,9 @@ class Engine:
 
     def _guarded(self, edge: Edge, call: Callable[[], Any]) -> None:
         """Runs the component over one record and applies `on_error` to what it raises."""
+        self._guarded_results(edge, lambda: self.program.results(call()))
+
+    def _guarded_results(self, edge: Edge, results: Callable[[], Iterable[Any]]) -> None:
         head = edge.first
         record_id = head.batch.k[head.index] if not edge.order else ids.derived(head.batch.k[head.index], edge.order)
         context = self.program.context
@@ -305,34 +328,36 @@ class Engine:
             if before is not None:
                 self.program.restore(before)
 
-        emitted = self.faults.attempt(
-            lambda: self.outbox.add(self.program.results(call()), context.time_ns, record_id, progress),
-            undo,
-            head.batch.v[head.index],
-            record_id,
-        )
-        self.standing.counters.filtered += not emitted
+        def add() -> int:
+            return self.outbox.add(results(), context.time_ns, record_id, progress)
+
+        self.standing.counters.filtered += not self.faults.attempt(add, undo, head.batch.v[head.index], record_id)
         self._consume(edge)
 
-    def _run_batch(self, edge: Edge, count: int) -> None:
-        """A component that takes lists: one result per record, in order; a fault falls on the whole list's first record."""
+    def _run_batch(self, edge: Edge, count: int) -> int:
+        """A component that takes lists: one result per record, in order. A list that raises is given again record by record."""
         head = edge.first
-        values = head.batch.v[head.index : head.index + count]
-        given: list[Any] = []
+        values, before = head.batch.v[head.index : head.index + count], self.program.snapshot()
+        context = self.program.context
+        context.time_ns, context.record_id, context.port = head.batch.t[head.index], head.batch.k[head.index], edge.port
+        try:
+            given = self._call_batch(values)
+        except Exception:
+            self.program.restore(before)
+            for value in values:
+                self._guarded_results(edge, lambda value=value: _kept(self._call_batch([value])))  # type: ignore[misc]
+            return count
+        for one in given:
+            self._guarded_results(edge, partial(_kept, [one]))
+        return count
 
-        def call() -> int:
-            given[:] = self.program.results(self.program.calls["in"](values))
-            if self.outbox.ports and len(given) != len(values):
-                raise RecordError(f"a batch of {len(values)} records came back as {len(given)}")
-            return -1
-
-        self.program.context.position = f"records {self.standing.counters.records_in + 1} to {self.standing.counters.records_in + count}"
-        if self.faults.attempt(call, given.clear, values[0], head.batch.k[head.index]) != -1:
-            self._consume(edge)
-            return
-        for index in range(count):
-            one = given[index] if self.outbox.ports else None
-            self._guarded(edge, partial(_same, one))
+    def _call_batch(self, values: list[Any]) -> list[Any]:
+        given = list(self.program.results(self.program.calls["in"](values)))
+        if not self.outbox.ports:
+            return [None] * len(values)
+        if len(given) != len(values):
+            raise RecordError(f"a batch of {len(values)} records came back as {len(given)}")
+        return given
 
     def _zip_once(self) -> int:
         """One record of each port, in step."""
@@ -442,15 +467,16 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _first_raise(error: Exception, call: Callable[[], Any]) -> Callable[[], Any]:
-    """A call whose first attempt has been made already and raised `error`."""
-    attempts = 0
+def _raise(error: BaseException) -> Any:
+    raise error
 
-    def attempt() -> Any:
-        nonlocal attempts
-        attempts += 1
-        if attempts == 1:
-            raise error
-        return call()
 
-    return attempt
+def _kept(results: list[Any]) -> list[Any]:
+    """Results of a batch as records: None is a filtered one."""
+    return [one for one in results if one is not None]
+
+
+def _first(outcome: Callable[[], Any], call: Callable[[], Any]) -> Callable[[], Any]:
+    """A call whose first attempt has been made already, with this outcome."""
+    attempts = iter((outcome,))
+    return lambda: next(attempts, call)()

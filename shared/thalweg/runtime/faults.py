@@ -14,7 +14,7 @@ from thalweg.sdk.context import Context
 from thalweg.sdk.values import RecordError
 
 RETRIES, FIRST_PAUSE_S = 4, 0.05
-MAX_DEAD_BYTES = 65_536
+MAX_DEAD_BYTES, MAX_TEXT = 65_536, 4096
 MAX_DEAD_COMMITS = 512  # dead letters are never trimmed, and a subject holds a limited number of messages
 _pack = msgspec.msgpack.Encoder(enc_hook=repr).encode
 
@@ -27,11 +27,16 @@ class Faults:
         on_error: `fail`, `dead-letter` or `retry`.
         standing: where errors and dead letters are counted.
         context: says where in the input the component is.
+
+    Attributes:
+        size: bytes of the dead letters since the last commit.
+        dead_commits: how many commits had dead letters.
     """
 
     def __init__(self, vertex: str, on_error: str, standing: Standing, context: Context) -> None:
         self._vertex, self._on_error, self._standing, self._context = vertex, on_error, standing, context
         self._dead: list[dict[str, Any]] = []
+        self.size = 0
         self.dead_commits = 0
 
     def attempt(self, call: Callable[[], int], undo: Callable[[], None], value: Any, record_id: int) -> int:
@@ -81,13 +86,22 @@ class Faults:
                 code="dead_letters.full",
                 hint=f"{counters.dead} records are kept aside already; is the input what you think?",
             )
-        self._dead.append({"id": record_id, "where": where, "error": message, "value": _pack(value)[:MAX_DEAD_BYTES]})
+        self._dead.append({"id": record_id, "where": where, "error": message[:MAX_TEXT], "value": _shown(value)})
+        self.size += len(self._dead[-1]["value"])
         counters.dead += 1
 
     def cut(self) -> bytes | None:
         """Body of the dead letters since the last commit; None when there are none."""
         if not self._dead:
             return None
-        body, self._dead = _pack(self._dead), []
+        body, self._dead, self.size = _pack(self._dead), [], 0
         self.dead_commits += 1
         return body
+
+
+def _shown(value: Any) -> bytes:
+    """A record for its dead letter: msgpack, as much of it as there is room for; as text where it has no place on the wire."""
+    try:
+        return _pack(value)[:MAX_DEAD_BYTES]
+    except (TypeError, ValueError, OverflowError):
+        return _pack(ascii(value))[:MAX_DEAD_BYTES]

@@ -61,6 +61,7 @@ class Edge:
         self.waiting_bytes = 0
         self.watermark, self.ended = BEGINNING, False
         self.taken_messages = 0
+        self._passed = 0
         self._decoder: msgspec.msgpack.Decoder[Batch[Any]] = batch_decoder(value_type)
 
     @property
@@ -74,7 +75,7 @@ class Edge:
         """First sequence that has not arrived here, nor is before the position."""
         if self.waiting:
             return self.waiting[-1].last + 1
-        return self.head.message.last + 1 if self.head else self.position[0]
+        return self.head.message.last + 1 if self.head else max(self._passed + 1, self.position[0])
 
     def offer(self, message: Message) -> None:
         """Takes a message in. One that lies before what is expected is passed over, so offering twice is harmless.
@@ -96,16 +97,19 @@ class Edge:
         self.settle()
 
     def settle(self) -> None:
-        """Drops messages that are processed whole, taking over their watermark and end mark; decodes the first that is not."""
+        """Drops messages that are processed whole, taking over their watermark and end mark; decodes the first that is not.
+
+        The position stays at the last message until the next one: read again after a restart, it tells its marks again.
+        """
         while True:
             if self.head is None and self.waiting:
                 self.head = self._decode(self.waiting.popleft())
             if self.head is None or self.head.left:
                 return
-            message, self.head = self.head.message, None
+            message, count, self.head = self.head.message, len(self.head.batch.v), None
             self.waiting_bytes -= len(message.body)
             self.taken_messages += 1
-            self.position = (message.last + 1, 0)
+            self.position, self._passed = (message.first, count), message.last
             self.watermark = max(self.watermark, message.watermark)
             if message.ended:
                 self.ended, self.watermark = True, END_OF_TIME

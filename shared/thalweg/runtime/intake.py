@@ -8,13 +8,14 @@ from typing import Any
 
 from thalweg.errors import RunFailedError
 from thalweg.runtime.faults import Faults
-from thalweg.runtime.outbox import Outbox
+from thalweg.runtime.outbox import FIRST_NS, LAST_NS, Outbox
+from thalweg.runtime.passes import CloserLookError
 from thalweg.runtime.program import Program
 from thalweg.runtime.standing import Standing
 from thalweg.sdk.values import At, Bad, Emit, RecordError
 from thalweg.wire import ids
 
-CHUNK_RECORDS, CHUNK_S = 256, 0.005  # records taken from the source before they are put out, and for how long
+CHUNK_S = 0.003  # how long records are taken before they are counted
 
 
 class Intake:
@@ -39,14 +40,25 @@ class Intake:
         Raises:
             RunFailedError: the source raised, or a piece of its input stops the run.
         """
-        items: list[Any] = []
+        items: list[At[Any]] = []
+        parts: list[bytes | None] = []
+        other: list[Any] = []
+        raised: Exception | None = None
+        ended = False
         try:
-            ended = self._fill(items, min(limit, CHUNK_RECORDS))
+            if self._source is None:
+                self._source = self._open()
+            ended = self._outbox.passes.pull(self._source, items, parts, limit, time.perf_counter() + CHUNK_S)
+        except CloserLookError as found:
+            other = [found.result]
         except Exception as error:
-            self._put(items)
-            self._fail(error)
-        self._put(items)
-        return len(items), ended
+            raised = error
+        self._put_many(items, parts)
+        for item in other:
+            self._put(item)
+        if raised is not None:
+            self._fail(raised)
+        return len(items) + len(other), ended
 
     def _open(self) -> Iterator[Any]:
         read, cursor = self._standing.cursor or (0, None)
@@ -55,29 +67,16 @@ class Intake:
             next(source)
         return source
 
-    def _fill(self, items: list[Any], limit: int) -> bool:
-        if self._source is None:
-            self._source = self._open()
-        deadline = time.perf_counter() + CHUNK_S
-        for item in self._source:
-            items.append(item)
-            if len(items) >= limit or time.perf_counter() > deadline:
-                return False
-        return True
-
-    def _put(self, items: list[Any]) -> None:
-        if set(map(type, items)) == {At} and self._put_plain(items):
+    def _put_many(self, items: list[At[Any]], parts: list[bytes | None]) -> None:
+        if not items:
             return
-        for item in items:
-            self._put_one(item)
-
-    def _put_plain(self, items: list[At[Any]]) -> bool:
-        """Many records with cursors for one port at once; False when one is not of its type."""
-        standing, values = self._standing, [item.value for item in items]
-        if any(value is None for value in values):
-            return False
+        standing = self._standing
         first = standing.counters.records_in
         times = [first + index if item.time_ns is None else item.time_ns for index, item in enumerate(items)]
+        if None in parts or min(times) < FIRST_NS or max(times) > LAST_NS:
+            for item in items:
+                self._put(item)
+            return
         progress = times
         if times[0] < standing.watermark or times != sorted(times):
             progress, seen = [], standing.watermark
@@ -85,31 +84,29 @@ class Intake:
                 seen = max(seen, time_ns)
                 progress.append(seen)
         numbers = list(range(self._base_id + first, self._base_id + first + len(items)))
-        if not self._outbox.add_plain(values, times, numbers, progress):
-            return False
+        self._outbox.add_parts(parts, times, numbers, progress)
         standing.counters.records_in += len(items)
         standing.watermark, standing.touched = progress[-1], True
         standing.cursor = (first + len(items), items[-1].cursor)
-        return True
 
-    def _put_one(self, item: Any) -> None:
+    def _put(self, item: Any) -> None:
         standing, ordinal = self._standing, self._standing.counters.records_in
         record_id = self._base_id + ordinal
         standing.touched = True
-        if type(item) is Bad:
-            self._program.context.position = item.error.where or f"record {ordinal + 1}"
-            self._faults.settle(item.error, item.raw, record_id)
-            cursor = item.cursor
-        else:
-            value, cursor, time_ns = (item.value, item.cursor, item.time_ns) if type(item) is At else (item, None, None)
+        self._program.context.position = f"record {ordinal + 1}"
+        value, cursor, time_ns = (item.value, item.cursor, item.time_ns) if type(item) is At else (item, None, None)
+        try:
+            if type(item) is Bad:
+                value, cursor = item.raw, item.cursor
+                self._program.context.position = item.error.where or self._program.context.position
+                raise item.error
             if type(value) is Emit:
                 time_ns = value.time_ns if time_ns is None else time_ns
             time_ns = ordinal if time_ns is None else time_ns
+            self._outbox.add((value,), time_ns, record_id, max(standing.watermark, time_ns))
             standing.watermark = max(standing.watermark, time_ns)
-            try:
-                self._outbox.add((value,), time_ns, record_id, standing.watermark)
-            except RecordError as error:
-                self._fail(error)
+        except RecordError as error:
+            self._faults.settle(error, value.value if type(value) is Emit else value, record_id)
         standing.counters.records_in += 1
         standing.cursor = (ordinal + 1, cursor)
 

@@ -17,6 +17,11 @@ class Recovered:
     commit: Commit | None
     state: bytes | None
 
+    @property
+    def inline(self) -> bytes | None:
+        """The state, where it is written with every commit."""
+        return self.state if self.commit is None or self.commit.floor is None else None
+
 
 class Log(Protocol):
     """One vertex's view of its deployment log."""
@@ -29,6 +34,7 @@ class Log(Protocol):
 
         Raises:
             FencedOutError: a newer copy has claimed the vertex.
+            StaleClaimError: this is a claim, and an older copy has written since `recover`.
         """
 
     async def open(self, positions: dict[str, tuple[int, int]], allowed: Callable[[str], bool] | None = None) -> None:

@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from thalweg.errors import RunFailedError, StaleClaimError, ThalwegError
 from thalweg.runtime.engine import SLICE_S, Engine, Turn
 from thalweg.runtime.inputs import Message
 from thalweg.runtime.log import Log, Recovered
@@ -25,15 +26,29 @@ Upload = Callable[[], dict[str, Generated]]
 
 
 async def claim(log: Log) -> Recovered:
-    """Takes the vertex over: appends a commit with the next epoch, which fences any older copy out."""
-    found = await log.recover()
-    last = found.commit or Commit(epoch=0, number=0)
-    if last.ended or last.failure is not None:
-        return found
-    claimed = msgspec.structs.replace(last, epoch=last.epoch + 1, number=last.number + 1, claim=True)
-    inline = found.state if last.floor is None else None
-    await log.write([(COMMIT_PORT, _pack({"v": [], "t": [], "k": [], "s": inline}))], claimed)
-    return Recovered(claimed, found.state)
+    """Takes the vertex over: appends a commit with the next epoch, which fences any older copy out.
+
+    What is returned is what the log says after the claim: where an older copy writes in between, it is read again.
+    """
+    while True:
+        found = await log.recover()
+        last = found.commit or Commit(epoch=0, number=0)
+        if last.ended or last.failure is not None:
+            return found
+        claimed = msgspec.structs.replace(last, epoch=last.epoch + 1, number=last.number + 1, claim=True)
+        with suppress(StaleClaimError):
+            await log.write([(COMMIT_PORT, _pack({"v": [], "t": [], "k": [], "s": found.inline}))], claimed)
+            return Recovered(claimed, found.state)
+
+
+async def refuse(log: Log, failure: Failure) -> None:
+    """Says on the log that a vertex cannot start, so that its deployment fails with the reason and not by a crash loop."""
+    while True:
+        last = (await log.recover()).commit or Commit(epoch=0, number=0)
+        said = msgspec.structs.replace(last, epoch=last.epoch + 1, number=last.number + 1, failure=failure)
+        with suppress(StaleClaimError):
+            await log.write([(COMMIT_PORT, _pack({"v": [], "t": [], "k": []}))], said)
+            return
 
 
 class VertexLoop:
@@ -51,15 +66,19 @@ class VertexLoop:
         self._is_slow = engine.program.is_async
         self._commit: asyncio.Task[None] | None = None
         self._read: asyncio.Task[Message] | None = None
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Asks `run` to finish what is in hand, commit it and return; call it on the loop's thread. Idempotent."""
+        self._stop.set()
 
     async def run(self) -> None:
-        """Claims the vertex, works until its inputs have ended or it fails; then `engine.ended` or `engine.failure` says which.
+        """Claims the vertex, works until its inputs have ended, it fails or is stopped; `engine.ended` and `.failure` say which.
 
         Raises:
             FencedOutError: a newer copy runs; nothing more was written.
         """
         engine = self.engine
-        engine.program.loop = asyncio.get_running_loop()
         found = await claim(self.log)
         if found.commit is not None and (found.commit.ended or found.commit.failure):
             engine.ended, engine.failure = found.commit.ended, found.commit.failure
@@ -79,6 +98,9 @@ class VertexLoop:
             self.engine.offer(message)
             while not self._is_done and (turn := await self._step()) is not Turn.IDLE:
                 await self._commit_if(turn is Turn.DUE)
+        if self.engine.standing.rebuilding:
+            lost = f"{self.engine.vertex}: what it had read is not in its spool {self.spool.path}"
+            self.engine.fail(RunFailedError(lost, code="spool.lost", hint="the data folder must outlive the vertex: run it again"))
 
     def _allows(self, key: str) -> bool:
         """Whether an edge may deliver: it is not far ahead of the others."""
@@ -86,24 +108,30 @@ class VertexLoop:
         return edge.head is None or edge.waiting_bytes < MAX_WAITING_BYTES
 
     def _next_of(self, key: str) -> tuple[int, int]:
-        """Where to read an edge from: behind what is queued, else at its position."""
-        edge = next(edge for edge in self.engine.edges if edge.key == key)
-        return (edge.next_sequence, 0) if edge.head else edge.position
+        """Where to read an edge from."""
+        return next((edge.next_sequence, 0) for edge in self.engine.edges if edge.key == key)
 
     async def _work(self) -> None:
         engine = self.engine
         while True:
             self._take_ready()
             turn = await self._step()
-            if self._is_done and engine.failure is None and self.upload is not None:
-                engine.generated = await asyncio.to_thread(self.upload)
+            is_done = self._is_done or self._stop.is_set()
+            if engine.finished and engine.failure is None and self.upload is not None:
+                await self._upload(self.upload)
             is_idle = turn is Turn.IDLE and not self._more_ready()
-            await self._commit_if(turn is Turn.DUE or is_idle or self._is_done)
-            if self._is_done:
+            await self._commit_if(turn is Turn.DUE or is_idle or is_done)
+            if is_done:
                 await self._settle()
                 return
             if is_idle and engine.edges:
                 await self._wait()
+
+    async def _upload(self, upload: Upload) -> None:
+        try:
+            self.engine.generated = await asyncio.to_thread(upload)
+        except ThalwegError as error:
+            self.engine.fail(error)
 
     @property
     def _is_done(self) -> bool:
@@ -129,10 +157,10 @@ class VertexLoop:
         """Waits for a message; a commit that fails meanwhile ends the wait."""
         if self._read is None:
             self._read = asyncio.create_task(self.log.next())
-        waiting: set[asyncio.Task[None] | asyncio.Task[Message]] = {self._read}
-        if self._commit is not None:
-            waiting.add(self._commit)
+        stop = asyncio.create_task(self._stop.wait())
+        waiting: set[asyncio.Task[Any]] = {self._read, stop} | ({self._commit} if self._commit is not None else set())
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
         if self._commit is not None and self._commit.done():
             await self._settle()
         if self._read is not None and self._read.done():
@@ -179,11 +207,3 @@ class VertexLoop:
         if self.spool is not None:
             self.spool.close()
         await asyncio.to_thread(self.engine.program.close)
-
-
-async def refuse(log: Log, failure: Failure) -> None:
-    """Says on the log that a vertex cannot start, so that its deployment fails with the reason and not by a crash loop."""
-    found = await log.recover()
-    last = found.commit or Commit(epoch=0, number=0)
-    said = msgspec.structs.replace(last, epoch=last.epoch + 1, number=last.number + 1, failure=failure)
-    await log.write([(COMMIT_PORT, _pack({"v": [], "t": [], "k": []}))], said)

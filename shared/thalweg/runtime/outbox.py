@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 from itertools import compress
-from types import NoneType
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from thalweg.graph.types import StreamType
 from thalweg.runtime.inputs import BEGINNING
+from thalweg.runtime.passes import Passes
 from thalweg.runtime.standing import Standing
 from thalweg.sdk.conform import conformer
-from thalweg.sdk.values import At, Emit, RecordError
+from thalweg.sdk.values import Emit, RecordError
 from thalweg.wire import ids
 from thalweg.wire.batch import encode_batch
 from thalweg.wire.commit import PortDigest
 from thalweg.wire.digest import Chain
 
+FIRST_NS, LAST_NS = -(2**63) + 1, 2**63 - 2  # event times on the wire are 64 bit; both ends have a meaning of their own
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -27,7 +27,7 @@ class Port:
     """One output port: records waiting to be committed, and the digest of all before them."""
 
     def __init__(self, name: str, stream_type: StreamType) -> None:
-        self.name, self.conform = name, conformer(stream_type, name)
+        self.name, self.stream_type, self.conform = name, stream_type, conformer(stream_type, name)
         self.parts: list[bytes] = []
         self.times: list[int] = []
         self.ids: list[int] = []
@@ -41,16 +41,17 @@ class Port:
         self.count, self.base, self._chain = state.count, state.progress, Chain(state)
 
     def add(self, value: Any, time_ns: int, record_id: int, progress: int) -> None:
-        """Adds one record. Raises RecordError when it is not of the port's type."""
-        self.add_many([value], [time_ns], [record_id], [progress])
-
-    def add_many(self, values: list[Any], times: list[int], ids: list[int], progress: list[int]) -> None:
-        """Adds records, given by columns of one length: all, or none and RecordError when one is not of the port's type."""
-        conform = self.conform
+        """Adds one record. Raises RecordError when it is not of the port's type, or its time cannot be told."""
+        if not FIRST_NS <= time_ns <= LAST_NS:
+            raise RecordError(f"port {self.name}: event time {time_ns} ns is not between the years 1677 and 2262")
         try:
-            parts = [_encode(conform(value)) for value in values]
+            part = _encode(self.conform(value))
         except (OverflowError, TypeError, ValueError) as error:
             raise RecordError(f"port {self.name}: a value has no place on the wire: {error}") from error
+        self.add_parts([part], [time_ns], [record_id], [progress])
+
+    def add_parts(self, parts: list[bytes], times: list[int], ids: list[int], progress: list[int]) -> None:
+        """Adds encoded records, given by columns of one length."""
         self.parts += parts
         self.size += sum(map(len, parts))
         self.times += times
@@ -102,6 +103,7 @@ class Outbox:
         self._vertex, self._standing = vertex, standing
         self.ports = {name: Port(name, kind) for name, kind in outputs.items()}
         self._only = next(iter(self.ports.values())) if len(self.ports) == 1 else None
+        self.passes = Passes(self._only.stream_type, self._only.conform) if self._only else Passes(None, None)
 
     @property
     def size(self) -> int:
@@ -118,29 +120,18 @@ class Outbox:
             self._standing.counters.records_out -= len(port.parts) - mark[name]
             port.rollback(mark[name])
 
-    def add_plain(self, results: list[Any], times: list[int], ids: list[int], progress: list[int]) -> bool:
-        """The fast path: one result for each of many records, each a record or None; False when they need a closer look.
-
-        Args:
-            results: what the component returned, record by record.
-            times, ids, progress: of the records it was called with.
-        """
-        kinds = set(map(type, results))
-        if not all(map(_is_plain, kinds)) or (self._only is None and kinds != {NoneType}):
-            return False
-        standing, taken = self._standing, len(results)
-        if NoneType in kinds and self.ports:
-            kept = [one is not None for one in results]
-            results, times = list(compress(results, kept)), list(compress(times, kept))
-            ids, progress = list(compress(ids, kept)), list(compress(progress, kept))
-        if self._only is not None and not standing.rebuilding:
-            try:
-                self._only.add_many(results, times, ids, progress)
-            except RecordError:
-                return False
-            standing.counters.records_out += len(results)
-            standing.counters.filtered += taken - len(results)
-        return True
+    def add_parts(self, parts: list[bytes | None], times: list[int], ids: list[int], progress: list[int]) -> None:
+        """Adds what one of `passes` made of many records; None was filtered. The columns are those of the records themselves."""
+        if self._only is None or self._standing.rebuilding:
+            return
+        taken = len(parts)
+        if None in parts:
+            kept = [part is not None for part in parts]
+            times, ids, progress = list(compress(times, kept)), list(compress(ids, kept)), list(compress(progress, kept))
+        encoded = [part for part in parts if part is not None] if len(times) < taken else cast(list[bytes], parts)
+        self._only.add_parts(encoded, times, ids, progress)
+        self._standing.counters.records_out += len(encoded)
+        self._standing.counters.filtered += taken - len(encoded)
 
     def add(self, results: Iterable[Any], time_ns: int, record_id: int, progress: int) -> int:
         """Adds what the component made of one record; returns how many records that are (1 for a vertex without ports)."""
@@ -172,9 +163,3 @@ class Outbox:
         if port is None:
             raise RecordError(f"the component emitted to port {name!r}, which it does not have")
         return port, value, at
-
-
-@lru_cache(maxsize=1024)
-def _is_plain(kind: type) -> bool:
-    """Whether results of this class are records, or None: not several, not to be awaited, not for a port of their own."""
-    return kind not in (Emit, At) and not any(hasattr(kind, name) for name in ("__next__", "__await__", "__anext__"))

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
+from thalweg.errors import RejectedError
 from thalweg.graph.types import StreamType
+from thalweg.runtime.coroutines import CoroutineThread
 from thalweg.sdk.component import Component
 from thalweg.sdk.context import Context
 from thalweg.sdk.records import python_type
-from thalweg.sdk.values import GeneratedFile, InputFile
+from thalweg.sdk.values import GeneratedFile, InputFile, Secret
 
 _STATE = msgspec.msgpack.Encoder()
 
@@ -31,6 +33,10 @@ class Program:
         outputs: resolved stream type of each output port.
         files: local path per input file slot.
         generated: local path per generated file slot.
+        secrets: value per secret slot.
+
+    Raises:
+        RejectedError: a secret that the component needs is not bound (`secret.unbound`).
     """
 
     def __init__(
@@ -42,26 +48,22 @@ class Program:
         outputs: dict[str, StreamType],
         files: dict[str, Path],
         generated: dict[str, Path],
+        secrets: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.component = component
-        self.loop: asyncio.AbstractEventLoop | None = None
+        self.is_async = _has_coroutines(component)
+        self._coroutines = CoroutineThread()
         self.context = Context(vertex, inputs, outputs, {port: python_type(kind) for port, kind in outputs.items()})
         model = component.params
         self._bound: dict[str, Any] = {slot: InputFile(files[slot]) if slot in files else None for slot in component.files}
         self._bound |= {slot: GeneratedFile(path) for slot, path in generated.items()}
+        self._bound |= _bind_secrets(vertex, component.secrets, secrets)
         if model is not None:
             self._bound[component.params_name] = model.model_validate(params)
         self.has_state = component.state is not None
         self.sees_watermarks = hasattr(component.target, "on_watermark")
         self.instance: Any = None
         self.calls: dict[str, Callable[..., Any]] = {}
-
-    @property
-    def is_async(self) -> bool:
-        """Whether any of the component's code is a coroutine: such a program must be called off the event loop's thread."""
-        target = self.component.target
-        found = [target] if not self.component.is_class else [v for v in vars(target).values() if inspect.isfunction(v)]
-        return any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in found)
 
     def start(self, state: bytes | None = None) -> None:
         """Makes the instance, restores its state, calls `setup`."""
@@ -93,7 +95,7 @@ class Program:
 
     def snapshot(self) -> bytes | None:
         """The component's state as msgpack; None for a component without."""
-        return _STATE.encode(self.instance.state) if self.has_state else None
+        return _STATE.encode(self.instance.state) if self.has_state and self.instance is not None else None
 
     def source(self, cursor: Any) -> Iterator[Any]:
         """The records of a source, from behind `cursor` (None: from the start)."""
@@ -112,7 +114,7 @@ class Program:
             return ()
         if inspect.iscoroutine(given):
             return self.results(self._settle(given))
-        if inspect.isgenerator(given) or inspect.isasyncgen(given):
+        if hasattr(given, "__next__") or hasattr(given, "__anext__"):
             return self._iterate(given)
         if self.component.batched and isinstance(given, list):
             return given
@@ -132,6 +134,7 @@ class Program:
         """Calls the component's `close`, when it has one."""
         if hasattr(self.instance, "close"):
             self._settle(self.instance.close())
+        self._coroutines.close()
 
     def _fixed(self) -> dict[str, Any]:
         found = self.component
@@ -156,9 +159,8 @@ class Program:
     def _settle(self, given: Any) -> Any:
         if not inspect.iscoroutine(given):
             return given
-        if self.loop is None:
-            return asyncio.run(given)
-        return asyncio.run_coroutine_threadsafe(given, self.loop).result()
+        self.is_async = True
+        return self._coroutines.run(given)
 
     def _iterate(self, given: Any) -> Iterator[Any]:
         if hasattr(given, "__aiter__"):
@@ -176,5 +178,19 @@ class Program:
                 return
 
 
+def _bind_secrets(vertex: str, declared: dict[str, bool], given: Mapping[str, str]) -> dict[str, Secret | None]:
+    for slot, required in declared.items():
+        if required and slot not in given:
+            raise RejectedError(f"{vertex}: secret {slot!r} is not bound", code="secret.unbound", hint=f"secrets: {{{slot}: NAME}}")
+    return {slot: Secret(given[slot]) if slot in given else None for slot in declared}
+
+
 def _takes_context(method: Callable[..., Any]) -> bool:
     return "context" in inspect.signature(method).parameters
+
+
+def _has_coroutines(component: Component) -> bool:
+    """Whether calls will have to be waited for; what this overlooks is found out at the first coroutine."""
+    target = component.target
+    found = [value for _, value in inspect.getmembers(target, inspect.isfunction)] if component.is_class else [target]
+    return any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in found)

@@ -1,4 +1,4 @@
-"""The `component` decorator: reads ports, params, files and state off plain annotations."""
+"""The `component` decorator: reads ports, params, files, secrets and state off plain annotations."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 from pydantic import BaseModel
 
 from thalweg.errors import RejectedError
+from thalweg.graph.derive import stream_type
+from thalweg.graph.manifest import FileSlot
+from thalweg.graph.parse import parse_type
+from thalweg.graph.types import Record, format_type
 from thalweg.sdk.context import Context
-from thalweg.sdk.values import At, Bad, Emit, GeneratedFile, InputFile
+from thalweg.sdk.values import At, Bad, Emit, GeneratedFile, InputFile, Secret
 
 Combine = Literal["arrival", "event-time", "zip", "latest"]
 Kind = Literal["source", "processor", "sink"]
@@ -42,8 +46,9 @@ class Component:
     arguments: dict[str, str] = field(default_factory=dict)  # port -> argument name
     methods: dict[str, str] = field(default_factory=dict)  # port -> method name
     outputs: dict[str, Any] = field(default_factory=dict)
-    files: dict[str, tuple[str, bool]] = field(default_factory=dict)  # slot -> (type, required)
+    files: dict[str, FileSlot] = field(default_factory=dict)
     generated: dict[str, tuple[str, str]] = field(default_factory=dict)  # slot -> (type, default file name)
+    secrets: dict[str, bool] = field(default_factory=dict)  # slot -> required
     batched: bool = False
 
     @property
@@ -112,12 +117,27 @@ def _place(found: Component, name: str, annotation: Any, ports: dict[str, Any]) 
     elif core is Context:
         found.context_name = name
     elif core is InputFile:
-        found.files[name] = (extras[0] if extras else "bytes", not optional)
+        found.files[name] = _file_slot(f"component {found.name}: {name}", extras, not optional)
+    elif core is Secret:
+        found.secrets[name] = not optional
     elif core is GeneratedFile:
         kind = extras[0] if extras else "bytes"
         found.generated[name] = (kind, extras[1] if len(extras) > 1 else f"{found.name}.{kind}")
     else:
         ports[name] = annotation
+
+
+def _file_slot(where: str, extras: tuple[Any, ...], required: bool) -> FileSlot:
+    """The slot of `Annotated[InputFile, type, columns]`: columns are a dict of type texts, or a class of records."""
+    kind, columns = extras[0] if extras else "bytes", extras[1] if len(extras) > 1 else {}
+    if isinstance(columns, dict):
+        for text in columns.values():
+            parse_type(text)
+        return FileSlot(type=kind, required=required, columns=columns)
+    record = stream_type(columns, where)
+    if not isinstance(record, Record):
+        raise RejectedError(f"{where}: {format_type(record)} has no columns", code="component.invalid", hint="a dataclass or a dict")
+    return FileSlot(type=kind, required=required, columns={column: format_type(one) for column, one in record.fields})
 
 
 def _take_ports(found: Component, ports: dict[str, Any]) -> None:

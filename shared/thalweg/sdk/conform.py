@@ -37,25 +37,31 @@ def conformer(stream_type: st.StreamType, port: str) -> Conform:
                 f"port {port} emits {st.format_type(stream_type)}, but the component gave {_shown(value)}: {error}"
             ) from error
 
-    if isinstance(stream_type, st.Record):
-        return _record_conformer(stream_type, convert)
-    if isinstance(stream_type, st.ImageType):
-        return lambda value: value if type(value) is target and stream_type.format in (None, value.format) else convert(value)
-    return convert
+    fits, scope = exact_test("value", stream_type)
+    scope["convert"] = convert
+    exec(f"def conform(value):\n    return value if {fits} else convert(value)\n", scope)
+    conform: Conform = scope["conform"]
+    return conform
 
 
-def _record_conformer(record: st.Record, convert: Conform) -> Conform:
-    """A check written out per field, since it runs once for every record that leaves a vertex."""
-    names = [name for name, _ in record.fields]
-    if not all(name.isidentifier() for name in names):
-        return convert
-    tests = [_exact_test(f"value.{name}", kind) or f"deep_{index}(value.{name})" for index, (name, kind) in enumerate(record.fields)]
-    scope: dict[str, Any] = {f"deep_{index}": _deep_test(kind) for index, (_, kind) in enumerate(record.fields)}
-    scope |= {f"only_{name}": frozenset((item,)) for name, item in _EXACT.items()}
-    scope |= {"convert": convert, "own": _OwnClasses(tuple(names))}
-    fits = " and ".join(["own[type(value)]", *tests])
-    exec(f"def conform(value):\n    if {fits}:\n        return value\n    return convert(value)\n", scope)
-    return scope["conform"]  # type: ignore[no-any-return]
+def exact_test(expression: str, stream_type: st.StreamType) -> tuple[str, dict[str, Any]]:
+    """Source of a test whether a value is canonical as it stands, and the names it needs; it runs once for every record.
+
+    Args:
+        expression: source of the value.
+        stream_type: what it is to be.
+    """
+    scope: dict[str, Any] = {f"only_{name}": frozenset((item,)) for name, item in _EXACT.items()}
+    names = [name for name, _ in stream_type.fields] if isinstance(stream_type, st.Record) else []
+    if not isinstance(stream_type, st.Record) or not all(name.isidentifier() for name in names):
+        scope["is_exact"] = _deep_test(stream_type)
+        return _exact_test(expression, stream_type) or f"is_exact({expression})", scope
+    scope["own"] = _OwnClasses(tuple(names))
+    tests = [f"own[type({expression})]"]
+    for index, (name, kind) in enumerate(stream_type.fields):
+        scope[f"deep_{index}"] = _deep_test(kind)
+        tests.append(_exact_test(f"{expression}.{name}", kind) or f"deep_{index}({expression}.{name})")
+    return "(" + " and ".join(tests) + ")", scope
 
 
 class _OwnClasses(dict[type, bool]):
@@ -92,9 +98,9 @@ def _deep_test(kind: st.StreamType) -> Callable[[Any], bool]:
         case st.Scalar(name) if name in ("timestamp", "duration"):
             exact = python_type(kind)
             return lambda value: type(value) is exact
-        case st.ImageType():
+        case st.ImageType(image_format):
             image = python_type(kind)
-            return lambda value: type(value) is image
+            return lambda value: type(value) is image and image_format in (None, value.format)
     return lambda value: False
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from thalweg.graph.derive import stream_type
-from thalweg.graph.manifest import FileSlot, GeneratedSlot, Manifest
+from thalweg.graph.manifest import GeneratedSlot, Manifest
 from thalweg.graph.releases import ParamFault
 from thalweg.graph.types import StreamType, format_type
 from thalweg.sdk.component import Component
@@ -71,9 +71,10 @@ class ComponentRelease:
             inputs={port: format_type(kind) for port, kind in self.inputs.items()},
             outputs={port: format_type(kind) for port, kind in self.outputs.items()},
             params_schema=found.params.model_json_schema() if found.params else {},
-            file_schema={slot: FileSlot(type=kind, required=required) for slot, (kind, required) in found.files.items()},
+            file_schema=found.files,
             generated_file_schema={slot: GeneratedSlot(type=kind, default_name=name) for slot, (kind, name) in found.generated.items()},
-            secrets=[],
+            secrets=list(found.secrets),
+            optional_secrets=[slot for slot, required in found.secrets.items() if not required],
             deterministic=found.deterministic,
             combine=found.combine,
             code=self.code,

@@ -1,4 +1,4 @@
-"""What component authors handle beside their own records: images, audio, source positions, emissions, files, data faults."""
+"""What component authors handle beside their own records: images, audio, source positions, emissions, files, secrets, data faults."""
 
 from __future__ import annotations
 
@@ -104,6 +104,22 @@ class GeneratedFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+
+class Secret:
+    """A bound secret. Only `reveal` gives its value: it shows nowhere else, neither in messages nor in logs."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value; hand it to what needs it, and keep it nowhere."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
 
 
 class RecordError(RunFailedError):

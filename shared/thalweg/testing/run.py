@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -76,6 +78,7 @@ def run_component(
     *,
     on_error: str = "fail",
     batch: int = 7,
+    secrets: Mapping[str, str] = MappingProxyType({}),
 ) -> Result:
     """Runs one component over records, as a vertex would, to the end.
 
@@ -89,6 +92,7 @@ def run_component(
         workdir: where generated files go; default is a new temporary folder.
         on_error: `fail`, `dead-letter` or `retry`.
         batch: records per message; results never depend on it.
+        secrets: value per secret slot.
 
     Raises:
         RunFailedError: as the vertex would fail.
@@ -122,7 +126,7 @@ def run_component(
     for edge, (port, values) in zip(spec.inputs, given.items(), strict=True):
         at = times.get(port) if isinstance(times, dict) else times
         messages += pack(edge.key, values, at or list(range(len(values))), kinds[port], batch)
-    return _run(spec, release, files or {}, messages, workdir)
+    return _run(spec, release, files or {}, messages, workdir, secrets)
 
 
 def run_graph(
@@ -219,12 +223,19 @@ def pack(edge: str, values: list[Any], times: list[int], kind: StreamType, batch
     return out
 
 
-def _run(spec: VertexSpec, release: ComponentRelease, files: dict[str, Path], messages: list[Message], workdir: Path | None) -> Result:
+def _run(
+    spec: VertexSpec,
+    release: ComponentRelease,
+    files: dict[str, Path],
+    messages: list[Message],
+    workdir: Path | None,
+    secrets: Mapping[str, str] = MappingProxyType({}),
+) -> Result:
     folder = workdir or Path(tempfile.mkdtemp(prefix="thalweg-test-"))
     generated = {slot: folder / spec.name / name for slot, name in spec.generated.items()}
     for path in generated.values():
         path.parent.mkdir(parents=True, exist_ok=True)
-    engine = assemble(spec, release, files, generated, Limits(), parse_type)
+    engine = assemble(spec, release, files, generated, Limits(), parse_type, secrets)
     engine.restore(None, None)
     result = Result(
         outputs={port: [] for port in spec.outputs},

@@ -14,7 +14,7 @@ from itertools import accumulate
 
 from thalweg.wire.commit import OpenBlock, PortDigest
 
-BLOCK_BYTES = 1024
+BLOCK_BYTES = 4096
 START = bytes(32)
 
 

@@ -8,13 +8,22 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from thalweg.graph.types import BOOL, FLOAT, INT, STR, TIMESTAMP, OptionalOf, StreamType
-from thalweg_components.times import parse_timestamp
 
 Parser = Callable[[str], Any]
 _INT = re.compile(r"[+-]?(0|[1-9]\d{0,17})\Z")  # a leading zero marks a code (postcode), and 18 digits surely fit 64 bits
 _FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z|[+-]?(nan|inf|infinity)\Z", re.IGNORECASE)
 _CODE = re.compile(r"[+-]?0\d+\Z")
+_SLASHED = re.compile(r"\d{4}/\d{2}/\d{2}(?![/\d])")
+_DATED = re.compile(r"\d{4}[-/]\d{2}[-/]\d{2}(?![-/\d])")
 _BOOLS = {"true": True, "false": False, "True": True, "False": False, "TRUE": True, "FALSE": False}
+
+
+def parse_timestamp(text: str) -> dt.datetime:
+    """UTC datetime of an ISO 8601 date or date and time; `2012/01/31` is read as well. Raises ValueError on anything else."""
+    if not _DATED.match(text):
+        raise ValueError(f"{text!r} is not a date")
+    moment = dt.datetime.fromisoformat(text.replace("/", "-", 2) if _SLASHED.match(text) else text)
+    return moment.astimezone(dt.UTC) if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
 
 
 def parse_bool(cell: str) -> bool:

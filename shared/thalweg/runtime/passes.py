@@ -1,0 +1,97 @@
+"""The loops that run once per record, written out for the type of the port: call the component, check what it gave, encode.
+
+Each result is encoded before the next call, so a component may return the same object again and again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable
+from functools import lru_cache
+from typing import Any, cast
+
+import msgspec
+
+from thalweg.graph.types import StreamType
+from thalweg.sdk.conform import Conform, exact_test
+from thalweg.sdk.values import At, Emit
+
+_LOOPS = """
+def run(call, values, parts, deadline):
+    for value in values:
+        one = call(value)
+        try:
+            parts.append({part})
+        except Exception as error:
+            raise CloserLookError(one) from error
+        if clock() > deadline:
+            return
+
+def run_telling(call, values, times, ids, context, parts, deadline):
+    for value, context.time_ns, context.record_id in zip(values, times, ids):
+        one = call(value)
+        try:
+            parts.append({part})
+        except Exception as error:
+            raise CloserLookError(one) from error
+        if clock() > deadline:
+            return
+
+def pull(source, items, parts, limit, deadline):
+    for item in source:
+        if type(item) is not At:
+            raise CloserLookError(item)
+        one = item.value
+        try:
+            parts.append({part})
+        except Exception as error:
+            raise CloserLookError(item) from error
+        items.append(item)
+        if len(items) >= limit or clock() > deadline:
+            return False
+    return True
+"""
+
+
+class CloserLookError(Exception):
+    """A result that is not one plain record of the port's type; it is given with it, so that the component is not called again."""
+
+    def __init__(self, result: Any) -> None:
+        super().__init__()
+        self.result = result
+
+
+class Passes:
+    """The loops for one port, or for none (then every result must be None).
+
+    `run(call, values, parts, deadline)` appends the encoded result of each call to `parts`, None for a filtered record;
+    `run_telling` sets time and id in the context before each call; `pull` takes records with cursors out of a source and
+    returns whether it has ended. All return early at `deadline` (of `time.perf_counter`).
+
+    Raises (the loops):
+        CloserLookError: at the first result that is not plain.
+        Exception: whatever the component raises.
+    """
+
+    def __init__(self, stream_type: StreamType | None, conform: Conform | None) -> None:
+        encode = msgspec.msgpack.Encoder().encode
+
+        def slow(one: Any) -> bytes | None:
+            if one is None:
+                return None
+            if conform is None or not _is_plain(cast(Hashable, type(one))):
+                raise CloserLookError(one)
+            return encode(conform(one))
+
+        fits, scope = exact_test("one", stream_type) if stream_type is not None else ("False", {})
+        scope |= {"encode": encode, "slow": slow, "clock": time.perf_counter, "At": At, "CloserLookError": CloserLookError}
+        exec(_LOOPS.format(part=f"encode(one) if {fits} else slow(one)"), scope)
+        self.run: Callable[..., None] = scope["run"]
+        self.run_telling: Callable[..., None] = scope["run_telling"]
+        self.pull: Callable[..., bool] = scope["pull"]
+
+
+@lru_cache(maxsize=1024)
+def _is_plain(kind: Hashable) -> bool:
+    """Whether results of this class are records: not several, not to be awaited, not for a port of their own."""
+    return kind not in (Emit, At) and not any(hasattr(kind, name) for name in ("__next__", "__await__", "__anext__"))

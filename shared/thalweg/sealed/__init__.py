@@ -1,0 +1,1 @@
+"""Secrets at rest, their redaction, and signatures; the only home of cryptography."""
