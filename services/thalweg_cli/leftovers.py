@@ -62,18 +62,18 @@ def end_processes(home: Path, name: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def close_run(settings: Settings, name: str, note: Path) -> None:
-    """Removes a run's deployment, or stops it where it is kept; then the note. Where that fails, the next run does it."""
+async def close_deployment(settings: Settings, name: str, *, keep: bool) -> bool:
+    """Removes a run's deployment, or stops it where it is kept; says whether that was possible."""
     try:
         assert settings.nats_url is not None
         client = await connect(settings.nats_url, "thalweg run")
         try:
-            await (_stop if note.suffix == _KEPT else delete_deployment)(client, settings.workspace, name)
+            await (_stop if keep else delete_deployment)(client, settings.workspace, name)
         finally:
             await client.close()
-        note.unlink(missing_ok=True)
     except (ThalwegError, NatsError, OSError, TimeoutError):
-        return  # the run's own error matters more
+        return False  # the run's own error matters more
+    return True
 
 
 async def _stop(client: Client, workspace: str, name: str) -> None:

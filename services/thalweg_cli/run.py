@@ -20,7 +20,7 @@ from thalweg.settings import Settings
 from thalweg.wire.commit import Commit
 from thalweg.wire.spec import DeploymentSpec, EdgeSpec, FileSpec, VertexSpec
 from thalweg_cli.interrupts import interruptible
-from thalweg_cli.leftovers import close_run, discard, end_killed_runs, end_processes, note_run, remove_killed_runs
+from thalweg_cli.leftovers import close_deployment, end_killed_runs, end_processes, note_run, remove_killed_runs
 from thalweg_cli.progress import Progress
 from thalweg_cli.saving import check_out, save
 from thalweg_cli.servers import coordinator_of_run, servers_of_run
@@ -50,16 +50,15 @@ def run_pipeline(settings: Settings, plan: Plan, out: Path, *, keep: bool, quiet
     with interruptible() as interrupts:
         killed = end_killed_runs(settings.data)
         note = note_run(settings.data, name, os.getpid(), keep=keep)
-        with servers_of_run(settings, name) as ready:
+        with servers_of_run(settings, name, keep=keep) as ready:
             try:
                 with coordinator_of_run(ready, name):
                     # A run with servers of its own does not reach those of the others.
                     return interrupts.run(_run(ready, plan, name, out, progress, killed if ready.data == settings.data else []))
             finally:
                 end_processes(ready.data, name)
-                uvloop.run(close_run(ready, name, note))
-                if ready.data != settings.data and not keep:
-                    discard(ready.data)
+                if uvloop.run(close_deployment(ready, name, keep=keep)):
+                    note.unlink(missing_ok=True)
 
 
 async def _run(settings: Settings, plan: Plan, name: str, out: Path, progress: Progress, killed: list[Path]) -> Summary:

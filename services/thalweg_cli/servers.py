@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from thalweg.embedded import EmbeddedStack, ManagedProcess
 from thalweg.errors import RejectedError
 from thalweg.settings import Settings
-from thalweg_cli.leftovers import private_home
+from thalweg_cli.leftovers import discard, private_home
 
 _log = logging.getLogger("thalweg.cli")
 
 
 @contextmanager
-def servers_of_run(settings: Settings, name: str) -> Iterator[Settings]:
+def servers_of_run(settings: Settings, name: str, *, keep: bool) -> Iterator[Settings]:
     """The servers of a run; those that are not given are brought up.
 
     A data folder has one owner. A run that finds it in use works in a folder of its own below, with servers of its own, so that
@@ -26,6 +26,7 @@ def servers_of_run(settings: Settings, name: str) -> Iterator[Settings]:
     Args:
         settings: the servers that are given, and the data folder.
         name: of the run's deployment.
+        keep: leave such a folder as it is at the end.
     """
     if settings.nats_url is not None and settings.s3_endpoint is not None:
         yield settings
@@ -38,6 +39,8 @@ def servers_of_run(settings: Settings, name: str) -> Iterator[Settings]:
         yield settings.model_copy(update=update)
     finally:
         stack.stop()
+        if stack.data_dir != settings.data and not keep:
+            discard(stack.data_dir)
 
 
 def _start_stack(settings: Settings, name: str) -> EmbeddedStack:

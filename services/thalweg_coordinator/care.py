@@ -12,7 +12,7 @@ from thalweg.bus import deployments
 from thalweg.bus.connection import Client
 from thalweg.bus.heads import StoredMessage, latest_commits
 from thalweg.bus.vertex_log import VertexLog
-from thalweg.bus.watch import Look, LogWatch
+from thalweg.bus.watch import LogWatch, Look
 from thalweg.errors import RejectedError
 from thalweg.runtime.loop import refuse
 from thalweg.wire.commit import Commit, Failure

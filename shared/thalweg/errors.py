@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-
 STOPPED_EXIT_CODE = 143  # of a vertex that was asked to stop (SIGTERM) and has committed what it had in hand; as a shell would say it
 
 

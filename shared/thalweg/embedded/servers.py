@@ -95,7 +95,7 @@ def nats_process(data_dir: Path, port: int) -> ManagedProcess:
 
 
 def _room_bytes(store: Path) -> int:
-    """What a server may keep in a folder: what it has there and nine tenths of the free disk, so that it refuses before the disk is full."""
+    """What a server may keep in a folder: what is there and nine tenths of the free disk, to refuse before the disk is full."""
     kept = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
     return kept + shutil.disk_usage(store.parent).free * 9 // 10
 
