@@ -54,7 +54,7 @@ def decide_restart(former: Attempts, code: int, commit: Commit | None, now: floa
 def describe_exit(code: int) -> str:
     """How a process ended, for people."""
     if code == 0:
-        return "ended with exit code 0 in the middle of its work (does the component call sys.exit?)"
+        return "ended with exit code 0 in the middle of its work"
     if code > 0:
         return f"ended with exit code {code}"
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"

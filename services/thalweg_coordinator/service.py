@@ -8,8 +8,8 @@ from collections.abc import Coroutine
 from typing import Any
 
 from thalweg.bus import deployments
-from thalweg.bus.connection import Client, NatsError, connect
-from thalweg.errors import RejectedError, ThalwegError, UsageError
+from thalweg.bus.connection import Client, connect
+from thalweg.errors import RejectedError, UsageError
 from thalweg.settings import Settings
 from thalweg_coordinator.care import Care
 from thalweg_coordinator.processes import ProcessLauncher
@@ -54,7 +54,7 @@ class Coordinator:
         try:
             await work
             self._reported.pop(what, None)
-        except (ThalwegError, NatsError, OSError, TimeoutError) as error:
+        except Exception as error:  # whatever it is: one deployment never ends the care for the others
             said = f"{type(error).__name__}: {error}"
             if self._reported.get(what) != said:
                 self._reported[what] = said
@@ -73,8 +73,10 @@ class Coordinator:
         async with asyncio.timeout(CARE_TIMEOUT_S):
             try:
                 spec = await deployments.load_deployment(client, self._settings.workspace, name)
-            except RejectedError:
-                return  # removed since it was listed
+            except RejectedError as error:
+                if error.code == "deployment.unknown":
+                    return  # removed since it was listed
+                raise
             await self._care_of(client, name).step(spec)
 
     async def _forget(self, client: Client, name: str) -> None:

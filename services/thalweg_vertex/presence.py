@@ -57,8 +57,8 @@ async def until_unwanted(client: Client, spec: DeploymentSpec, check_s: float = 
             first_log = first_log or (state[0] if state is not None else "")
             gone_count = 0 if state is not None and state[0] == first_log else gone_count + 1
             heard_at = time.monotonic()
-        except RejectedError:
-            gone_count += 1
+        except RejectedError as error:
+            gone_count += error.code == "deployment.unknown"
         except (UnreachableError, NatsError, OSError, TimeoutError):
             if time.monotonic() - heard_at > lost_s:
                 raise UnreachableError(f"no NATS server has answered for {lost_s:g} s", code="nats.unreachable") from None

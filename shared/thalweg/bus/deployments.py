@@ -66,13 +66,16 @@ async def load_deployment(client: Client, workspace: str, name: str) -> Deployme
     """The stored spec.
 
     Raises:
-        RejectedError: `deployment.unknown`.
+        RejectedError: `deployment.unknown`, or `deployment.unreadable` where what is stored is no spec.
     """
     bucket = subjects.deployments_bucket(workspace)
     answer = await call(client, f"STREAM.MSG.GET.KV_{bucket}", {"last_by_subj": f"$KV.{bucket}.{name}"})
     if "error" in answer:
         raise RejectedError(f"there is no deployment {name}", code="deployment.unknown")
-    return msgspec.json.decode(base64.b64decode(answer["message"]["data"]), type=DeploymentSpec)
+    try:
+        return msgspec.json.decode(base64.b64decode(answer["message"]["data"]), type=DeploymentSpec)
+    except msgspec.DecodeError as error:
+        raise RejectedError(f"the spec of deployment {name} cannot be read: {error}", code="deployment.unreadable") from error
 
 
 async def list_deployments(client: Client, workspace: str) -> list[str]:
