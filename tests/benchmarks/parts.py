@@ -13,7 +13,7 @@ from pydantic import BaseModel
 import thalweg
 
 
-@dataclass
+@dataclass(slots=True)
 class Reading:
     """One reading, about 150 bytes as msgpack."""
 

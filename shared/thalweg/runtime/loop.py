@@ -19,6 +19,7 @@ from thalweg.wire.commit import Commit, Failure, Generated
 from thalweg.wire.subjects import COMMIT_PORT
 
 SLOW_S = 4 * SLICE_S  # after a step that took longer, steps run on a thread, so that the connection is served meanwhile
+TURNS_TO_SEND = 3  # of the event loop, until a commit is on its way; then the next batch is worked on
 MAX_WAITING_BYTES = 16 << 20
 _pack = msgspec.msgpack.Encoder().encode
 R = TypeVar("R")
@@ -120,12 +121,13 @@ class VertexLoop:
             if engine.finished and engine.failure is None and self.upload is not None:
                 await self._upload(self.upload)
             is_idle = turn is Turn.IDLE and not self._more_ready()
-            await self._commit_if(turn is Turn.DUE or is_idle or is_done)
+            spare_s = engine.spare_s()
+            await self._commit_if(turn is Turn.DUE or is_done or (is_idle and not spare_s))
             if is_done:
                 await self._settle()
                 return
             if is_idle and engine.edges:
-                await self._wait()
+                await self._wait(spare_s or None)
 
     async def _upload(self, upload: Upload) -> None:
         try:
@@ -146,6 +148,8 @@ class VertexLoop:
             self.spool.sync()
         cut = self.engine.cut()
         self._commit = asyncio.create_task(self.log.write(cut.parts, cut.commit))
+        for _ in range(TURNS_TO_SEND):
+            await asyncio.sleep(0)
 
     async def _settle(self) -> None:
         """Waits for the commit in flight, and passes on what stopped it."""
@@ -153,13 +157,13 @@ class VertexLoop:
             commit, self._commit = self._commit, None
             await commit
 
-    async def _wait(self) -> None:
+    async def _wait(self, timeout_s: float | None) -> None:
         """Waits for a message; a commit that fails meanwhile ends the wait."""
         if self._read is None:
             self._read = asyncio.create_task(self.log.next())
         stop = asyncio.create_task(self._stop.wait())
         waiting: set[asyncio.Task[Any]] = {self._read, stop} | ({self._commit} if self._commit is not None else set())
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
         if self._commit is not None and self._commit.done():
             await self._settle()

@@ -59,5 +59,5 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
     desired: Literal["running", "stopped"] = "running"
     storage: Literal["file", "memory"] = "file"
     max_messages_per_subject: int = 1024
-    batch_records: int = 2048
-    batch_bytes: int = 524_288
+    batch_records: int = 4096
+    batch_bytes: int = 1_048_576
