@@ -17,6 +17,7 @@ from thalweg.graph.plan import check_pipeline
 from thalweg.graph.types import format_type
 from thalweg.sdk.catalog import Catalog
 from thalweg.settings import load_settings
+from thalweg_cli.interrupts import Interrupted
 from thalweg_cli.overrides import apply_overrides
 from thalweg_cli.run import run_pipeline
 
@@ -71,9 +72,9 @@ def run(
         summary = run_pipeline(load_settings(), plan, out, keep=keep, quiet=as_json)
     except ThalwegError as error:
         _fail(error, as_json)
-    except KeyboardInterrupt:
-        typer.echo("error: interrupted", err=True)
-        raise typer.Exit(130) from None
+    except Interrupted as error:
+        typer.echo(f"error: interrupted by {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
     if as_json:
         typer.echo(json.dumps(summary.as_json()))
     else:
