@@ -101,6 +101,8 @@ class AggregateByWindow:
         self._aggregates = list(self.params.aggregates.values())
         self._fields = [_field_of(name, one, source) for name, one in self.params.aggregates.items()]
         self._lateness_ns = round(self.params.lateness_s * 1_000_000_000)
+        if self.params.time is None and self.params.window.kind != "none":
+            context.hold_back_ns = self._lateness_ns
         self._class = context.record_class("out")
 
     def process(self, record: In, context: Context) -> Iterator[Emit[Out]]:

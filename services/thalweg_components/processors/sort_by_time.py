@@ -66,6 +66,8 @@ class SortByTime:
         """Compiles the time."""
         self._time = compile_expression(self.params.time, context.input_type("in"), what="time") if self.params.time else None
         self._bound_ns = round(self.params.lateness_s * 1_000_000_000)
+        if self.params.time is None:
+            context.hold_back_ns = self._bound_ns
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(context.record_class("out")).decode
 

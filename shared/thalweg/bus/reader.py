@@ -171,7 +171,7 @@ class Reader:
         self._next = sequence + 1
         commit = decode_commit(headers[HEADER])
         for edge in self._edges[subject]:
-            self.arrived.append(Message(edge, first, sequence, data, commit.watermark, commit.ended))
+            self.arrived.append(Message(edge, first, sequence, data, commit.promised, commit.ended))
             self.buffered_bytes += len(data)
         self._notify()
 

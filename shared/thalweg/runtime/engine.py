@@ -462,6 +462,13 @@ class Engine:
             self._floor = self.positions
         return None
 
+    def _promise(self) -> int | None:
+        """What readers may count on, where emissions at a watermark or at the end may lie behind the watermark."""
+        hold_back_ns = self.program.context.hold_back_ns if self.program.component.emits_aside else 0
+        if hold_back_ns == 0 or self.finished:
+            return None
+        return BEGINNING if hold_back_ns is None else max(BEGINNING, self.standing.watermark - hold_back_ns)
+
     def _commit(self) -> Commit:
         standing = self.standing
         return Commit(
@@ -471,6 +478,7 @@ class Engine:
             floor=self._floor,
             cursor=base64.b64encode(_pack(standing.cursor)).decode() if standing.cursor is not None else None,
             watermark=standing.watermark,
+            promise=self._promise(),
             ended=self.ended,
             counters=msgspec.structs.replace(standing.counters),
             dead_commits=self.faults.dead_commits,

@@ -51,7 +51,10 @@ class Port:
         self.add_parts([part], [time_ns], [record_id], [progress])
 
     def add_parts(self, parts: list[bytes], times: list[int], ids: Sequence[int], progress: list[int]) -> None:
-        """Adds encoded records, given by columns of one length."""
+        """Adds encoded records, given by columns of one length. Progress never falls: it is raised to what was there before."""
+        reached = self.progress[-1] if self.progress else self.base
+        if progress and progress[0] < reached:
+            progress = [max(reached, one) for one in progress]
         self.parts += parts
         self.size += sum(map(len, parts))
         self.times += times
@@ -150,8 +153,7 @@ class Outbox:
             port, value, at = self._place(result, time_ns)
             if not self._standing.rebuilding:
                 record_id = ids.derived(self._vertex, cause, port.name, port.count + len(port.parts))
-                floor = port.progress[-1] if port.progress else port.base
-                port.add(value, at, record_id, max(floor, at))
+                port.add(value, at, record_id, at)
                 self._standing.counters.records_out += 1
 
     def _place(self, result: Any, time_ns: int) -> tuple[Port, Any, int]:

@@ -50,6 +50,7 @@ class Component:
     generated: dict[str, tuple[str, str]] = field(default_factory=dict)  # slot -> (type, default file name)
     secrets: dict[str, bool] = field(default_factory=dict)  # slot -> required
     batched: bool = False
+    emits_aside: bool = False  # `on_watermark` or `finish` may emit
 
     @property
     def is_class(self) -> bool:
@@ -173,6 +174,8 @@ def _read_class(found: Component) -> None:
     else:
         raise RejectedError(f"component {found.name}: class has no process, on_<port> or read", code="component.invalid")
     _take_outputs(found, returned)
+    asides = [getattr(target, name) for name in ("on_watermark", "finish") if hasattr(target, name)]
+    found.emits_aside = bool(found.outputs) and any(_hints(method).get("return", Any) is not type(None) for method in asides)
 
 
 def _method_ports(found: Component, method: Any) -> dict[str, Any]:

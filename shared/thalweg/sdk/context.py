@@ -21,6 +21,8 @@ class Context:
         record_id: stable id of the current record.
         port: input port of the current record.
         position: where the current record is in the input, as text.
+        hold_back_ns: how far behind the watermark `on_watermark` and `finish` may still emit; None: at any time. To be set in
+            `setup` by a component that knows better than None, so that those who merge its output need not wait for the end.
     """
 
     def __init__(self, vertex: str, inputs: dict[str, StreamType], outputs: dict[str, StreamType], classes: dict[str, Any]) -> None:
@@ -28,6 +30,7 @@ class Context:
         self.time_ns, self.record_id, self.port, self.position = 0, 0, "in", ""
         self.logger = logging.getLogger(f"thalweg.vertex.{vertex}")
         self.late_count = 0
+        self.hold_back_ns: int | None = None
         self._inputs, self._outputs, self._classes = inputs, outputs, classes
 
     def now(self) -> datetime:

@@ -271,5 +271,5 @@ def _collect(engine: Engine, spec: VertexSpec, result: Result) -> None:
             result.outputs[port] += decoded.v
             result.times[port] += decoded.t
             number = len(result.messages[port]) + 1
-            result.messages[port].append(Message(port, number, number, body, cut.commit.watermark, cut.commit.ended))
+            result.messages[port].append(Message(port, number, number, body, cut.commit.promised, cut.commit.ended))
     result.digests = {name: stored.digest for name, stored in cut.commit.ports.items()}

@@ -64,6 +64,7 @@ class Commit(msgspec.Struct, omit_defaults=True):
         floor: as `positions`, where a rebuild would start to read; None where it is the same.
         cursor: a source's own cursor, msgpack; None for others.
         watermark: event time in ns up to which this vertex has worked; END_OF_TIME when it has ended.
+        promise: no record that follows on any port has a lower progress time; None where that is the watermark.
         ended: nothing follows on any port.
         dead_commits: how many commits so far had dead letters.
     """
@@ -74,6 +75,7 @@ class Commit(msgspec.Struct, omit_defaults=True):
     floor: dict[str, tuple[int, int]] | None = None
     cursor: str | None = None  # base64 of msgpack
     watermark: int = -(2**63)
+    promise: int | None = None
     ended: bool = False
     claim: bool = False
     counters: Counters = msgspec.field(default_factory=Counters)
@@ -81,6 +83,11 @@ class Commit(msgspec.Struct, omit_defaults=True):
     ports: dict[str, PortDigest] = {}
     generated: dict[str, Generated] = {}
     failure: Failure | None = None
+
+    @property
+    def promised(self) -> int:
+        """What readers may count on; see `promise`."""
+        return self.watermark if self.promise is None else self.promise
 
 
 _decoder = msgspec.json.Decoder(Commit)
