@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import uvloop
@@ -26,6 +26,7 @@ from thalweg.settings import Settings
 from thalweg.wire.commit import Commit
 from thalweg.wire.spec import DeploymentSpec, EdgeSpec, FileSpec, VertexSpec
 from thalweg_cli.progress import Progress
+from thalweg_cli.reach import reach
 from thalweg_cli.summary import Saved, Summary
 
 
@@ -53,8 +54,9 @@ def _stack(settings: Settings, deployment: str) -> Iterator[Settings]:
     """The servers of a run, and a coordinator that cares for its deployment alone."""
     data = settings.data.resolve()
     settings = settings.model_copy(update={"data": data})
+    has_coordinator = settings.nats_url is not None and uvloop.run(reach(settings))
     if settings.nats_url is not None and settings.s3_endpoint is not None:
-        with _coordinator(settings, deployment):
+        with nullcontext() if has_coordinator else _coordinator(settings, deployment):
             yield settings
         return
     with EmbeddedStack(data) as stack:
@@ -62,7 +64,7 @@ def _stack(settings: Settings, deployment: str) -> Iterator[Settings]:
         if settings.s3_endpoint is None:
             update |= {"s3_endpoint": stack.s3_endpoint, "s3_access_key": stack.s3_access_key, "s3_secret_key": stack.s3_secret_key}
         settings = settings.model_copy(update=update)
-        with _coordinator(settings, deployment):
+        with nullcontext() if has_coordinator else _coordinator(settings, deployment):
             yield settings
 
 

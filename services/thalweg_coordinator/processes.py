@@ -42,7 +42,7 @@ class ProcessLauncher:
         path = self._pid_path(deployment, vertex)
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_suffix(".new")
-        scratch.write_text(json.dumps({"pid": child.pid, "created": psutil.Process(child.pid).create_time()}))
+        scratch.write_text(json.dumps({"pid": child.pid, "create_time": psutil.Process(child.pid).create_time()}))
         scratch.replace(path)
 
     def exit_code(self, deployment: str, vertex: str) -> int | None:
@@ -86,7 +86,7 @@ class ProcessLauncher:
         try:
             noted = json.loads(self._pid_path(deployment, vertex).read_text())
             process = psutil.Process(noted["pid"])
-            alive = abs(process.create_time() - noted["created"]) < 0.01 and process.status() != psutil.STATUS_ZOMBIE
+            alive = abs(process.create_time() - noted["create_time"]) < 0.01 and process.status() != psutil.STATUS_ZOMBIE
             return process if alive else None
         except (OSError, ValueError, KeyError, psutil.Error):
             return None

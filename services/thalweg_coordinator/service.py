@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from thalweg.bus import deployments
 from thalweg.bus.connection import Client, NatsError, connect
+from thalweg.bus.presence import answer_pings
 from thalweg.bus.heads import StoredMessage, read_heads
 from thalweg.bus.vertex_log import VertexLog
 from thalweg.errors import RejectedError, ThalwegError, UsageError
@@ -57,6 +58,8 @@ class Coordinator:
         client = await connect(self._settings.nats_url, "coordinator")
         try:
             await deployments.ensure_bucket(client, self._settings.workspace)
+            if self._only is None:
+                await answer_pings(client, self._settings.workspace)
             while not stop.is_set():
                 try:
                     await self._reconcile(client)
