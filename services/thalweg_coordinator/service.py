@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from thalweg.bus import deployments
 from thalweg.bus.connection import Client, NatsError, connect
-from thalweg.bus.presence import answer_pings
 from thalweg.bus.heads import StoredMessage, read_heads
+from thalweg.bus.presence import answer_pings
 from thalweg.bus.vertex_log import VertexLog
 from thalweg.errors import RejectedError, ThalwegError, UsageError
 from thalweg.runtime.loop import refuse

@@ -41,7 +41,9 @@ def connect(endpoint: str | None, access_key: str | None, secret_key: str | None
         client: S3Client = session.client("s3", endpoint_url=endpoint, config=config)
     except ValueError as error:
         raise UsageError(
-            f"{endpoint!r} is not the URL of a file store", code="settings.invalid", hint="THALWEG_S3_ENDPOINT is like http://127.0.0.1:9000"
+            f"{endpoint!r} is not the URL of a file store",
+            code="settings.invalid",
+            hint="THALWEG_S3_ENDPOINT is like http://127.0.0.1:9000",
         ) from error
     return client
 

@@ -36,7 +36,7 @@ class FolderLock:
             raise RejectedError(
                 f"{self._folder} is in use by process {owner}",
                 code="data.in_use",
-                hint="use its servers (THALWEG_NATS_URL, THALWEG_S3_ENDPOINT), stop it, or choose another data folder",
+                hint="set THALWEG_DATA=… to another folder, use its servers (THALWEG_NATS_URL, THALWEG_S3_ENDPOINT), or stop it",
                 pid=owner,
             ) from None
         os.ftruncate(descriptor, 0)

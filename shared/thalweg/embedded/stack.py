@@ -10,7 +10,7 @@ from typing import Self
 from thalweg.embedded.leftovers import FolderLock
 from thalweg.embedded.process import ManagedProcess
 from thalweg.embedded.servers import HOST, StoreKeys, free_ports, load_or_make_keys, nats_process, s3_process
-from thalweg.errors import UnreachableError
+from thalweg.errors import UnreachableError, UsageError
 
 _READY_TIMEOUT_S = 30.0
 _TRIES = 3  # a free port may be taken by others before our server listens on it
@@ -83,11 +83,16 @@ class EmbeddedStack:
         Raises:
             RejectedError: the folder has another owner (`data.in_use`), or a server's program is missing (`embedded.no_program`).
             UnreachableError: a server does not become ready (`process.not_ready`); nothing is left running.
+            UsageError: the folder cannot be made or written (`data.unusable`).
         """
         if self._processes:
             return
-        self._data_dir.mkdir(parents=True, exist_ok=True)
-        self._lock.acquire()
+        try:
+            self._data_dir.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        except OSError as error:
+            hint = "THALWEG_DATA=… names another folder"
+            raise UsageError(f"data folder {self._data_dir}: {error.strerror}", code="data.unusable", hint=hint) from error
         try:
             self._keys = load_or_make_keys(self._data_dir / "s3-keys.json")
             self._start_servers()
