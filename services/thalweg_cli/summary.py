@@ -69,9 +69,8 @@ class Summary:
         for one in self._saved_in_order():
             typer.echo(f"saved {one.path}  {one.size_bytes:,} bytes  {one.artifact[:19]}…")
         for letter in self.dead:
-            # A source's errors name their place themselves, and better: its own is the number of the record.
-            place = "" if letter["places_itself"] else f"{letter['where']}: "
-            typer.echo(f"dead letter: {letter['vertex']}: {place}{letter['error']}")
+            place, error = letter["where"], letter["error"]  # a source's error names its place itself
+            typer.echo(f"dead letter: {letter['vertex']}: {error if error.startswith(place) else f'{place}: {error}'}")
         typer.echo(f"done in {self.seconds:.1f} s")
         for line in self.unmet():
             typer.echo(f"error: {line}", err=True)

@@ -39,7 +39,7 @@ async def connect(url: str, name: str) -> Client:
                 url,
                 name=name,
                 max_reconnect_attempts=-1,
-                reconnect_time_wait=0.1,
+                reconnect_time_wait=0.1,  # type: ignore[arg-type]  # any number of seconds will do
                 connect_timeout=5,
                 error_cb=on_error,
                 ping_interval=10,
