@@ -14,8 +14,6 @@ from thalweg.errors import ThalwegError
 from thalweg.settings import Settings
 from thalweg_coordinator.service import Coordinator
 
-STOP_TIMEOUT_S = 5.0
-
 
 def main() -> int:
     """Runs until SIGTERM or SIGINT."""
@@ -35,14 +33,7 @@ async def _serve(only: str | None) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    work = asyncio.ensure_future(Coordinator(Settings(), only).run(stop))
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    # `run` heeds `stop` once it is connected; until then there is nothing to put in order.
-    await asyncio.wait({work}, timeout=STOP_TIMEOUT_S)
-    if not work.cancel():
-        await work
+    await Coordinator(Settings(), only).run(stop)
 
 
 if __name__ == "__main__":

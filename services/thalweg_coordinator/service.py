@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 
 from thalweg.bus import deployments
-from thalweg.bus.connection import Client, NatsError, connect
+from thalweg.bus.connection import Client, NatsError, connect_unless
 from thalweg.bus.heads import StoredMessage, read_heads
 from thalweg.bus.presence import answer_pings
 from thalweg.bus.vertex_log import VertexLog
@@ -55,7 +55,9 @@ class Coordinator:
         """Reconciles a few times a second until `stop` is set. What runs is left running."""
         if self._settings.nats_url is None:
             raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
-        client = await connect(self._settings.nats_url, "coordinator")
+        client = await connect_unless(stop, self._settings.nats_url, "coordinator")
+        if client is None:
+            return
         try:
             await deployments.ensure_bucket(client, self._settings.workspace)
             if self._only is None:

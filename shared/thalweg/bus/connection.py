@@ -12,7 +12,7 @@ from nats.errors import Error as NatsError
 
 from thalweg.errors import UnreachableError, UsageError
 
-__all__ = ["Client", "NatsError", "connect", "request_json"]
+__all__ = ["Client", "NatsError", "connect", "connect_unless", "request_json"]
 _log = logging.getLogger("thalweg.bus")
 REQUEST_TIMEOUT_S = 5.0
 FIRST_CONNECT_S = 5.0
@@ -56,6 +56,17 @@ async def connect(url: str, name: str) -> Client:
         await client.close()
         raise
     return client
+
+
+async def connect_unless(stop: asyncio.Event, url: str, name: str) -> Client | None:
+    """As `connect`, given up when `stop` is set: None then."""
+    connecting, stopping = asyncio.ensure_future(connect(url, name)), asyncio.ensure_future(stop.wait())
+    await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if connecting.cancel():
+        await asyncio.wait({connecting})  # it closes what it has opened
+        return None
+    return await connecting
 
 
 async def request_json(

@@ -67,7 +67,7 @@ def test_what_names_a_malformed_vertex_is_no_fault_of_its_own(validate: Validate
         (pipeline(ROWS.replace("}}", "}, secrets: {token: t}}")), "there is no secret slot 'token'"),
         (pipeline(ROWS.replace("}}", "}, params: {delimitr: ','}}")), "unknown param 'delimitr'; did you mean delimiter?"),
         (pipeline("wet: {component: filter@1.0.0}"), "params.where: is required (CEL expression"),
-        ("- a\n- b\n", "file: must be a mapping (name: value), not a list"),
+        ("- a\n- b\n", "p.yaml: must be a mapping (name: value), not a list"),
     ],
 )
 def test_faults_are_told_in_plain_words(validate: Validate, text: str, told: str) -> None:

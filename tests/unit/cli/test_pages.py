@@ -17,7 +17,7 @@ from thalweg.graph.plan import check_pipeline
 from thalweg.sdk.catalog import Catalog
 from thalweg.sdk.component import component_of
 from thalweg.sdk.release import ComponentRelease
-from thalweg.wire.commit import Commit, Counters, PortState
+from thalweg.wire.commit import Commit, Counters, PortDigest
 from thalweg_cli.main import app
 from thalweg_cli.pages import page_lines
 from thalweg_cli.progress import Progress
@@ -119,7 +119,7 @@ def test_progress_fits_a_narrow_terminal(width: int) -> None:
 
 
 def summary(expect: list[Expectation], saved: list[Saved]) -> Summary:
-    commits = {name: Commit(epoch=1, number=1, ports={"out": PortState(count=30_000)}) for name in ("a", "b")}
+    commits = {name: Commit(epoch=1, number=1, ports={"out": PortDigest(30_000, "")}) for name in ("a", "b")}
     return Summary("d", 1.0, commits, saved, [], expect)
 
 
