@@ -3,6 +3,7 @@
 export PYTHONSAFEPATH := 1
 PYTHON ?= python3
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 BIN := .venv/bin
 LOCK := deploy/requirements.lock
 
@@ -42,7 +43,7 @@ test: setup
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 bench: setup
-	$(BIN)/python -m pytest tests/benchmarks -s $(PYTEST_ARGS)
+	PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 up: setup
 	$(BIN)/thalweg up

@@ -105,6 +105,7 @@ def run(
 ) -> None:
     """Runs a pipeline over finite inputs to its end, and saves the files it generates."""
     from thalweg.settings import load_settings
+    from thalweg_cli.interrupts import Interrupted
     from thalweg_cli.run import run_pipeline
 
     try:
@@ -113,9 +114,9 @@ def run(
         summary = run_pipeline(load_settings(), plan, out, keep=keep, quiet=as_json)
     except ThalwegError as error:
         _fail(error, as_json)
-    except KeyboardInterrupt:
-        typer.echo("error: interrupted", err=True)
-        raise typer.Exit(130) from None
+    except Interrupted as error:
+        typer.echo(f"error: interrupted by {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
     if as_json:
         typer.echo(json.dumps(summary.as_json()))
     else:

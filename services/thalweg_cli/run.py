@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 import uvloop
 from rich.console import Console
 
 from thalweg.artifacts import Store
-from thalweg.bus.connection import Client, connect
-from thalweg.bus.deployments import delete_deployment, ensure_bucket, store_deployment
+from thalweg.bus.connection import connect
+from thalweg.bus.deployments import ensure_bucket, store_deployment
 from thalweg.client.runs import dead_letters, follow, wait_for_log
-from thalweg.embedded import EmbeddedStack, ManagedProcess
-from thalweg.errors import ThalwegError
 from thalweg.graph.plan import Plan, PlannedVertex
 from thalweg.graph.types import format_type
 from thalweg.settings import Settings
 from thalweg.wire.commit import Commit
 from thalweg.wire.spec import DeploymentSpec, EdgeSpec, FileSpec, VertexSpec
+from thalweg_cli.interrupts import interruptible
+from thalweg_cli.leftovers import close_deployment, end_killed_runs, end_processes, note_run, remove_killed_runs
 from thalweg_cli.progress import Progress
 from thalweg_cli.reach import reach
-from thalweg_cli.summary import Saved, Summary
+from thalweg_cli.saving import check_out, save
+from thalweg_cli.servers import coordinator_of_run, servers_of_run
+from thalweg_cli.summary import Summary
 
 
 def run_pipeline(settings: Settings, plan: Plan, out: Path, *, keep: bool, quiet: bool) -> Summary:
@@ -41,60 +40,33 @@ def run_pipeline(settings: Settings, plan: Plan, out: Path, *, keep: bool, quiet
         quiet: show no progress.
 
     Raises:
+        RejectedError: the generated files could not be saved in `out`; nothing was started.
         RunFailedError: a vertex failed.
+        Interrupted: SIGINT or SIGTERM; all that was started has ended.
         UnreachableError: a server does not answer.
     """
+    check_out(out, [name for one in plan.vertices for name in one.generated.values()])
+    settings = settings.model_copy(update={"data": settings.data.resolve()})
     name = f"{plan.pipeline.backend[:40]}-{os.urandom(4).hex()}"
-    with _stack(settings, name) as ready:
-        return uvloop.run(_run(ready, plan, name, out, keep, Progress(plan, None if quiet else Console(stderr=True))))
+    progress = Progress(plan, None if quiet else Console(stderr=True))
+    with interruptible() as interrupts:
+        # Not by uvloop, out of which a signal's exception would not get.
+        has_coordinator = settings.nats_url is not None and asyncio.run(reach(settings))
+        killed = end_killed_runs(settings.data)
+        note = note_run(settings.data, name, os.getpid(), keep=keep)
+        with servers_of_run(settings, name, keep=keep) as ready:
+            try:
+                with nullcontext() if has_coordinator else coordinator_of_run(ready, name):
+                    # A run with servers of its own does not reach those of the others.
+                    return interrupts.run(_run(ready, plan, name, out, progress, killed if ready.data == settings.data else []))
+            finally:
+                if not has_coordinator:
+                    end_processes(ready.data, name)
+                if uvloop.run(close_deployment(ready, name, keep=keep)):
+                    note.unlink(missing_ok=True)
 
 
-@contextmanager
-def _stack(settings: Settings, deployment: str) -> Iterator[Settings]:
-    """The servers of a run, and a coordinator that cares for its deployment alone."""
-    data = settings.data.resolve()
-    settings = settings.model_copy(update={"data": data})
-    has_coordinator = settings.nats_url is not None and uvloop.run(reach(settings))
-    if settings.nats_url is not None and settings.s3_endpoint is not None:
-        with nullcontext() if has_coordinator else _coordinator(settings, deployment):
-            yield settings
-        return
-    with EmbeddedStack(data) as stack:
-        update = {"nats_url": settings.nats_url or stack.nats_url}
-        if settings.s3_endpoint is None:
-            update |= {"s3_endpoint": stack.s3_endpoint, "s3_access_key": stack.s3_access_key, "s3_secret_key": stack.s3_secret_key}
-        settings = settings.model_copy(update=update)
-        with nullcontext() if has_coordinator else _coordinator(settings, deployment):
-            yield settings
-
-
-@contextmanager
-def _coordinator(settings: Settings, deployment: str) -> Iterator[None]:
-    (settings.data / "logs").mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "thalweg_coordinator", "--only", deployment]
-    process = ManagedProcess(
-        "coordinator",
-        command,
-        {**os.environ, **_environment(settings)},
-        settings.data / "logs" / "coordinator.log",
-        pid_path=settings.data / f"coordinator-{deployment}.pid",
-    )
-    process.start()
-    try:
-        yield
-    finally:
-        process.stop()
-
-
-def _environment(settings: Settings) -> dict[str, str]:
-    named = {
-        f"THALWEG_{name.upper()}": getattr(settings, name)
-        for name in ("nats_url", "s3_endpoint", "s3_bucket", "s3_access_key", "s3_secret_key", "workspace", "data")
-    }
-    return {name: str(value) for name, value in named.items() if value is not None} | {"PYTHONSAFEPATH": "1"}
-
-
-async def _run(settings: Settings, plan: Plan, name: str, out: Path, keep: bool, progress: Progress) -> Summary:
+async def _run(settings: Settings, plan: Plan, name: str, out: Path, progress: Progress, killed: list[Path]) -> Summary:
     started = time.monotonic()
     store = Store(
         settings.s3_endpoint,
@@ -106,22 +78,20 @@ async def _run(settings: Settings, plan: Plan, name: str, out: Path, keep: bool,
     )
     assert settings.nats_url is not None
     client = await connect(settings.nats_url, "thalweg run")
-    spec = DeploymentSpec(settings.workspace, name, plan.pipeline.backend, [])
     try:
         await asyncio.to_thread(store.ensure_bucket)
         vertices = [await asyncio.to_thread(deploy_vertex, store, one, progress) for one in plan.vertices]
         spec = DeploymentSpec(settings.workspace, name, plan.pipeline.backend, vertices)
         await ensure_bucket(client, settings.workspace)
+        await remove_killed_runs(client, settings.workspace, killed)
         await store_deployment(client, spec)
         await wait_for_log(client, spec)
         with progress:
             commits = await follow(client, spec, progress.update)
-        saved = await asyncio.to_thread(_save, store, commits, out)
+        saved = await asyncio.to_thread(save, store, commits, out)
         dead = await dead_letters(client, spec)
         return Summary(name, time.monotonic() - started, _in_order(plan, commits), saved, dead, plan.pipeline.expect)
     finally:
-        if not keep:
-            await _clean_up(client, settings, spec)
         await client.close()
 
 
@@ -151,35 +121,5 @@ def _bind(store: Store, given: Path | str, progress: Progress) -> FileSpec:
     return FileSpec(artifact.id, given.name, artifact.size_bytes, given.is_dir())
 
 
-def _save(store: Store, commits: dict[str, Commit], out: Path) -> list[Saved]:
-    saved: list[Saved] = []
-    for vertex, commit in commits.items():
-        for slot, generated in commit.generated.items():
-            path = out / generated.name
-            fetched = store.fetch(generated.artifact, generated.name)
-            out.mkdir(parents=True, exist_ok=True)
-            if fetched.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-                shutil.copytree(fetched, path)
-            else:
-                shutil.copyfile(fetched, path)
-            saved.append(Saved(vertex, slot, path, generated.artifact, generated.size_bytes))
-    return saved
-
-
 def _in_order(plan: Plan, commits: dict[str, Commit]) -> dict[str, Commit]:
     return {one.name: commits[one.name] for one in plan.vertices}
-
-
-async def _clean_up(client: Client, settings: Settings, spec: DeploymentSpec) -> None:
-    """Removes the deployment; its coordinator then ends what still runs of it."""
-    try:
-        await delete_deployment(client, settings.workspace, spec.name)
-        folder = settings.data / "vertices" / spec.name
-        for _ in range(100):
-            if not folder.exists():
-                break
-            await asyncio.sleep(0.05)
-        shutil.rmtree(settings.data / "scratch" / spec.name, ignore_errors=True)
-    except ThalwegError:
-        return  # the run's own error matters more

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 
 _TOKEN = re.compile(
@@ -32,7 +33,7 @@ _PRECEDENCE = {
     "%": 6,
 }
 _OPEN, _CLOSE = {"(", "[", "{"}, {")", "]", "}"}
-_INT = re.compile(r"\d+\Z")
+_INT = re.compile(r"(0[xX][0-9a-fA-F]+|\d+)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,35 @@ def tokenize(source: str) -> list[Token]:
 def names(source: str) -> set[str]:
     """All dotted names that occur in the source, without spaces: a superset of the fields that it reads."""
     return {re.sub(r"\s+", "", token.text) for token in tokenize(source) if token.kind == "name"}
+
+
+def with_floats(source: str) -> str:
+    """The source with every int literal as a float one."""
+    return _with_float_literals(source, tokenize(source)) or source
+
+
+def has_arithmetic(source: str) -> bool:
+    """Whether an arithmetic operator occurs in the source."""
+    return any(token.kind == "symbol" and token.text in "+-*/%" for token in tokenize(source))
+
+
+def tests_null(source: str) -> bool:
+    """Whether the source mentions `null`."""
+    return any(token.text == "null" for token in tokenize(source))
+
+
+def with_null_tests(source: str, fields: Container[str], prefix: str) -> str:
+    """Puts a prefix before each of the fields that is compared with `null`: what is compared is another variable than what is used."""
+    tokens, changed = tokenize(source), source
+    for index in range(len(tokens) - 1, -1, -1):
+        name = re.sub(r"\s+", "", tokens[index].text)
+        around = [
+            [token.text for token in tokens[index + 1 : index + 3]],
+            [token.text for token in tokens[max(index - 2, 0) : index]][::-1],
+        ]
+        if name in fields and any(two in (["==", "null"], ["!=", "null"]) for two in around):
+            changed = f"{changed[: tokens[index].start]}{prefix}{changed[tokens[index].start :]}"
+    return changed
 
 
 def offset(source: str, line: int, column: int) -> int:
@@ -102,7 +132,8 @@ def _with_float_literals(source: str, operand: list[Token]) -> str | None:
     changed = source
     for token in reversed(operand):
         if token.kind == "number" and _INT.match(token.text):
-            changed = f"{changed[: token.end]}.0{changed[token.end :]}"
+            number = int(token.text, 16 if token.text[:2] in ("0x", "0X") else 10)
+            changed = f"{changed[: token.start]}{number}.0{changed[token.end :]}"
     return None if changed == source else changed
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import difflib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from cel_expr_python import cel
 
 from thalweg import RecordError
@@ -26,14 +22,17 @@ from thalweg.graph.types import (
     ImageType,
     ListOf,
     MapOf,
+    OptionalOf,
     Record,
     Scalar,
     StreamType,
     TableOf,
     format_type,
 )
-from thalweg_components.cel_tokens import names, offset, promote
+from thalweg_components.cel_fields import Fields, Getter, fields_of, may_be_null
+from thalweg_components.cel_tokens import has_arithmetic, names, offset, promote, tests_null, with_floats, with_null_tests
 
+_NULLABLE = "_nullable."  # before a field's name: the field as it is compared with null, of any type
 _PROMOTIONS = 64  # more int operands than anyone writes; bounds the retries
 _FAULT = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 _OVERLOAD = re.compile(r"found no matching overload for '(.+)' applied to '\((.*)\)'")
@@ -57,21 +56,6 @@ _FROM_CEL: dict[str, StreamType] = {
     "TIMESTAMP": TIMESTAMP,
     "DURATION": DURATION,
 }
-_IMAGE_FIELDS: dict[str, StreamType] = {"format": STR, "width": INT, "height": INT}
-_PLAIN = (bool, int, float, str, bytes, type(None), dt.datetime, dt.timedelta)
-Getter = Callable[[Any], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """What an expression can name: its type, how to take it from a record, and how to take it as CEL wants it."""
-
-    type: StreamType
-    take: Getter
-    read: Getter
-
-
-Fields = dict[str, Field]
 
 
 class CompiledExpression:
@@ -83,31 +67,42 @@ class CompiledExpression:
     """
 
     def __init__(
-        self, source: str, result: StreamType, read: dict[str, Getter], program: cel.Expression | None = None, direct: Getter | None = None
+        self,
+        source: str,
+        result: StreamType,
+        read: dict[str, Getter],
+        program: cel.Expression | None = None,
+        direct: Getter | None = None,
+        in_floats: cel.Expression | None = None,
     ) -> None:
         self.source, self.type = source, result
-        self._read, self._program, self._direct = list(read.items()), program, direct
-        self._is_bool = result == BOOL
+        self._read, self._program, self._direct, self._in_floats = list(read.items()), program, direct, in_floats
+        self._is_bool = result in (BOOL, OptionalOf(BOOL))
+        self._gives_null = isinstance(result, OptionalOf) or (result == JSON and not tests_null(source))
 
     def evaluate(self, record: Any) -> Any:
-        """Value of the expression for one record. Pure; about 5 µs.
+        """Value of the expression for one record; None where an operand is null. Pure; about 5 µs.
 
         Raises:
-            RecordError: the expression has no value for this record (division by zero, a null operand, a missing key).
+            RecordError: the expression has no value for this record (a division by zero, a missing key).
         """
         if self._direct is not None or self._program is None:
             return self._direct(record) if self._direct else None
-        value = self._program.eval(data={name: read(record) for name, read in self._read})
+        data = {name: read(record) for name, read in self._read}
+        value = self._program.eval(data=data)
         plain = value.plain_value()
         if plain is True or plain is False:
             return plain
-        if self._is_bool or value.type() == cel.Type.ERROR:
-            raise RecordError(f"{self.source!r} has no value: {_runtime_reason(plain)}", hint=self._null_hint(record))
-        return _from_cel_value(plain)
-
-    def _null_hint(self, record: Any) -> str | None:
-        nulls = [name for name, read in self._read if read(record) is None]
-        return f"{nulls[0]} is null here: write {nulls[0]} != null && … to exclude that" if nulls else None
+        if self._in_floats is not None and value.type() == cel.Type.ERROR and "No matching overloads" in str(plain):
+            value = self._in_floats.eval(data={name: _as_float(one) for name, one in data.items()})
+            plain = value.plain_value()
+        if value.type() != cel.Type.ERROR and (not self._is_bool or isinstance(plain, bool)):
+            return _from_cel_value(plain)
+        nulls = [name.removeprefix(_NULLABLE) for name, one in data.items() if one is None]
+        if self._gives_null and (nulls or "null_type" in str(plain)):
+            return None
+        hint = f"{nulls[0]} is null here: write {nulls[0]} != null && … to exclude that" if nulls else None
+        raise RecordError(f"{self.source!r} has no value: {_runtime_reason(plain)}", hint=hint)
 
 
 def compile_expression(
@@ -115,7 +110,8 @@ def compile_expression(
 ) -> CompiledExpression:
     """Checks `source` against the fields of `record` (or the variable `value` when it is no record).
 
-    An int operand that meets a float one is promoted, as `int` goes into `float` on edges: `precipitation > 0` works.
+    An int operand that meets a float one is promoted, as `int` goes into `float` on edges: `precipitation > 0` works. So is one of a
+    `T?`. A null operand makes the value null, and the type `T?`, unless the expression mentions null itself.
 
     Args:
         what: name of the parameter, for the message.
@@ -126,13 +122,13 @@ def compile_expression(
     """
     if not source.strip():
         raise RejectedError(f"{what}: the expression is empty", code="expression.invalid")
-    fields = _fields(record)
+    fields = fields_of(record)
     name = re.sub(r"\s+", "", source)
     if name in fields:
         compiled = CompiledExpression(source, fields[name].type, {}, direct=fields[name].take)
     else:
         compiled = _compile_program(source, fields, what)
-    if expect is not None and compiled.type not in (expect, JSON):
+    if expect is not None and compiled.type not in (expect, OptionalOf(expect), JSON):
         raise RejectedError(
             f"{what}: {source!r} is {format_type(compiled.type)}, not {format_type(expect)}",
             code="expression.invalid",
@@ -142,23 +138,54 @@ def compile_expression(
 
 
 def _compile_program(source: str, fields: Fields, what: str) -> CompiledExpression:
+    nullable = {name for name, field in fields.items() if may_be_null(field.type)}
+    read = {name: field.read for name, field in fields.items()} | {f"{_NULLABLE}{name}": fields[name].read for name in nullable}
     declared = {name: kind for name, field in fields.items() if (kind := _cel_type(field.type)) is not None}
+    declared |= {f"{_NULLABLE}{name}": cel.Type.DYN for name in nullable}
+    text, program = _compile_text(source, with_null_tests(source, nullable, _NULLABLE), declared, fields, what)
+    used = names(text)
+    read = {name: read[name] for name in declared if any(use == name or use.startswith(f"{name}.") for use in used)}
+    result = _stream_type(program.return_type().name())
+    in_floats = None
+    if any(name in fields and fields[name].type in (JSON, OptionalOf(JSON)) for name in read):
+        in_floats = _compile_in_floats(text, declared)
+        result = FLOAT if result == INT and has_arithmetic(text) else result
+    if result != JSON and not tests_null(source) and nullable & set(read):
+        result = OptionalOf(result)
+    return CompiledExpression(source, result, read, program, in_floats=in_floats)
+
+
+def _compile_text(source: str, text: str, declared: dict[str, cel.Type], fields: Fields, what: str) -> tuple[str, cel.Expression]:
+    """The text with ints promoted where they meet floats, compiled."""
     env = cel.NewEnv(variables=declared)
-    text = source
     for _ in range(_PROMOTIONS):
         try:
-            program = env.compile(text)
+            return text, env.compile(text)
         except RuntimeError as error:
             faults = _FAULT.findall(str(error))
             changed = _promoted(text, faults)
             if changed is None:
                 raise _rejection(text, source, faults, str(error), fields, what) from None
             text = changed
-            continue
-        used = names(text)
-        read = {name: fields[name].read for name in declared if any(use == name or use.startswith(f"{name}.") for use in used)}
-        return CompiledExpression(source, _stream_type(program.return_type().name()), read, program)
     raise RejectedError(f"{what}: {source!r} mixes int and float too often", code="expression.invalid", hint="write double(…) around ints")
+
+
+def _compile_in_floats(text: str, declared: dict[str, cel.Type]) -> cel.Expression | None:
+    """The expression with every number a float: for numbers inside json, which only show at run time what they are."""
+    floats = {name: cel.Type.DOUBLE if kind == cel.Type.INT else kind for name, kind in declared.items()}
+    try:
+        return cel.NewEnv(variables=floats).compile(with_floats(text))
+    except RuntimeError:
+        return None
+
+
+def _as_float(value: Any) -> Any:
+    """The value with its ints as floats."""
+    if isinstance(value, dict):
+        return {key: _as_float(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_float(item) for item in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _promoted(text: str, faults: list[tuple[str, str, str]]) -> str | None:
@@ -202,53 +229,10 @@ def _friendly(types: str) -> str:
     )
 
 
-def _fields(stream: StreamType) -> Fields:
-    """Dotted name -> field, for everything that an expression can name; outermost first."""
-    if isinstance(stream, Record):
-        return _record_fields(stream, "", _itself)
-    found = {"value": Field(stream, _itself, _to_plain)}
-    return found | (_image_fields("value", _itself) if isinstance(stream, ImageType) else {})
-
-
-def _record_fields(record: Record, prefix: str, base: Getter) -> Fields:
-    found: Fields = {}
-    for name, stream in record.fields:
-        take = _getter(base, name)
-        found[prefix + name] = Field(stream, take, take if isinstance(stream, Scalar) and stream != JSON else _plain_getter(take))
-        if isinstance(stream, Record):
-            found |= _record_fields(stream, f"{prefix}{name}.", take)
-        elif isinstance(stream, ImageType):
-            found |= _image_fields(prefix + name, take)
-    return found
-
-
-def _image_fields(name: str, base: Getter) -> Fields:
-    takers = {field: _getter(base, field) for field in _IMAGE_FIELDS}
-    return {f"{name}.{field}": Field(_IMAGE_FIELDS[field], take, take) for field, take in takers.items()}
-
-
-def _itself(value: Any) -> Any:
-    return value
-
-
-def _getter(base: Getter, name: str) -> Getter:
-    def take(value: Any) -> Any:
-        held = base(value)
-        return held[name] if isinstance(held, dict) else getattr(held, name)
-
-    return take
-
-
-def _plain_getter(take: Getter) -> Getter:
-    return lambda value: _to_plain(take(value))
-
-
-def _to_plain(value: Any) -> Any:
-    return value if isinstance(value, _PLAIN) else msgspec.to_builtins(value, builtin_types=(bytes, dt.datetime, dt.timedelta))
-
-
 def _cel_type(stream: StreamType) -> cel.Type | None:
     """CEL type of a stream type, or None for one that expressions cannot read as a whole."""
+    if isinstance(stream, OptionalOf):
+        return _cel_type(stream.item) or cel.Type.DYN
     if isinstance(stream, Scalar):
         return _TO_CEL.get(stream.name, cel.Type.DYN)
     if isinstance(stream, ListOf):

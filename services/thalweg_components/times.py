@@ -5,7 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from thalweg import RecordError
+
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_EARLIEST_NS, _LATEST_NS = -(2**63) + 1, 2**63 - 2  # the ends themselves stand for "never"
 _MICROSECOND = dt.timedelta(microseconds=1)
 
 
@@ -20,10 +23,17 @@ def from_ns(time_ns: int) -> dt.datetime:
     return EPOCH + dt.timedelta(microseconds=time_ns // 1000)
 
 
-def event_time_ns(value: Any) -> int | None:
-    """ns of a time field: a datetime, an int that is ns already, or None for null. Raises TypeError on anything else."""
-    if isinstance(value, dt.datetime):
-        return to_ns(value)
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
-        return value
-    raise TypeError(f"{type(value).__name__} is no event time")
+def event_time_ns(value: Any) -> int:
+    """ns of a time field: a datetime, or an int that is ns already.
+
+    Raises:
+        RecordError: it is null, of another type, or not from 1677-09-21 to 2262-04-11, which is what 64 bits of ns hold.
+    """
+    if value is None:
+        raise RecordError("the event time is null")
+    if isinstance(value, bool) or not isinstance(value, int | dt.datetime):
+        raise RecordError(f"{type(value).__name__} is no event time")
+    time_ns = value if isinstance(value, int) else to_ns(value)
+    if not _EARLIEST_NS <= time_ns <= _LATEST_NS:
+        raise RecordError(f"the event time {value} is not between the years 1677 and 2262")
+    return time_ns

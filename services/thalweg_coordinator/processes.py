@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-import psutil
+from thalweg.embedded.leftovers import end_leftovers, process_of, write_pid_file
+
+STOP_TIMEOUT_S = 3.0
+_TAIL_BYTES, _TAIL_LINES, _LINE_LENGTH = 4096, 5, 200
 
 
 class ProcessLauncher:
@@ -26,8 +30,9 @@ class ProcessLauncher:
 
     def start(self, deployment: str, vertex: str) -> None:
         """Starts a vertex's process."""
-        log = self.log_path(deployment, vertex)
-        log.parent.mkdir(parents=True, exist_ok=True)
+        log, path = self._logs / deployment / f"{vertex}.log", self._pid_path(deployment, vertex)
+        for folder in (log.parent, path.parent):
+            folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "thalweg_vertex", "--deployment", deployment, "--vertex", vertex]
         with log.open("ab") as output:
             child = subprocess.Popen(
@@ -36,57 +41,47 @@ class ProcessLauncher:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                env={**os.environ, "PYTHONSAFEPATH": "1"},
+                # A fixed hash seed: components that iterate over a set of strings give the same order in every run.
+                env={**os.environ, "PYTHONSAFEPATH": "1", "PYTHONHASHSEED": "0"},
             )
         self._children[deployment, vertex] = child
-        path = self._pid_path(deployment, vertex)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_suffix(".new")
-        scratch.write_text(json.dumps({"pid": child.pid, "create_time": psutil.Process(child.pid).create_time()}))
-        scratch.replace(path)
+        write_pid_file(path, child.pid)
 
     def exit_code(self, deployment: str, vertex: str) -> int | None:
         """None while the vertex runs; its exit code, or -9 where another coordinator started it and it is gone."""
         child = self._children.get((deployment, vertex))
         if child is not None:
             return child.poll()
-        return None if self._process(deployment, vertex) is not None else -signal.SIGKILL
+        return None if process_of(self._pid_path(deployment, vertex)) is not None else -signal.SIGKILL
 
     def knows(self, deployment: str, vertex: str) -> bool:
         """Whether the vertex was ever started here."""
-        return self._pid_path(deployment, vertex).exists()
+        return (deployment, vertex) in self._children or self._pid_path(deployment, vertex).exists()
 
     def stop(self, deployment: str) -> None:
-        """Ends every vertex of a deployment and forgets them."""
+        """Ends every vertex of a deployment and forgets them. Blocking, up to two times `STOP_TIMEOUT_S`; idempotent."""
         folder = self._folder / deployment
-        processes = [one for path in folder.glob("*.json") if (one := self._process(deployment, path.stem)) is not None]
-        for process in processes:
-            process.terminate()
-        for process in psutil.wait_procs(processes, timeout=3)[1]:
-            process.kill()
+        end_leftovers(folder.glob("*.json"), STOP_TIMEOUT_S)
         for key in [key for key in self._children if key[0] == deployment]:
-            self._children.pop(key).wait(timeout=5)
-        for path in folder.glob("*.json"):
-            path.unlink(missing_ok=True)
-        if folder.exists():
-            folder.rmdir()
+            child = self._children.pop(key)
+            child.kill()  # one without a pid file; does nothing to one that has ended
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=STOP_TIMEOUT_S)
+        shutil.rmtree(folder, ignore_errors=True)
 
     def deployments(self) -> list[str]:
         """Deployments that vertices were started for."""
         return sorted(path.name for path in self._folder.iterdir() if path.is_dir()) if self._folder.exists() else []
 
-    def log_path(self, deployment: str, vertex: str) -> Path:
-        """Where a vertex's output goes."""
-        return self._logs / deployment / f"{vertex}.log"
+    def log_tail(self, deployment: str, vertex: str) -> list[str]:
+        """The last lines of a vertex's output."""
+        try:
+            with (self._logs / deployment / f"{vertex}.log").open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+                lines = file.read().decode(errors="replace").splitlines()
+        except OSError:
+            return []
+        return [line[:_LINE_LENGTH] for line in lines if line.strip()][-_TAIL_LINES:]
 
     def _pid_path(self, deployment: str, vertex: str) -> Path:
         return self._folder / deployment / f"{vertex}.json"
-
-    def _process(self, deployment: str, vertex: str) -> psutil.Process | None:
-        try:
-            noted = json.loads(self._pid_path(deployment, vertex).read_text())
-            process = psutil.Process(noted["pid"])
-            alive = abs(process.create_time() - noted["create_time"]) < 0.01 and process.status() != psutil.STATUS_ZOMBIE
-            return process if alive else None
-        except (OSError, ValueError, KeyError, psutil.Error):
-            return None

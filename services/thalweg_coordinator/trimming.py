@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from thalweg.bus.heads import StoredMessage
+from thalweg.bus.heads import StoredMessage, latest_commits
 from thalweg.bus.writer import chunk_count
 from thalweg.wire.commit import Commit
 from thalweg.wire.spec import DeploymentSpec
 from thalweg.wire.subjects import COMMIT_PORT, DEAD_PORT, STATE_PORT, parse_port
-
-
-def latest_commits(heads: list[StoredMessage]) -> dict[str, Commit]:
-    """The newest commit of each vertex among the last messages of its subjects."""
-    found: dict[str, Commit] = {}
-    for head in heads:
-        place = parse_port(head.subject)
-        if place is not None and head.commit is not None:
-            vertex = place[0]
-            if vertex not in found or head.commit.number > found[vertex].number:
-                found[vertex] = head.commit
-    return found
 
 
 def plan_trim(spec: DeploymentSpec, heads: list[StoredMessage]) -> list[tuple[str, int]]:

@@ -6,13 +6,14 @@ import asyncio
 import gc
 import logging
 import shutil
+import signal
 from functools import partial
 from pathlib import Path
 
 from thalweg.bus.connection import Client, connect
 from thalweg.bus.deployments import load_deployment
 from thalweg.bus.vertex_log import VertexLog
-from thalweg.errors import RejectedError, RunFailedError, UsageError
+from thalweg.errors import STOPPED_EXIT_CODE, RejectedError, RunFailedError, UsageError
 from thalweg.graph.parse import parse_type
 from thalweg.runtime.assemble import assemble
 from thalweg.runtime.engine import Limits
@@ -23,6 +24,7 @@ from thalweg.settings import Settings
 from thalweg.wire.commit import Failure
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 from thalweg_vertex.files import fetch_files, upload_generated
+from thalweg_vertex.presence import run_while_wanted
 
 # A batch of records is thousands of new objects without cycles: collecting at Python's own pace cost a quarter of a vertex's time.
 GC_THRESHOLD = (200_000, 10, 10)
@@ -39,7 +41,7 @@ async def serve(settings: Settings, deployment: str, vertex: str) -> int:
         mine = next((one for one in spec.vertices if one.name == vertex), None)
         if mine is None:
             raise RejectedError(f"deployment {deployment} has no vertex {vertex}", code="vertex.unknown")
-        return await _run(settings, client, spec, mine)
+        return await run_while_wanted(client, spec, _run(settings, client, spec, mine))
     finally:
         await client.close()
 
@@ -68,10 +70,14 @@ async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: V
     loop = VertexLoop(engine, log, spool, upload)
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLD)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, loop.stop)
     await loop.run()
     if engine.failure is not None:
         _log.error("%s", engine.failure.message)
         return 4
+    if not engine.ended:
+        _log.info("stopped on request")
+        return STOPPED_EXIT_CODE
     _log.info(
         "ended: %d in, %d out; %d recovered replies, %d waits for room, %d new consumers",
         engine.standing.counters.records_in,

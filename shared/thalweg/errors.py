@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+STOPPED_EXIT_CODE = 143  # of a vertex that was asked to stop (SIGTERM) and has committed what it had in hand; as a shell would say it
+
 
 class ThalwegError(Exception):
     """Base of every error that a user may see: one line, an optional hint, a stable dotted code, facts as fields.

@@ -185,6 +185,7 @@ async def test_a_killed_server_loses_nothing_that_it_acknowledged(tmp_path_facto
                 while len(got) < kill_after:
                     message = await asyncio.wait_for(reader.next(), 30)
                     got += batch_decoder(int).decode(message.body).v
+                await asyncio.to_thread(server.wait_ready, 20)  # the reader may be so far ahead that it is still dead
                 pid = server.pid
                 assert pid is not None
                 os.kill(pid, signal.SIGKILL)

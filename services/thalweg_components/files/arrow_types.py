@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
 import pyarrow as pa
 
+from thalweg import RecordError
 from thalweg.graph.types import (
     ImageType,
     ListOf,
@@ -14,6 +19,7 @@ from thalweg.graph.types import (
     StreamType,
 )
 
+Convert = Callable[[Any], Any]
 _SCALARS: dict[str, pa.DataType] = {
     "bool": pa.bool_(),
     "int": pa.int64(),
@@ -50,15 +56,43 @@ def arrow_type(stream: StreamType) -> pa.DataType:
     return pa.string()
 
 
-def is_json_text(stream: StreamType) -> bool:
-    """Whether `arrow_type` of it is JSON text: its values must be encoded first."""
+def arrow_value(stream: StreamType) -> Convert | None:
+    """A function from a plain value to what Arrow takes for it; None where that is the value itself."""
     match stream:
-        case OptionalOf(item) | ListOf(item):
-            return is_json_text(item)
-        case MapOf(value):
-            return is_json_text(value)
-        case Scalar(name):
-            return name not in _SCALARS
+        case OptionalOf(item):
+            return _optional_value(arrow_value(item))
+        case Scalar("int"):
+            return _int64
+        case Scalar(name) if name in _SCALARS:
+            return None
+        case ListOf(item):
+            return _list_value(arrow_value(item))
+        case MapOf(item):
+            return _map_value(arrow_value(item))
         case Record(fields):
-            return any(is_json_text(kind) for _, kind in fields)
-    return not isinstance(stream, ImageType)
+            return _record_value({name: inner for name, kind in fields if (inner := arrow_value(kind))})
+        case ImageType():
+            return None
+    return lambda value: msgspec.json.encode(value).decode()
+
+
+def _int64(value: int) -> int:
+    if not -(2**63) <= value < 2**63:
+        raise RecordError(f"{value} is no int of 64 bits with a sign, which is what Parquet has")
+    return value
+
+
+def _optional_value(inner: Convert | None) -> Convert | None:
+    return inner and (lambda value: None if value is None else inner(value))
+
+
+def _list_value(inner: Convert | None) -> Convert | None:
+    return inner and (lambda values: list(map(inner, values)))
+
+
+def _map_value(inner: Convert | None) -> Convert:
+    return lambda value: [(key, inner(item) if inner else item) for key, item in value.items()]
+
+
+def _record_value(inner: dict[str, Convert]) -> Convert | None:
+    return (lambda value: value | {name: convert(value[name]) for name, convert in inner.items()}) if inner else None

@@ -49,13 +49,16 @@ class CsvFile:
         self._names = [name for name, _ in kind.fields] if isinstance(kind, Record) else None
         self._out = self.file.path.open("w", encoding="utf-8", newline="")
         self._writer = csv.writer(self._out, delimiter=self.params.delimiter, lineterminator="\n")
+        self._quoting = csv.writer(self._out, delimiter=self.params.delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
         if self.params.header:
             self._writer.writerow(self._names or ["value"])
 
     def process(self, record: T, context: Context) -> None:
         """Adds a row."""
         values = [record] if self._names is None else [field_value(record, name) for name in self._names]
-        self._writer.writerow([self.params.null_value if value is None else _cell(value) for value in values])
+        cells = [self.params.null_value if value is None else _cell(value) for value in values]
+        has_return = any(isinstance(cell, str) and "\r" in cell for cell in cells)  # Python 3.11 leaves these bare, and reads two rows
+        (self._quoting if has_return else self._writer).writerow(cells)
 
     def finish(self, context: Context) -> None:
         """Completes the file."""

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
 
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
 from thalweg import Context, GeneratedFile, component
 from thalweg.graph.types import Record
-from thalweg_components.files.arrow_types import arrow_schema, is_json_text
-from thalweg_components.files.rows import column_values
+from thalweg_components.files.arrow_types import Convert, arrow_schema, arrow_value
+from thalweg_components.files.rows import field_value, plain_value
 
 T = TypeVar("T")
 
@@ -37,7 +36,7 @@ class ParquetFile:
 
     **Params**: `row_group_rows` (rows, 10,000).
 
-    **Faults**: none of its own; a stream without records leaves a file without rows.
+    **Faults**: an int beyond 64 bits with a sign is a faulty record. A stream without records leaves a file without rows.
     """
 
     params: Params
@@ -48,17 +47,14 @@ class ParquetFile:
         kind = context.input_type("in")
         self._fields = kind.fields if isinstance(kind, Record) else (("value", kind),)
         self._is_record = isinstance(kind, Record)
-        self._encoded = [
-            is_json_text(field) and pa.types.is_string(column.type)
-            for (_, field), column in zip(self._fields, arrow_schema(kind), strict=True)
-        ]
+        self._converts = [(name, arrow_value(field)) for name, field in self._fields]
         self._schema = arrow_schema(kind)
-        self._rows: list[Any] = []
+        self._rows: list[list[Any]] = []
         self._writer = pq.ParquetWriter(str(self.file.path), self._schema, compression="zstd", store_schema=True)
 
     def process(self, record: T, context: Context) -> None:
         """Adds a row."""
-        self._rows.append(record)
+        self._rows.append([self._cell(record, name, convert) for name, convert in self._converts])
         if len(self._rows) == self.params.row_group_rows:
             self._flush()
 
@@ -73,12 +69,11 @@ class ParquetFile:
         if getattr(self, "_writer", None) is not None and self._writer.is_open:
             self._writer.close()
 
+    def _cell(self, record: Any, name: str, convert: Convert | None) -> Any:
+        value = plain_value(field_value(record, name) if self._is_record else record)
+        return value if convert is None else convert(value)
+
     def _flush(self) -> None:
-        columns = []
-        for (name, _), column, encoded in zip(self._fields, self._schema, self._encoded, strict=True):
-            values = column_values(self._rows, name if self._is_record else None)
-            if encoded:
-                values = [None if value is None else msgspec.json.encode(value).decode() for value in values]
-            columns.append(pa.array(values, type=column.type))
+        columns = [pa.array(values, type=column.type) for values, column in zip(zip(*self._rows, strict=True), self._schema, strict=True)]
         self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema), row_group_size=self.params.row_group_rows)
         self._rows = []

@@ -18,8 +18,3 @@ def field_value(record: Any, name: str) -> Any:
 def plain_value(value: Any) -> Any:
     """The value with records turned into dicts; bytes, datetimes and durations stay what they are."""
     return value if isinstance(value, _PLAIN) else msgspec.to_builtins(value, builtin_types=(bytes, dt.datetime, dt.timedelta))
-
-
-def column_values(records: list[Any], name: str | None) -> list[Any]:
-    """One field of every record, or the records themselves where `name` is None."""
-    return [plain_value(record if name is None else field_value(record, name)) for record in records]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any, TypeVar
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from thalweg import Context, Emit, RecordError, component
+from thalweg import Context, Emit, component
 from thalweg.errors import RejectedError
-from thalweg.graph.types import INT, JSON, TIMESTAMP, OptionalOf, Record, StreamType, format_type
+from thalweg.graph.types import DURATION, INT, JSON, TIMESTAMP, OptionalOf, Record, StreamType, format_type
 from thalweg_components.expressions import CompiledExpression, compile_expression
 from thalweg_components.processors.aggregates import Aggregate, add, merge, result, result_type, start_cell
 from thalweg_components.processors.windows import Window, windows_of
@@ -22,6 +23,8 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 _NEVER = 2**63 - 1
 _LONG_AGO = -(2**63)
+_START_BYTES = 9  # of a window's start in the name of a group: a long window may start before what 64 bits hold
+_MICROSECOND = dt.timedelta(microseconds=1)
 
 
 class Params(BaseModel):
@@ -45,7 +48,7 @@ class Params(BaseModel):
 
 @dataclass
 class Group:
-    """One key in one window, with its running values."""
+    """One key in one window, with its running values; durations in both are ints of microseconds, since msgpack has none."""
 
     start_ns: int
     end_ns: int
@@ -55,9 +58,9 @@ class Group:
 
 @dataclass
 class State:
-    """Open groups by "window end, window start, keys", and how far time has come."""
+    """Open groups by window start and keys in msgpack, and how far time has come."""
 
-    groups: dict[str, Group] = field(default_factory=dict)
+    groups: dict[bytes, Group] = field(default_factory=dict)
     watermark_ns: int = _LONG_AGO
     next_end_ns: int = _NEVER
     last_time_ns: int = 0
@@ -104,13 +107,14 @@ class AggregateByWindow:
         """Takes the record into its groups; windows that a `time` field has passed are emitted."""
         time_ns = self._time_of(record, context)
         self.state.last_time_ns = max(self.state.last_time_ns, context.time_ns)
-        keys = [key.evaluate(record) for key in self._keys]
-        values = [one.evaluate(record) if one is not None else True for one in self._fields]
+        keys = [_to_state(key.evaluate(record)) for key in self._keys]
+        values = [_to_state(one.evaluate(record)) if one is not None else True for one in self._fields]
         for start_ns, end_ns in windows_of(self.params.window, time_ns):
-            if end_ns <= self.state.watermark_ns:
+            group = self._group(start_ns, end_ns, keys)
+            if group is None:
                 context.count_late()
             else:
-                self._add(self._group(start_ns, end_ns, keys), values)
+                self._add(group, values)
         if self._time is not None:
             yield from self._close(time_ns - self._lateness_ns, context.time_ns)
 
@@ -126,20 +130,19 @@ class AggregateByWindow:
     def _time_of(self, record: Any, context: Context) -> int:
         if self._time is None:
             return context.time_ns
-        time_ns = event_time_ns(self._time.evaluate(record))
-        if time_ns is None:
-            raise RecordError(f"the event time {self.params.time} is null")
-        return time_ns
+        return event_time_ns(self._time.evaluate(record))
 
-    def _group(self, start_ns: int, end_ns: int, keys: list[Any]) -> Group:
-        text = msgspec.json.encode(keys).decode() if keys else ""
+    def _group(self, start_ns: int, end_ns: int, keys: list[Any]) -> Group | None:
+        """The group that a record belongs to; None for one whose window has closed."""
+        key = msgspec.msgpack.encode(keys)
         if self.params.window.kind == "session":
-            return self._session(start_ns, end_ns, keys, text)
-        name = f"{start_ns} {text}"
-        group = self.state.groups.get(name)
-        return group if group is not None else self._open(name, start_ns, end_ns, keys)
+            return self._session(start_ns, end_ns, keys, key)
+        if end_ns <= self.state.watermark_ns:
+            return None
+        group = self.state.groups.get(_name(start_ns, key))
+        return group if group is not None else self._open(_name(start_ns, key), start_ns, end_ns, keys)
 
-    def _open(self, name: str, start_ns: int, end_ns: int, keys: list[Any]) -> Group:
+    def _open(self, name: bytes, start_ns: int, end_ns: int, keys: list[Any]) -> Group:
         cells = [
             start_cell(one, None if source is None else source.type) for one, source in zip(self._aggregates, self._fields, strict=True)
         ]
@@ -147,15 +150,15 @@ class AggregateByWindow:
         self.state.next_end_ns = min(self.state.next_end_ns, end_ns)
         return group
 
-    def _session(self, start_ns: int, end_ns: int, keys: list[Any], text: str) -> Group:
-        """The session that the record belongs to: those that it touches become one."""
+    def _session(self, start_ns: int, end_ns: int, keys: list[Any], key: bytes) -> Group | None:
+        """The session that the record belongs to: those that it touches become one. It is late only when none of them is open."""
         touched = [
             (name, group)
             for name, group in self.state.groups.items()
-            if name.endswith(f" {text}") and group.keys == keys and group.start_ns < end_ns and start_ns < group.end_ns
+            if name[_START_BYTES:] == key and group.start_ns < end_ns and start_ns < group.end_ns
         ]
         if not touched:
-            return self._open(f"{start_ns} {text}", start_ns, end_ns, keys)
+            return None if end_ns <= self.state.watermark_ns else self._open(_name(start_ns, key), start_ns, end_ns, keys)
         kept = touched[0][1]
         for name, group in touched:
             del self.state.groups[name]
@@ -164,7 +167,7 @@ class AggregateByWindow:
                 for one, mine, theirs in zip(self._aggregates, kept.cells, group.cells, strict=True):
                     merge(one, mine, theirs)
         kept.start_ns, kept.end_ns = start_ns, end_ns
-        self.state.groups[f"{start_ns} {text}"] = kept
+        self.state.groups[_name(start_ns, key)] = kept
         return kept
 
     def _add(self, group: Group, values: list[Any]) -> None:
@@ -182,24 +185,44 @@ class AggregateByWindow:
             del self.state.groups[name]
         self.state.next_end_ns = min((group.end_ns for group in self.state.groups.values()), default=_NEVER)
         for _, group in sorted(ended, key=_order):
-            at = group.end_ns - 1 if time_ns is None else time_ns
+            at = min(group.end_ns, _NEVER) - 1 if time_ns is None else time_ns
             yield Emit(self._record(group), self.state.last_time_ns if group.end_ns == _NEVER else at)
 
     def _record(self, group: Group) -> Any:
-        values = [result(one, cell) for one, cell in zip(self._aggregates, group.cells, strict=True)]
+        keys = [_from_state(key, one.type) for key, one in zip(group.keys, self._keys, strict=True)]
+        cells = zip(self._aggregates, self._fields, group.cells, strict=True)
+        values = [
+            _from_state(result(one, cell), source.type if source and one.op in ("min", "max") else INT) for one, source, cell in cells
+        ]
         bounds = [] if self.params.window.kind == "none" else [from_ns(group.start_ns), from_ns(group.end_ns)]
-        return self._class(*bounds, *group.keys, *values)
+        return self._class(*bounds, *keys, *values)
 
 
-def _order(item: tuple[str, Group]) -> tuple[int, int, list[tuple[int, float, str]]]:
+def _name(start_ns: int, key: bytes) -> bytes:
+    return start_ns.to_bytes(_START_BYTES, "big", signed=True) + key
+
+
+def _to_state(value: Any) -> Any:
+    return value // _MICROSECOND if isinstance(value, dt.timedelta) else value
+
+
+def _from_state(value: Any, kind: StreamType) -> Any:
+    return value * _MICROSECOND if kind in (DURATION, OptionalOf(DURATION)) and value is not None else value
+
+
+def _order(item: tuple[bytes, Group]) -> tuple[int, int, list[tuple[int, float, str]]]:
     """By end, start and keys; keys of a mixed type (json, records) by their JSON text."""
     group = item[1]
     return group.end_ns, group.start_ns, [_sort_key(key) for key in group.keys]
 
 
 def _sort_key(key: Any) -> tuple[int, float, str]:
-    """Nulls first, then numbers, then everything else by its text."""
-    return (0, 0.0, "") if key is None else (1, key, "") if isinstance(key, (int, float)) else (2, 0.0, str(key))
+    """Nulls first, then numbers, NaN behind them, then everything else by its text."""
+    if key is None:
+        return (0, 0.0, "")
+    if isinstance(key, (int, float)):
+        return (1, key, "") if key == key else (2, 0.0, "")  # only NaN differs from itself
+    return (3, 0.0, str(key))
 
 
 def _field_of(name: str, aggregate: Aggregate, source: StreamType) -> CompiledExpression | None:

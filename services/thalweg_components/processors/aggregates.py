@@ -111,4 +111,6 @@ def quantile(values: list[float], q: float) -> float:
     position = (len(values) - 1) * q
     low = int(position)
     high = min(low + 1, len(values) - 1)
+    if values[low] == values[high]:  # also of infinities, which have no difference
+        return float(values[low])
     return float(values[low] + (values[high] - values[low]) * (position - low))

@@ -32,9 +32,9 @@ class Params(BaseModel):
 
 @dataclass
 class State:
-    """Event time of the last record let through, by key."""
+    """Event time of the last record let through, by key in msgpack."""
 
-    seen: dict[str, int] = field(default_factory=dict)
+    seen: dict[bytes, int] = field(default_factory=dict)
 
 
 @component("deduplicate", version="1.0.0")
@@ -66,7 +66,7 @@ class Deduplicate:
 
     def process(self, record: T, context: Context) -> T | None:
         """The record, or None for a duplicate."""
-        key = msgspec.json.encode([one.evaluate(record) for one in self._keys]).decode()
+        key = msgspec.msgpack.encode([one.evaluate(record) for one in self._keys])
         last = self.state.seen.get(key)
         if last is not None and (self._bound_ns is None or context.time_ns - last < self._bound_ns):
             return None

@@ -31,8 +31,11 @@ class Filter:
     **Params**: `where`, a CEL expression over the fields of the record (`precipitation > 0 && weather == "rain"`, nested
     fields as `pos.x`, the sizes of an image as `image.width`); a value that is no record is called `value`.
 
+    **Nulls**: as in SQL, an expression over a null field is null, and only records for which `where` is true are kept: `x > 1`
+    drops those without `x`. An expression that mentions null (`x == null || x > 1`) deals with it itself.
+
     **Faults**: unknown fields and mismatched types are rejected before it runs. A record for which the expression has no
-    value (a null operand, a division by zero) is a faulty record.
+    value (a division by zero, a missing key of a json value) is a faulty record.
     """
 
     params: Params
@@ -52,6 +55,6 @@ class Filter:
         kept = self._where.evaluate(record)
         if kept is True:
             return record
-        if kept is False:
+        if kept is False or kept is None:
             return None
         raise RecordError(f"where: {self.params.where!r} is {kept!r} here, neither true nor false")

@@ -36,10 +36,10 @@ class Params(BaseModel):
 
 @dataclass
 class State:
-    """Records of each side by key, as [event time, field values in msgpack]."""
+    """Records of each side by key in msgpack, as [event time, field values in msgpack]."""
 
-    left: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict)
-    right: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict)
+    left: dict[bytes, list[tuple[int, bytes]]] = field(default_factory=dict)
+    right: dict[bytes, list[tuple[int, bytes]]] = field(default_factory=dict)
     swept_ns: int = -(2**63)
 
 
@@ -107,8 +107,8 @@ class Join:
                 if not side[key]:
                     del side[key]
 
-    def _take(self, port: str, record: Any) -> tuple[str, dict[str, Any]]:
-        key = msgspec.json.encode([one.evaluate(record) for one in self._keys[port]]).decode()
+    def _take(self, port: str, record: Any) -> tuple[bytes, dict[str, Any]]:
+        key = msgspec.msgpack.encode([one.evaluate(record) for one in self._keys[port]])
         return key, {name: getattr(record, name) for name in self._names[port]}
 
     def _pair(self, left: dict[str, Any], right: dict[str, Any], time_ns: int) -> Emit[Any]:

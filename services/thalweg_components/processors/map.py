@@ -33,8 +33,11 @@ class Map:
 
     **Params**: `fields` (field: CEL expression). All expressions see the record as it arrived.
 
+    **Nulls**: as in SQL, an expression over a null field is null (`x * 2` of a `float?` is a `float?`). One that mentions null
+    (`x == null ? 0.0 : x`) deals with it itself, and is no `T?`. Numbers inside json count as float in arithmetic.
+
     **Faults**: unknown fields and mismatched types are rejected before it runs. A record for which an expression has no
-    value (a null operand, a division by zero) is a faulty record.
+    value (a division by zero, a missing key of a json value) is a faulty record.
     """
 
     params: Params

@@ -39,8 +39,11 @@ class Select:
     **Params**: `fields`: a list of fields to keep (`[date, wind]`; a dotted one gets `_`), or field: CEL expression
     (`{day: date, wind_kmh: wind * 3.6}`).
 
+    **Nulls**: as in SQL, an expression over a null field is null (`x * 2` of a `float?` is a `float?`). One that mentions null
+    (`x == null ? 0.0 : x`) deals with it itself, and is no `T?`. Numbers inside json count as float in arithmetic.
+
     **Faults**: unknown fields and mismatched types are rejected before it runs. A record for which an expression has no
-    value (a null operand, a division by zero) is a faulty record.
+    value (a division by zero, a missing key of a json value) is a faulty record.
     """
 
     params: Params

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
-from thalweg import Context, Emit, RecordError, component
+from thalweg import Context, Emit, component
 from thalweg.graph.types import StreamType
 from thalweg_components.expressions import compile_expression
 from thalweg_components.times import event_time_ns
@@ -30,7 +31,7 @@ class Params(BaseModel):
 
 @dataclass
 class State:
-    """Records held back, as [event time, number of arrival, msgpack], and how far time has come."""
+    """Records held back, a heap of [event time, number of arrival, msgpack], and how far time has come."""
 
     held: list[tuple[int, int, bytes]] = field(default_factory=list)
     count: int = 0
@@ -71,12 +72,10 @@ class SortByTime:
     def process(self, record: T, context: Context) -> Iterator[Emit[T]]:
         """Holds the record back; emits what no record can come before any more."""
         time_ns = context.time_ns if self._time is None else event_time_ns(self._time.evaluate(record))
-        if time_ns is None:
-            raise RecordError(f"the event time {self.params.time} is null")
         if self.state.latest_ns > _LONG_AGO and time_ns < self.state.latest_ns - self._bound_ns:
             context.count_late()
             return
-        self.state.held.append((time_ns, self.state.count, self._encode(record)))
+        heapq.heappush(self.state.held, (time_ns, self.state.count, self._encode(record)))
         self.state.count += 1
         if time_ns > self.state.latest_ns:
             self.state.latest_ns = time_ns
@@ -88,8 +87,7 @@ class SortByTime:
 
     def _release(self, until_ns: int | None) -> Iterator[Emit[T]]:
         """Emits what is strictly before `until_ns`: at the very bound, an equal one may still come."""
-        due: list[Any] = sorted(item for item in self.state.held if until_ns is None or item[0] < until_ns)
-        if due:
-            self.state.held = [item for item in self.state.held if until_ns is not None and item[0] >= until_ns]
-        for time_ns, _, data in due:
+        held = self.state.held
+        while held and (until_ns is None or held[0][0] < until_ns):
+            time_ns, _, data = heapq.heappop(held)
             yield Emit(self._decode(data), time_ns)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from thalweg_components.times import from_ns, to_ns
 
 Kind = Literal["none", "tumbling", "sliding", "session", "day", "month", "year"]
+SHORTEST_S, LONGEST_S = 1e-6, 1e9  # the resolution of timestamps; thirty years
 NO_WINDOW = (-(2**63), 2**63 - 1)
 
 
@@ -20,9 +21,9 @@ class Window(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     kind: Kind = Field("none", description="none: one window over everything; day, month, year: of the UTC calendar")
-    size_s: float | None = Field(None, gt=0, description="length of tumbling and sliding windows, seconds")
-    slide_s: float | None = Field(None, gt=0, description="distance between the starts of sliding windows, seconds")
-    gap_s: float | None = Field(None, gt=0, description="silence that ends a session, seconds")
+    size_s: float | None = Field(None, ge=SHORTEST_S, le=LONGEST_S, description="length of tumbling and sliding windows, seconds")
+    slide_s: float | None = Field(None, ge=SHORTEST_S, le=LONGEST_S, description="distance between the starts of sliding windows, seconds")
+    gap_s: float | None = Field(None, ge=SHORTEST_S, le=LONGEST_S, description="silence that ends a session, seconds")
 
     @model_validator(mode="before")
     @classmethod

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from thalweg import RecordError
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
+csv.field_size_limit(MAX_LINE_BYTES)  # of the process; the default of 128 KiB is less than real cells hold
 
 
 class TextLines:
@@ -15,17 +17,21 @@ class TextLines:
 
     Attributes:
         offset: byte offset behind the last line taken: where a cursor resumes.
-        raw: bytes of the lines taken since `mark`.
     """
 
     def __init__(self, file: BinaryIO, offset: int) -> None:
         file.seek(offset)
         self._file, self.offset = file, offset
-        self.raw = b""
+        self._taken: list[bytes] = []
+
+    @property
+    def raw(self) -> bytes:
+        """Bytes of the lines taken since `mark`."""
+        return b"".join(self._taken)
 
     def mark(self) -> None:
         """Forgets the raw bytes gathered so far: the next record starts here."""
-        self.raw = b""
+        self._taken.clear()
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -36,7 +42,7 @@ class TextLines:
             raise StopIteration
         start = self.offset
         self.offset += len(line)
-        self.raw = line if not self.raw else self.raw + line
+        self._taken.append(line)
         if len(line) == MAX_LINE_BYTES:
             raise RecordError(f"the line at byte {start} is longer than {MAX_LINE_BYTES} bytes", hint="is this a text file?")
         try:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import difflib
 import itertools
-import keyword
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, TypeVar
@@ -15,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from thalweg import At, Bad, Context, InputFile, RecordError, component
 from thalweg.errors import RejectedError
+from thalweg.graph.field_names import field_name
 from thalweg.graph.parse import parse_type
 from thalweg.graph.types import INT, TIMESTAMP, OptionalOf, Record, StreamType, format_type
 from thalweg.sdk.cells import ColumnGuess, Parser, cell_parser
@@ -42,8 +41,9 @@ class Params(BaseModel):
 class CsvSource:
     """Reads a CSV file row by row, in constant memory.
 
-    **Emits** on `out` one record a row, a field a column. Column names become field names: everything but letters,
-    digits and `_` turns into `_`. Types are `bool`, `int`, `float`, `timestamp` (ISO 8601 dates or date-times, UTC where
+    **Emits** on `out` one record a row, a field a column. Column names become field names: all but letters (a to z), digits
+    and `_` turns into `_` (`wind (m/s)` becomes `wind_m_s`), a Python keyword gets one behind it (`class_`).
+    Types are `bool`, `int`, `float`, `timestamp` (ISO 8601 dates or date-times, UTC where
     no zone is given) or `str`; what `columns` does not declare is inferred from the first 1,000 rows of the bound file,
     and a column with an empty cell among them is `T?`.
 
@@ -100,10 +100,12 @@ class RowParser:
             values = [parse(cell) for parse, cell in zip(self._parsers, cells, strict=True)]
         except ValueError:
             raise self._fault(cells, row) from None
-        time_ns = None if self._time is None else event_time_ns(values[self._time])
-        if self._time is not None and time_ns is None:
-            raise RecordError("the event time is null", where=f"row {row}, column {self._names[self._time]}")
-        return self._class(*values), time_ns
+        if self._time is None:
+            return self._class(*values), None
+        try:
+            return self._class(*values), event_time_ns(values[self._time])
+        except RecordError as error:
+            raise RecordError(str(error), where=f"row {row}, column {self._names[self._time]}") from None
 
     def _fault(self, cells: list[str], row: int) -> RecordError:
         for name, parse, cell in zip(self._names, self._parsers, cells, strict=True):
@@ -115,12 +117,6 @@ class RowParser:
                 hint = f"declare it: columns: {{{name}: {kind}?}}" if cell in self._nulls else f"declare it: columns: {{{name}: str}}"
                 return RecordError(f"{shown!r} is not {kind}", where=f"row {row}, column {name}", hint=hint)
         return RecordError("cannot be read", where=f"row {row}")
-
-
-def field_name(column: str) -> str:
-    """Field name of a column: letters, digits and `_`, not starting with a digit, no keyword."""
-    name = re.sub(r"\W+", "_", column.strip(), flags=re.ASCII).strip("_") or "column"
-    return f"_{name}" if name[0].isdigit() else f"{name}_" if keyword.iskeyword(name) else name
 
 
 def _rows(lines: TextLines, row: int, parse: RowParser, params: Params) -> Iterator[Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import datetime as dt
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -14,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from thalweg import At, Bad, Context, InputFile, RecordError, component
 from thalweg.errors import RejectedError
+from thalweg.graph.field_names import field_name, is_field_name
 from thalweg.graph.parse import parse_type
 from thalweg.graph.types import BOOL, FLOAT, INT, JSON, STR, TIMESTAMP, ListOf, OptionalOf, Record, StreamType, format_type
 from thalweg.sdk.cells import parse_timestamp
@@ -39,8 +42,10 @@ class JsonlSource:
 
     **Emits** on `out` one record a line. The type is `record`, or inferred from the first 1,000 lines of the bound file:
     fields that are missing or null in one of them are `T?`, ints and floats make `float`, what has no common type is `json`.
+    Keys become field names as columns of csv-source do: `wind speed` is `wind_speed`, `class` is `class_`. A line is looked
+    through for such keys if one of the first 1,000 has one.
 
-    **Files**: `lines` (jsonl): UTF-8, one JSON object a line.
+    **Files**: `lines` (jsonl): UTF-8, with or without byte order mark, one JSON object a line.
 
     **Params**: `record` (a stream type), `time` (field of the event time; otherwise it is the record's ordinal).
 
@@ -73,10 +78,12 @@ class JsonlSource:
         offset, line = cursor if cursor is not None else (0, 0)
         kind = context.output_type("out")
         stamps = [name for name, field in kind.fields if _base(field) == TIMESTAMP] if isinstance(kind, Record) else []
-        decode = msgspec.json.Decoder(context.record_class("out")).decode
+        decode = _decoder(self.lines.path, context.record_class("out"))
         with self.lines.path.open("rb") as file:
             file.seek(offset)
             while raw := file.readline(MAX_LINE_BYTES):
+                if offset == 0:
+                    raw, offset = raw.removeprefix(codecs.BOM_UTF8), len(raw) - len(raw.removeprefix(codecs.BOM_UTF8))
                 offset, line = offset + len(raw), line + 1
                 if not raw.strip():
                     continue
@@ -97,10 +104,10 @@ class JsonlSource:
     def _time_of(self, record: Any, line: int) -> int | None:
         if self.params.time is None:
             return None
-        time_ns = event_time_ns(getattr(record, self.params.time))
-        if time_ns is None:
-            raise RecordError("the event time is null", where=f"line {line}, field {self.params.time}")
-        return time_ns
+        try:
+            return event_time_ns(getattr(record, self.params.time))
+        except RecordError as error:
+            raise RecordError(str(error), where=f"line {line}, field {self.params.time}") from None
 
 
 def _set_zones(record: Any, names: list[str]) -> None:
@@ -111,28 +118,61 @@ def _set_zones(record: Any, names: list[str]) -> None:
             setattr(record, name, value.replace(tzinfo=dt.UTC))
 
 
+def _decoder(path: Path, record_class: Any) -> Callable[[bytes], Any]:
+    """Decodes a line; with its keys turned into field names first where the file has other ones."""
+    if not any(_has_odd_keys(value) for value in _first_values(path)):
+        return msgspec.json.Decoder(record_class).decode
+    read = msgspec.json.Decoder().decode
+    return lambda raw: msgspec.convert(_with_field_names(read(raw)), record_class)
+
+
+def _has_odd_keys(value: Any) -> bool:
+    if isinstance(value, dict):
+        return not all(map(is_field_name, value)) or any(map(_has_odd_keys, value.values()))
+    return isinstance(value, list) and any(map(_has_odd_keys, value))
+
+
+def _with_field_names(value: Any) -> Any:
+    """The value with the keys of its objects as field names."""
+    if isinstance(value, list):
+        return [_with_field_names(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    found = {field_name(key): _with_field_names(item) for key, item in value.items()}
+    if len(found) < len(value):
+        raise RecordError(f"two keys of {', '.join(value)} make one field")
+    return found
+
+
+def _first_values(path: Path) -> Iterator[Any]:
+    """The lines that types are inferred from, without those that are no JSON: the run names them."""
+    with path.open("rb") as file:
+        for number, raw in enumerate(itertools.islice(file, INFERRED_ROWS)):
+            text = raw if number else raw.removeprefix(codecs.BOM_UTF8)
+            if text.strip():
+                with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+                    yield msgspec.json.decode(text)
+
+
 def _infer(path: Path) -> StreamType:
     kinds: list[StreamType | None] = []
-    with path.open("rb") as file:
-        for raw in itertools.islice(file, INFERRED_ROWS):
-            if raw.strip():
-                try:
-                    kind = type_of(msgspec.json.decode(raw))
-                    kinds = [merge(kinds[0], kind) if kinds else kind]
-                except (msgspec.MsgspecError, UnicodeDecodeError):
-                    continue  # the run names the faulty line
+    for value in _first_values(path):
+        try:
+            kind = type_of(_with_field_names(value))
+        except RecordError as error:
+            raise RejectedError(str(error), code="file.invalid", hint="rename one of them") from None
+        kinds = [merge(kinds[0], kind) if kinds else kind]
     if not kinds or kinds[0] is None:
         raise RejectedError("the file has no line that is JSON", code="file.invalid")
     return kinds[0]
 
 
 def type_of(value: Any) -> StreamType | None:
-    """Narrowest stream type of a JSON value; None for null."""
+    """Narrowest stream type of a JSON value whose keys are field names; None for null."""
     if value is None:
         return None
     if isinstance(value, dict):
-        fields = tuple((name, type_of(item) or OptionalOf(JSON)) for name, item in value.items())
-        return Record(fields) if all(name.isidentifier() for name in value) else JSON
+        return Record(tuple((name, type_of(item) or OptionalOf(JSON)) for name, item in value.items()))
     if isinstance(value, list):
         kinds = [type_of(one) for one in value]
         return ListOf((functools.reduce(merge, kinds) if kinds else None) or JSON)

@@ -66,8 +66,12 @@ class VideoFileSource:
 
 
 def _decode(path: Path) -> Iterator[tuple[int, Any]]:
-    """Every frame with its index; an early end is a RecordError."""
-    index, announced = 0, 0
+    """Every frame with its index; an early end is a RecordError.
+
+    Whether it ends early is judged by packets, not by frames: of a file that was cut without encoding it anew, packets before the cut
+    are there but not shown (an edit list).
+    """
+    index, packets, announced = 0, 0, 0
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
@@ -75,15 +79,19 @@ def _decode(path: Path) -> Iterator[tuple[int, Any]]:
             stream = container.streams.video[0]
             stream.thread_type = "SLICE"  # frame threads would hold more frames in memory for little gain here
             announced = stream.frames
-            for frame in container.decode(stream):
-                yield index, frame
-                index += 1
+            for packet in container.demux(stream):
+                packets += packet.size > 0  # the last one, which flushes the decoder, is empty
+                for frame in packet.decode():
+                    yield index, frame
+                    index += 1
     except av.error.FFmpegError as error:
         raise RecordError(
             f"the video cannot be decoded: {error.strerror}", where=f"frame {index}", hint="the file is damaged, truncated or no video"
         ) from None
-    if index < announced:
-        raise RecordError(f"the video ends here, but announces {announced} frames", where=f"frame {index}", hint="the file is truncated")
+    if packets < announced:
+        raise RecordError(
+            f"the video ends after {packets} packets, but announces {announced}", where=f"frame {index}", hint="the file is truncated"
+        )
 
 
 def _image(frame: Any, params: Params) -> Image:

@@ -17,7 +17,10 @@ from thalweg.errors import RejectedError, UnreachableError
 from thalweg.wire import subjects
 from thalweg.wire.spec import DeploymentSpec
 
-MAX_LOG_BYTES = 64 << 30
+# JetStream sets `max_bytes` aside when a stream is made: 64 GiB for each log ended at sixteen deployments in 1 TB, and a smaller
+# limit that is met blocks all vertices of a graph at once, those too that would make room. So a log on disk has none: it is
+# bounded by its messages per subject, all logs together by the server's `max_file_store`. Memory is scarcer.
+MAX_LOG_BYTES = {"file": -1, "memory": 1 << 30}
 
 
 async def call(client: Client, operation: str, body: dict[str, Any], deadline_s: float = 30.0) -> dict[str, Any]:
@@ -63,13 +66,16 @@ async def load_deployment(client: Client, workspace: str, name: str) -> Deployme
     """The stored spec.
 
     Raises:
-        RejectedError: `deployment.unknown`.
+        RejectedError: `deployment.unknown`, or `deployment.unreadable` where what is stored is no spec.
     """
     bucket = subjects.deployments_bucket(workspace)
     answer = await call(client, f"STREAM.MSG.GET.KV_{bucket}", {"last_by_subj": f"$KV.{bucket}.{name}"})
     if "error" in answer:
         raise RejectedError(f"there is no deployment {name}", code="deployment.unknown")
-    return msgspec.json.decode(base64.b64decode(answer["message"]["data"]), type=DeploymentSpec)
+    try:
+        return msgspec.json.decode(base64.b64decode(answer["message"]["data"]), type=DeploymentSpec)
+    except msgspec.DecodeError as error:
+        raise RejectedError(f"the spec of deployment {name} cannot be read: {error}", code="deployment.unreadable") from error
 
 
 async def list_deployments(client: Client, workspace: str) -> list[str]:
@@ -92,7 +98,7 @@ async def create_log(client: Client, spec: DeploymentSpec) -> None:
             "discard": "new",
             "discard_new_per_subject": True,
             "max_msgs_per_subject": spec.max_messages_per_subject,
-            "max_bytes": MAX_LOG_BYTES if spec.storage == "file" else 1 << 30,
+            "max_bytes": MAX_LOG_BYTES[spec.storage],
             "allow_direct": True,
             "allow_atomic": True,
             "num_replicas": 1,
@@ -100,11 +106,35 @@ async def create_log(client: Client, spec: DeploymentSpec) -> None:
     )
 
 
+async def log_state(client: Client, workspace: str, name: str) -> tuple[str, int] | None:
+    """When a deployment's log was made, as the server says it, and its last sequence; None where there is no log.
+
+    Raises:
+        UnreachableError: `nats.unreachable`, the server refuses for now.
+        nats.errors.Error, OSError, TimeoutError: no answer within 2 s.
+    """
+    stream = subjects.stream(workspace, name)
+    answer = await request_json(client, f"$JS.API.STREAM.INFO.{stream}", timeout_s=2.0)
+    if "error" not in answer:
+        return answer["created"], answer["state"]["last_seq"]
+    if answer["error"].get("err_code") == errors.STREAM_NOT_FOUND:
+        return None
+    raise UnreachableError(f"{stream}: {answer['error'].get('description')}", code="nats.unreachable")
+
+
 async def delete_deployment(client: Client, workspace: str, name: str) -> None:
-    """Removes a deployment's log and its spec; harmless when they are gone."""
+    """Removes a deployment's spec, then its log; harmless when they are gone.
+
+    In this order: a coordinator that makes a missing log looks for the spec afterwards, and takes the log back without one.
+    """
     bucket = subjects.deployments_bucket(workspace)
-    await call(client, f"STREAM.DELETE.{subjects.stream(workspace, name)}", {})
     await call(client, f"STREAM.PURGE.KV_{bucket}", {"filter": f"$KV.{bucket}.{name}"})
+    await delete_log(client, workspace, name)
+
+
+async def delete_log(client: Client, workspace: str, name: str) -> None:
+    """Removes a deployment's log; harmless when it is gone."""
+    await call(client, f"STREAM.DELETE.{subjects.stream(workspace, name)}", {})
 
 
 async def purge_below(client: Client, workspace: str, deployment: str, subject: str, sequence: int) -> None:

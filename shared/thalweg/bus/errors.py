@@ -6,3 +6,4 @@ STORE_FAILED = 10077  # the subject or the stream is full (discard=new)
 STREAM_NOT_FOUND = 10059
 STREAM_NAME_IN_USE = 10058
 CONSUMER_NOT_FOUND = 10014
+NO_MESSAGE = 10037

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
+import os
 from dataclasses import dataclass
 from typing import Any
 
 from nats.aio.client import Client
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
-from nats.errors import TimeoutError as NatsTimeoutError
 
+from thalweg.bus import errors
 from thalweg.bus.connection import request_json
-from thalweg.errors import RunFailedError
+from thalweg.errors import RunFailedError, UnreachableError
 from thalweg.wire import subjects
 from thalweg.wire.commit import HEADER, Commit, decode_commit
-
-NO_MESSAGE, STREAM_MISSING = 10037, 10059
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +45,9 @@ async def get_message(client: Client, stream: str, query: dict[str, Any]) -> Sto
         if "error" not in answer:
             return _stored(answer["message"])
         code = answer["error"].get("err_code")
-        if code == NO_MESSAGE:
+        if code == errors.NO_MESSAGE:
             return None
-        if code == STREAM_MISSING:
+        if code == errors.STREAM_NOT_FOUND:
             raise RunFailedError(f"the deployment log {stream} is gone", code="log.gone")
         await asyncio.sleep(0.1)
 
@@ -58,35 +57,64 @@ async def last_message(client: Client, stream: str, subject: str) -> StoredMessa
     return await get_message(client, stream, {"last_by_subj": subject})
 
 
-async def read_heads(client: Client, workspace: str, deployment: str, timeout_s: float = 3.0) -> list[StoredMessage]:
-    """The last message of every subject that vertices of a deployment write, by one `multi_last` direct get.
+async def read_heads(client: Client, workspace: str, deployment: str, timeout_s: float = 2.0) -> list[StoredMessage]:
+    """The last message of every subject that vertices of a deployment write, without bodies.
+
+    By a short-lived push consumer of headers, because a direct get of several subjects always sends bodies, and at most 1,024
+    (NATS ADR-31). A message written meanwhile may take the place of its subject's older one: heads need not be of one instant.
 
     Raises:
+        UnreachableError: `nats.unreachable`, the server refuses for now.
         nats.errors.TimeoutError: the server did not answer in time.
     """
-    inbox = client.new_inbox()
+    stream, name, inbox = subjects.stream(workspace, deployment), f"tw{os.urandom(6).hex()}", client.new_inbox()
+    config = {
+        "name": name,
+        "deliver_subject": inbox,
+        "deliver_policy": "last_per_subject",
+        "filter_subjects": [subjects.all_vertices(workspace, deployment)],
+        "headers_only": True,
+        "ack_policy": "none",
+        "mem_storage": True,
+        "inactive_threshold": 5_000_000_000,
+    }
     subscription = await client.subscribe(inbox, pending_bytes_limit=-1, pending_msgs_limit=-1)
-    query = {"multi_last": [f"tw.{workspace}.{deployment}.v.>"], "batch": 1000}
-    found: list[StoredMessage] = []
     try:
-        await client.publish(f"$JS.API.DIRECT.GET.{subjects.stream(workspace, deployment)}", json.dumps(query).encode(), reply=inbox)
-        while True:
-            message = await subscription.next_msg(timeout=timeout_s)
-            headers = dict(message.headers or {})
-            if headers.get("Status") == "404":
-                return found
-            if headers.get("Status") == "503":
-                raise NatsTimeoutError
-            if "Nats-Subject" not in headers:
-                return found
-            text = headers.get(HEADER)
-            found.append(
-                StoredMessage(
-                    headers["Nats-Subject"], int(headers["Nats-Sequence"]), headers, message.data, decode_commit(text) if text else None
-                )
-            )
+        request = {"stream_name": stream, "config": config}
+        answer = await request_json(client, f"$JS.API.CONSUMER.CREATE.{stream}.{name}", request, timeout_s)
+        if "error" in answer:
+            if answer["error"].get("err_code") == errors.STREAM_NOT_FOUND:
+                return []
+            raise UnreachableError(f"the heads of {stream} cannot be read: {answer['error'].get('description')}", code="nats.unreachable")
+        return await _collect(subscription, answer["num_pending"] + answer["delivered"]["consumer_seq"], timeout_s)
     finally:
         await subscription.unsubscribe()
+        if client.is_connected:
+            await client.publish(f"$JS.API.CONSUMER.DELETE.{stream}.{name}", b"")
+
+
+async def _collect(subscription: Subscription, count: int, timeout_s: float) -> list[StoredMessage]:
+    """`count` messages, or fewer where the server says that no more are pending; the newest of each subject."""
+    found: dict[str, StoredMessage] = {}
+    for _ in range(count):
+        message = await subscription.next_msg(timeout=timeout_s)
+        tokens, headers = message.reply.split("."), message.headers or {}
+        sequence, pending = (tokens[5], tokens[8]) if len(tokens) == 9 else (tokens[7], tokens[10])
+        text = headers.get(HEADER)
+        found[message.subject] = StoredMessage(message.subject, int(sequence), headers, b"", decode_commit(text) if text else None)
+        if pending == "0":
+            break
+    return list(found.values())
+
+
+def latest_commits(heads: list[StoredMessage]) -> dict[str, Commit]:
+    """The newest commit of each vertex among the last messages of its subjects."""
+    found: dict[str, Commit] = {}
+    for head in heads:
+        place = subjects.parse_port(head.subject)
+        if place is not None and head.commit is not None and (place[0] not in found or head.commit.number > found[place[0]].number):
+            found[place[0]] = head.commit
+    return found
 
 
 def _stored(message: dict[str, Any]) -> StoredMessage:

@@ -39,7 +39,7 @@ class VertexLog:
         self._stream = subjects.stream(workspace, deployment)
         self.writer = Writer(client, workspace, deployment, vertex)
         self.readers: list[Reader] = []
-        self._arrived = asyncio.Event()
+        self.arrived = asyncio.Event()
         self._allowed: Callable[[str], bool] = lambda edge: True
 
     async def recover(self) -> Recovered:
@@ -66,14 +66,14 @@ class VertexLog:
         groups = [by_subject] if self._one and by_subject else [{subject: [key]} for subject, keys in by_subject.items() for key in keys]
         for group in groups:
             start = min(positions[key][0] for keys in group.values() for key in keys)
-            self.readers.append(Reader(self._client, self._stream, group, start, self._arrived.set))
+            self.readers.append(Reader(self._client, self._stream, group, start, self.arrived.set))
         await asyncio.gather(*(reader.open() for reader in self.readers))
 
     async def next(self) -> Message:
-        """See `Log.next`."""
+        """The next message of any edge; waits for one."""
         while (message := self.ready()) is None:
-            self._arrived.clear()
-            await self._arrived.wait()
+            self.arrived.clear()
+            await self.arrived.wait()
         return message
 
     def ready(self) -> Message | None:

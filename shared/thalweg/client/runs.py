@@ -10,8 +10,9 @@ import msgspec
 
 from thalweg.bus.connection import Client, NatsError
 from thalweg.bus.deployments import call
-from thalweg.bus.heads import get_message, read_heads
-from thalweg.errors import RunFailedError
+from thalweg.bus.heads import get_message, latest_commits, read_heads
+from thalweg.bus.watch import LogWatch
+from thalweg.errors import RunFailedError, UnreachableError
 from thalweg.wire import subjects
 from thalweg.wire.commit import Commit
 from thalweg.wire.spec import DeploymentSpec
@@ -22,26 +23,25 @@ Heads = dict[str, Commit]
 
 async def read_commits(client: Client, spec: DeploymentSpec) -> Heads:
     """The newest commit of every vertex that has written."""
-    found: Heads = {}
-    for head in await read_heads(client, spec.workspace, spec.name):
-        place = subjects.parse_port(head.subject)
-        if place is not None and head.commit is not None and (place[0] not in found or head.commit.number > found[place[0]].number):
-            found[place[0]] = head.commit
-    return found
+    return latest_commits(await read_heads(client, spec.workspace, spec.name))
 
 
 async def follow(client: Client, spec: DeploymentSpec, on_progress: Callable[[Heads], None]) -> Heads:
     """Waits until every vertex has ended; calls `on_progress` a few times a second.
 
     Raises:
-        RunFailedError: a vertex has failed; the message is its own.
+        RunFailedError: a vertex has failed, the message is its own; or the log was removed (`log.gone`).
     """
+    watch = LogWatch(client, spec.workspace, spec.name)
     while True:
         try:
-            commits = await read_commits(client, spec)
-        except (NatsError, OSError, TimeoutError):
+            look = await watch.look()
+        except (UnreachableError, NatsError, OSError, TimeoutError):
             await asyncio.sleep(POLL_S)
             continue
+        if look is None:
+            raise RunFailedError(f"deployment {spec.name} was removed", code="log.gone")
+        commits = latest_commits(look.heads)
         on_progress(commits)
         for commit in commits.values():
             if commit.failure is not None:

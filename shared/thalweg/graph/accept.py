@@ -36,12 +36,14 @@ def find_conflict(source: st.StreamType, target: st.StreamType, bindings: Bindin
     if isinstance(target, st.OptionalOf):
         inner = source.item if isinstance(source, st.OptionalOf) else source
         return find_conflict(inner, target.item, bindings, path)
-    if isinstance(source, st.OptionalOf):
-        return Conflict(path, source, target, f"{st.format_type(source)} may be missing, {st.format_type(target)} may not")
     if isinstance(target, st.UnionOf):
         if any(find_conflict(source, one, dict(bindings), path) is None for one in target.options):
             return None
-        return _is_not(path, source, target)
+        if not (isinstance(source, st.OptionalOf) and _takes_nothing(target)):
+            return _is_not(path, source, target)
+        return find_conflict(source.item, target, bindings, path)
+    if isinstance(source, st.OptionalOf):
+        return Conflict(path, source, target, f"{st.format_type(source)} may be missing, {st.format_type(target)} may not")
     return _structural(source, target, bindings, path)
 
 
@@ -77,6 +79,12 @@ def _fields(
     return None
 
 
+def _takes_nothing(target: st.StreamType) -> bool:
+    if isinstance(target, st.UnionOf):
+        return any(map(_takes_nothing, target.options))
+    return isinstance(target, st.OptionalOf) or target == st.JSON
+
+
 def _parameters_fit(source: st.StreamType, target: st.StreamType) -> bool:
     """Parameters are strict only where both sides state them."""
     if isinstance(source, st.TensorType) and isinstance(target, st.TensorType):
@@ -92,6 +100,22 @@ def _parameters_fit(source: st.StreamType, target: st.StreamType) -> bool:
 
 def _is_not(path: str, source: st.StreamType, target: st.StreamType) -> Conflict:
     return Conflict(path, source, target, f"{st.format_type(source)} is not {st.format_type(target)}")
+
+
+def bind(pairs: list[tuple[st.StreamType, st.StreamType]], bindings: Bindings) -> None:
+    """Binds the variables of several edges' targets so that all edges are accepted, whichever comes first; or not at all.
+
+    Of several types for one variable, that is the one which accepts all others (of equals, the first by its text).
+
+    Args:
+        pairs: source and target type of each edge into a port.
+        bindings: gains what is bound.
+    """
+    for first in sorted(pairs, key=lambda pair: st.format_type(pair[0])):
+        tried = dict(bindings)
+        if all(find_conflict(source, target, tried) is None for source, target in (first, *pairs)):
+            bindings.update(tried)
+            return
 
 
 def substitute(stream_type: st.StreamType, bindings: Bindings) -> st.StreamType:
@@ -118,3 +142,15 @@ def substitute(stream_type: st.StreamType, bindings: Bindings) -> st.StreamType:
         case st.TableOf(fields):
             return st.TableOf(tuple((key, again(kind)) for key, kind in fields))
     return stream_type
+
+
+class _Anything(dict[str, st.StreamType]):
+    """Bindings in which every variable is bound."""
+
+    def get(self, key: str, default: object = None) -> st.StreamType:
+        return st.JSON
+
+
+def is_generic(stream_type: st.StreamType) -> bool:
+    """Whether there is a variable in the type."""
+    return substitute(stream_type, _Anything()) != stream_type

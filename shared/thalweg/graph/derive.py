@@ -10,6 +10,8 @@ from typing import Any, TypeVar, get_args, get_origin
 
 from thalweg.errors import RejectedError
 from thalweg.graph import types as st
+from thalweg.graph.field_names import check_field_name
+from thalweg.graph.unions import check_union
 
 _SCALARS: dict[Any, st.StreamType] = {
     bool: st.BOOL,
@@ -41,7 +43,7 @@ def stream_type(annotation: Any, path: str = "") -> st.StreamType:
     """The stream type of values of a Python type.
 
     Raises:
-        RejectedError: `type.unsupported`, naming the path to what no stream type describes.
+        RejectedError: `type.unsupported`, `type.union` or `type.field_name`, naming the path to what no stream type describes.
     """
     if get_origin(annotation) is typing.Annotated:
         for extra in get_args(annotation)[1:]:
@@ -78,6 +80,7 @@ def _generic(annotation: Any, path: str) -> st.StreamType | None:
     if origin in (typing.Union, types.UnionType):
         kept = [stream_type(one, path) for one in arguments if one is not type(None)]
         inner = kept[0] if len(kept) == 1 else st.UnionOf(tuple(kept))
+        check_union(tuple(kept), path or "annotation")
         return st.OptionalOf(inner) if len(kept) < len(arguments) else inner
     if origin is typing.Literal:
         return stream_type(type(arguments[0]), path)
@@ -98,6 +101,8 @@ def _record(annotation: Any, path: str) -> st.StreamType | None:
         fields = list(annotation.__struct_fields__)
     else:
         return None
+    for name in fields:
+        check_field_name(name, path or annotation.__name__)
     hints = typing.get_type_hints(annotation, include_extras=True)
     return st.Record(
         tuple((name, stream_type(_bare(hints[name]), f"{path}.{name}" if path else name)) for name in fields), annotation.__name__

@@ -52,7 +52,7 @@ def _check_file_name(text: str) -> str:
 
 def _read_json(value: Any) -> Any:
     """The value as plain JSON (the dates that YAML knows become text)."""
-    _check_depth(value, MAX_JSON_DEPTH)
+    _check_size(value, MAX_JSON_DEPTH, MAX_JSON_BYTES)
     plain = to_jsonable_python(value)
     size = len(canonical_json(plain).encode())
     if size > MAX_JSON_BYTES:
@@ -60,14 +60,19 @@ def _read_json(value: Any) -> Any:
     return plain
 
 
-def _check_depth(value: Any, left: int) -> None:
-    if left == 0:
+def _check_size(value: Any, depth: int, left: int) -> int:
+    """Walks a value no further than the bounds allow: YAML aliases make values that are far larger than their text."""
+    if depth == 0:
         raise ValueError(f"is nested more than {MAX_JSON_DEPTH} deep")
+    if left == 0:
+        raise ValueError(f"holds more than {MAX_JSON_BYTES:,} values")
     if isinstance(value, int) and value not in INTEGERS:
         raise ValueError("holds an integer of more than 64 bits")
+    left -= 1
     if isinstance(value, dict | list | tuple):
         for inner in value.values() if isinstance(value, dict) else value:
-            _check_depth(inner, left - 1)
+            left = _check_size(inner, depth - 1, left)
+    return left
 
 
 Name = Annotated[str, AfterValidator(_check_name), WithJsonSchema({"type": "string", "pattern": NAME_PATTERN})]

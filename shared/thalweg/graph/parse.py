@@ -6,6 +6,8 @@ import re
 
 from thalweg.errors import RejectedError
 from thalweg.graph import types as st
+from thalweg.graph.field_names import check_field_name
+from thalweg.graph.unions import check_union
 
 _TOKEN = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*|\d+|[\[\]{}<>(),:?|*])")
 MAX_CHARACTERS, MAX_DEPTH = 65_536, 32
@@ -16,7 +18,7 @@ def parse_type(text: str) -> st.StreamType:
     """The stream type that `text` spells; the inverse of `format_type`.
 
     Raises:
-        RejectedError: `type.syntax`, with the position.
+        RejectedError: `type.syntax`, with the position; `type.union` or `type.field_name`, for what cannot be decoded or named.
     """
     if len(text) > MAX_CHARACTERS:
         raise RejectedError(f"a type of {len(text)} characters is too long", code="type.syntax")
@@ -62,6 +64,7 @@ class _Parser:
         while self.token == "|":
             self.take()
             options.append(self.postfix(depth))
+        check_union(tuple(options), f"type {self.text!r}")
         return options[0] if len(options) == 1 else st.UnionOf(tuple(options))
 
     def postfix(self, depth: int) -> st.StreamType:
@@ -114,6 +117,7 @@ class _Parser:
         found: list[tuple[str, st.StreamType]] = []
         while self.token != "}":
             name = self.take()
+            check_field_name(name, f"type {self.text!r}")
             self.take(":")
             found.append((name, self.union(depth)))
             if self.token != "}":

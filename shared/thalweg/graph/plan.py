@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.errors import RejectedError, ThalwegError
-from thalweg.graph.accept import find_conflict, substitute
+from thalweg.graph.accept import bind, find_conflict, substitute
 from thalweg.graph.files import BindingFault
 from thalweg.graph.manifest import FileSlot, Manifest
 from thalweg.graph.parse import parse_type
@@ -54,7 +54,7 @@ class PlannedVertex:
     on_error: str
     files: dict[str, Path | str]
     generated: dict[str, str]
-    inputs: list[tuple[str, str, str, StreamType]] = field(default_factory=list)  # source vertex, its port, own port, type
+    inputs: list[tuple[str, str, str, StreamType]] = field(default_factory=list)  # source vertex, its port, own port, type read as
     outputs: dict[str, StreamType] = field(default_factory=dict)
 
 
@@ -95,6 +95,7 @@ class _Check:
             self.fault("graph.empty", ("backend",), "there are no vertices")
         for name, vertex in self.pipeline.vertices.items():
             self.vertex(name, vertex)
+        self.generated_names()
         edges = [edge for edge in self.pipeline.edges if self.edge(edge)]
         self.connections(edges)
         for expected in self.pipeline.expect:
@@ -130,6 +131,16 @@ class _Check:
             name, manifest, {} if faults else params, vertex.on_error, self.files(about, vertex.files, manifest), generated
         )
         self.found[name] = (planned, release)
+
+    def generated_names(self) -> None:
+        """All files of a run end up in one folder."""
+        owners: dict[str, str] = {}
+        for name, (planned, _) in self.found.items():
+            for slot, file in planned.generated.items():
+                owner = owners.setdefault(file, f"{name}.{slot}")
+                if owner != f"{name}.{slot}":
+                    hint = f"give it another one: generated: {{{slot}: NAME}}"
+                    self.fault("name.twice", ("vertex", name), f"{file!r} is the name of {owner} already", hint, f"generated.{slot}")
 
     def release(self, about: tuple[str, str], vertex: Vertex) -> Release | None:
         component, _, version = vertex.component.partition("@")
@@ -237,18 +248,26 @@ class _Check:
         if name not in self.found:
             return
         planned, release = self.found[name]
-        bindings: dict[str, StreamType] = {}
-        arriving: dict[str, StreamType] = {}
-        sound = True
+        ports: dict[str, list[tuple[Edge, StreamType]]] = {}
         for edge in edges:
             source = self.found[edge.src_vertex][0].outputs.get(edge.src_port) if edge.src_vertex in self.found else None
-            if source is None:
-                sound = False
-                continue
-            target = parse_type(planned.manifest.inputs[edge.dst_port])
-            sound = self.accepts(edge, source, target, bindings) and sound
-            arriving.setdefault(edge.dst_port, source)
-            planned.inputs.append((edge.src_vertex, edge.src_port, edge.dst_port, source))
+            if source is not None:
+                ports.setdefault(edge.dst_port, []).append((edge, source))
+        bindings: dict[str, StreamType] = {}
+        arriving: dict[str, StreamType] = {}
+        sound = sum(map(len, ports.values())) == len(edges)
+        for port, declared in planned.manifest.inputs.items():
+            target, arrivals = parse_type(declared), ports.get(port, [])
+            bind([(source, target) for _, source in arrivals], bindings)
+            for edge, source in arrivals:
+                sound = self.accepts(edge, source, target, bindings) and sound
+            read_as = substitute(target, bindings)
+            kinds = {source for _, source in arrivals}
+            if kinds:
+                arriving[port] = kinds.pop() if len(kinds) == 1 else read_as
+            for edge, source in arrivals:
+                kind = source if read_as == target else read_as  # what is not generic, the component's own class decodes
+                planned.inputs.append((edge.src_vertex, edge.src_port, port, kind))
         if sound and set(planned.manifest.inputs) <= set(arriving) | set(planned.manifest.optional_inputs):
             self.outputs(planned, release, arriving, bindings)
 

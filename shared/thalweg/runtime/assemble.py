@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any, get_origin
 
-from thalweg.graph.types import StreamType, Variable
+from thalweg.graph.accept import is_generic
+from thalweg.graph.types import StreamType
 from thalweg.runtime.engine import Engine, Limits
 from thalweg.runtime.inputs import Edge
 from thalweg.runtime.program import Program
+from thalweg.sdk.adopt import adopter
 from thalweg.sdk.records import python_type
 from thalweg.sdk.release import ComponentRelease
+from thalweg.wire.batch import Adopted
 from thalweg.wire.spec import VertexSpec
 
 
@@ -40,7 +43,8 @@ def assemble(
         RejectedError: a secret that the component needs is not bound (`secret.unbound`).
     """
     component = release.component
-    inputs = {edge.dst_port: parse(edge.type) for edge in spec.inputs}
+    ports = dict.fromkeys(edge.dst_port for edge in spec.inputs)
+    inputs = {port: _port_type(release.inputs[port], {edge.type for edge in spec.inputs if edge.dst_port == port}, parse) for port in ports}
     outputs = {port: parse(kind) for port, kind in spec.outputs.items()}
     program = Program(component, spec.name, spec.params, inputs, outputs, files, generated, secrets)
     ordered = sorted(spec.inputs, key=lambda edge: (list(component.inputs).index(edge.dst_port), edge.src_vertex, edge.src_port))
@@ -49,7 +53,7 @@ def assemble(
             edge.key,
             edge.dst_port,
             order,
-            value_class(component.inputs[edge.dst_port], inputs[edge.dst_port], release, edge.dst_port),
+            value_class(component.inputs[edge.dst_port], release.inputs[edge.dst_port], parse(edge.type)),
             (1, 0),
         )
         for order, edge in enumerate(ordered)
@@ -57,9 +61,20 @@ def assemble(
     return Engine(spec.name, program, edges, outputs, spec.on_error, limits, has_spool=bool(generated))
 
 
-def value_class(annotation: Any, arriving: StreamType, release: ComponentRelease, port: str) -> Any:
-    """What an edge's values are decoded into: the author's own class, or one made from the resolved type for pass-through ports."""
-    declared = release.inputs[port]
-    if isinstance(declared, Variable) or (declared == arriving and not isinstance(annotation, type)):
+def _port_type(declared: StreamType, arriving: set[str], parse: Callable[[str], StreamType]) -> StreamType:
+    """What a port is given: what arrives, or, where edges bring several types, what it declares."""
+    return parse(next(iter(arriving))) if len(arriving) == 1 else declared
+
+
+def value_class(annotation: Any, declared: StreamType, arriving: StreamType) -> Any:
+    """What an edge's values are decoded into.
+
+    The author's own class; one made from the type where the port is generic; that one, with a step to the author's class, where
+    msgspec cannot decode into it.
+    """
+    if is_generic(declared):
         return python_type(arriving)
-    return annotation
+    if get_origin(annotation) is Annotated:
+        return python_type(declared)
+    build = adopter(annotation, arriving)
+    return annotation if build is None else Adopted(python_type(declared), build)

@@ -27,9 +27,10 @@ from thalweg.wire import ids
 from thalweg.wire.commit import END_OF_TIME, Commit, Failure, Generated
 from thalweg.wire.subjects import COMMIT_PORT, DEAD_PORT, STATE_PORT
 
-CHUNK_S = 0.003  # how long records are worked on before the limits are looked at again
+CHUNK_S = 0.002  # how long records are worked on before the limits are looked at again
 MAX_BATCH_RECORDS = 64  # handed to a component that takes lists
-SLICE_S = 0.005  # how long a step works before it lets others of its thread on
+SLICE_S = 0.002  # how long a step works before it lets others of its thread on
+FEW_RECORDS = 64  # done in a step that was not cut short: at such a rate a commit costs little, and waiting for more gains little
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -37,8 +38,8 @@ _pack = msgspec.msgpack.Encoder().encode
 class Limits:
     """When a commit is due: so many records or bytes of output, or so long after the first of them."""
 
-    records: int = 2048
-    size_bytes: int = 524_288
+    records: int = 4096
+    size_bytes: int = 1_048_576
     wait_s: float = 0.05
 
 
@@ -46,6 +47,7 @@ class Turn(Enum):
     """How a step ended."""
 
     MORE = "there is more to do now"
+    SLOW = "there is more to do now, but it takes time: commit what there is unless a commit is in flight"
     DUE = "a limit is met: commit before more is done"
     IDLE = "nothing is left to do before something arrives"
 
@@ -177,20 +179,30 @@ class Engine:
 
     def step(self) -> Turn:
         """Works for a short while, at most until a commit is due."""
-        deadline = time.perf_counter() + SLICE_S
+        deadline, before = time.perf_counter() + SLICE_S, self._uncommitted
         try:
             while not (self.finished or self.failure or self._is_due()):
-                done = self._do_some(max(1, self.limits.records - self._uncommitted))
+                done = self._do_some(self._room())
                 if not done and not self.finished:
                     return Turn.IDLE
                 if not self._uncommitted:
                     self._first_at = time.perf_counter()
                 self._uncommitted += done
                 if time.perf_counter() > deadline and not self._is_due():
-                    return Turn.MORE
+                    return Turn.MORE if self._uncommitted - before >= FEW_RECORDS else Turn.SLOW
         except (Exception, SystemExit) as error:
             self.fail(error if isinstance(error, Exception) else RuntimeError(f"the component ended its process: {error!r}"))
         return Turn.DUE
+
+    def spare_s(self) -> float:
+        """How long a commit may be put off though nothing is left to do: nobody waits for one that holds no records."""
+        if self.outbox.ports or not self._uncommitted or self.faults.size:
+            return 0.0
+        return max(0.0, self._first_at + self.limits.wait_s - time.perf_counter())
+
+    def _room(self) -> int:
+        """How many records may be worked on before a commit is due by their number."""
+        return self.limits.records - self._uncommitted if self.outbox.ports else self.limits.records
 
     def _is_due(self) -> bool:
         limits = self.limits
@@ -198,7 +210,7 @@ class Engine:
             self._uncommitted > 0
             and not self.standing.rebuilding
             and (
-                self._uncommitted >= limits.records
+                (self._uncommitted >= limits.records and bool(self.outbox.ports))
                 or self.outbox.size + self.faults.size >= limits.size_bytes
                 or time.perf_counter() - self._first_at >= limits.wait_s
             )

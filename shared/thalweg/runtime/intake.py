@@ -15,7 +15,7 @@ from thalweg.runtime.standing import Standing
 from thalweg.sdk.values import At, Bad, Emit, RecordError
 from thalweg.wire import ids
 
-CHUNK_S = 0.003  # how long records are taken before they are counted
+CHUNK_S = 0.002  # how long records are taken before they are counted
 
 
 class Intake:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,7 +25,13 @@ class Recovered:
 
 
 class Log(Protocol):
-    """One vertex's view of its deployment log."""
+    """One vertex's view of its deployment log.
+
+    Attributes:
+        arrived: set when a message has arrived; whoever waits for it clears it, and others may set it to wake the one that waits.
+    """
+
+    arrived: asyncio.Event
 
     async def recover(self) -> Recovered:
         """The vertex's last commit."""
@@ -39,9 +46,6 @@ class Log(Protocol):
 
     async def open(self, positions: dict[str, tuple[int, int]], allowed: Callable[[str], bool] | None = None) -> None:
         """Begins to read every input edge from its position; an edge delivers only while `allowed(edge key)`."""
-
-    async def next(self) -> Message:
-        """The next message of any edge; waits for one."""
 
     def ready(self) -> Message | None:
         """A message that is here already, or None."""

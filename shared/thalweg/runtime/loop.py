@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -19,6 +19,7 @@ from thalweg.wire.commit import Commit, Failure, Generated
 from thalweg.wire.subjects import COMMIT_PORT
 
 SLOW_S = 4 * SLICE_S  # after a step that took longer, steps run on a thread, so that the connection is served meanwhile
+TURNS_TO_SEND = 3  # of the event loop, until a commit is on its way; then the next batch is worked on
 MAX_WAITING_BYTES = 16 << 20
 _pack = msgspec.msgpack.Encoder().encode
 R = TypeVar("R")
@@ -65,12 +66,12 @@ class VertexLoop:
         self.engine, self.log, self.spool, self.upload = engine, log, spool, upload
         self._is_slow = engine.program.is_async
         self._commit: asyncio.Task[None] | None = None
-        self._read: asyncio.Task[Message] | None = None
-        self._stop = asyncio.Event()
+        self._is_stopped = False
 
     def stop(self) -> None:
         """Asks `run` to finish what is in hand, commit it and return; call it on the loop's thread. Idempotent."""
-        self._stop.set()
+        self._is_stopped = True
+        self.log.arrived.set()
 
     async def run(self) -> None:
         """Claims the vertex, works until its inputs have ended, it fails or is stopped; `engine.ended` and `.failure` say which.
@@ -116,16 +117,18 @@ class VertexLoop:
         while True:
             self._take_ready()
             turn = await self._step()
-            is_done = self._is_done or self._stop.is_set()
+            is_done = self._is_done or self._is_stopped
             if engine.finished and engine.failure is None and self.upload is not None:
                 await self._upload(self.upload)
             is_idle = turn is Turn.IDLE and not self._more_ready()
-            await self._commit_if(turn is Turn.DUE or is_idle or is_done)
+            spare_s = engine.spare_s()
+            may_wait = spare_s > 0 or (turn is Turn.SLOW and self._commit is not None and not self._commit.done())
+            await self._commit_if(turn is Turn.DUE or is_done or ((is_idle or turn is Turn.SLOW) and not may_wait))
             if is_done:
                 await self._settle()
                 return
             if is_idle and engine.edges:
-                await self._wait()
+                await self._wait(spare_s or None)
 
     async def _upload(self, upload: Upload) -> None:
         try:
@@ -146,6 +149,9 @@ class VertexLoop:
             self.spool.sync()
         cut = self.engine.cut()
         self._commit = asyncio.create_task(self.log.write(cut.parts, cut.commit))
+        self._commit.add_done_callback(lambda _: self.log.arrived.set())
+        for _ in range(TURNS_TO_SEND):
+            await asyncio.sleep(0)
 
     async def _settle(self) -> None:
         """Waits for the commit in flight, and passes on what stopped it."""
@@ -153,25 +159,17 @@ class VertexLoop:
             commit, self._commit = self._commit, None
             await commit
 
-    async def _wait(self) -> None:
-        """Waits for a message; a commit that fails meanwhile ends the wait."""
-        if self._read is None:
-            self._read = asyncio.create_task(self.log.next())
-        stop = asyncio.create_task(self._stop.wait())
-        waiting: set[asyncio.Task[Any]] = {self._read, stop} | ({self._commit} if self._commit is not None else set())
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        stop.cancel()
+    async def _wait(self, timeout_s: float | None) -> None:
+        """Waits for a message, the end of a commit, or the request to stop."""
+        woken = self.log.arrived
+        with suppress(TimeoutError):
+            await (woken.wait() if timeout_s is None else asyncio.wait_for(woken.wait(), timeout_s))
+        woken.clear()
         if self._commit is not None and self._commit.done():
             await self._settle()
-        if self._read is not None and self._read.done():
-            message, self._read = self._read.result(), None
-            self._take(message)
 
     def _take_ready(self) -> None:
-        if self._read is not None and self._read.done():
-            message, self._read = self._read.result(), None
-            self._take(message)
-        while self._read is None and (ready := self.log.ready()) is not None:
+        while (ready := self.log.ready()) is not None:
             self._take(ready)
 
     def _more_ready(self) -> bool:
@@ -199,11 +197,10 @@ class VertexLoop:
         return await asyncio.to_thread(call) if elsewhere else call()
 
     async def _close(self) -> None:
-        for task in (self._read, self._commit):
-            if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError, Exception):
-                    await task
+        if self._commit is not None:
+            self._commit.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await self._commit
         if self.spool is not None:
             self.spool.close()
         await asyncio.to_thread(self.engine.program.close)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from thalweg.graph.field_names import field_name
 from thalweg.graph.types import (
     BOOL,
     BYTES,
@@ -34,7 +35,7 @@ def _stream_type_of(kind: pa.DataType) -> StreamType:
         return ListOf(stream_type_of(kind.value_type, kind.value_field.nullable and pa.types.is_nested(kind.value_type)))
     if pa.types.is_struct(kind):
         fields = [kind.field(index) for index in range(kind.num_fields)]
-        return Record(tuple((field.name, stream_type_of(field.type, field.nullable)) for field in fields))
+        return Record(tuple((field_name(field.name), stream_type_of(field.type, field.nullable)) for field in fields))
     if pa.types.is_map(kind) and pa.types.is_string(kind.key_type):
         return MapOf(_stream_type_of(kind.item_type))
     for test, stream in _TESTS:

@@ -14,6 +14,7 @@ from thalweg.errors import RejectedError
 from thalweg.graph.releases import version_order
 from thalweg.sdk.component import ATTRIBUTE, Component
 from thalweg.sdk.release import ComponentRelease
+from thalweg.sdk.source import USER_PREFIX
 
 
 class Catalog:
@@ -68,7 +69,7 @@ def load_module(code: str) -> ModuleType:
     """Imports a module by import path, or a `.py` file by its path (once per process)."""
     if not code.endswith(".py"):
         return importlib.import_module(code)
-    name = "thalweg_user_" + hashlib.sha256(code.encode()).hexdigest()[:12]
+    name = USER_PREFIX + hashlib.sha256(code.encode()).hexdigest()[:12]
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, code)

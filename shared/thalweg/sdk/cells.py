@@ -19,11 +19,14 @@ _BOOLS = {"true": True, "false": False, "True": True, "False": False, "TRUE": Tr
 
 
 def parse_timestamp(text: str) -> dt.datetime:
-    """UTC datetime of an ISO 8601 date or date and time; `2012/01/31` is read as well. Raises ValueError on anything else."""
+    """UTC datetime, of the years 1 to 9999, of an ISO 8601 date or date and time; `2012/01/31` is read as well. Raises ValueError."""
     if not _DATED.match(text):
         raise ValueError(f"{text!r} is not a date")
     moment = dt.datetime.fromisoformat(text.replace("/", "-", 2) if _SLASHED.match(text) else text)
-    return moment.astimezone(dt.UTC) if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
+    try:
+        return moment.astimezone(dt.UTC) if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
+    except OverflowError:
+        raise ValueError(f"{text!r} is not in the years 1 to 9999 of UTC") from None
 
 
 def parse_bool(cell: str) -> bool:

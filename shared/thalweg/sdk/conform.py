@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 from pydantic import BaseModel
 
 from thalweg.graph import types as st
+from thalweg.graph.field_names import is_field_name
+from thalweg.sdk.adopt import has_plain_layout
+from thalweg.sdk.canonical import canonical, plain
 from thalweg.sdk.records import python_type
 from thalweg.sdk.values import RecordError
 
@@ -25,13 +29,13 @@ def conformer(stream_type: st.StreamType, port: str) -> Conform:
     Raises (the returned function):
         RecordError: the value is not of the port's type; names port and path.
     """
-    if isinstance(stream_type, (st.Variable,)) or stream_type == st.JSON:
-        return _plain
     target = python_type(stream_type)
+    settle = canonical(stream_type)
 
     def convert(value: Any) -> Any:
         try:
-            return msgspec.convert(_plain(value), target, from_attributes=True)
+            found = _convert(value, target)
+            return found if settle is None else settle(found)
         except (msgspec.ValidationError, TypeError) as error:
             raise RecordError(
                 f"port {port} emits {st.format_type(stream_type)}, but the component gave {_shown(value)}: {error}"
@@ -53,7 +57,7 @@ def exact_test(expression: str, stream_type: st.StreamType) -> tuple[str, dict[s
     """
     scope: dict[str, Any] = {f"only_{name}": frozenset((item,)) for name, item in _EXACT.items()}
     names = [name for name, _ in stream_type.fields] if isinstance(stream_type, st.Record) else []
-    if not isinstance(stream_type, st.Record) or not all(name.isidentifier() for name in names):
+    if not isinstance(stream_type, st.Record) or not all(map(is_field_name, names)):
         scope["is_exact"] = _deep_test(stream_type)
         return _exact_test(expression, stream_type) or f"is_exact({expression})", scope
     scope["own"] = _OwnClasses(tuple(names))
@@ -65,7 +69,7 @@ def exact_test(expression: str, stream_type: st.StreamType) -> tuple[str, dict[s
 
 
 class _OwnClasses(dict[type, bool]):
-    """By class: whether its fields are the record's, in its order."""
+    """By class: whether it travels as the record does: its fields, in its order."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         super().__init__()
@@ -73,7 +77,7 @@ class _OwnClasses(dict[type, bool]):
 
     def __missing__(self, kind: type) -> bool:
         fields = getattr(kind, "__dataclass_fields__", ()) or getattr(kind, "__struct_fields__", ())
-        self[kind] = tuple(fields) == self._names
+        self[kind] = tuple(fields) == self._names and has_plain_layout(kind)
         return self[kind]
 
 
@@ -95,17 +99,23 @@ def _deep_test(kind: st.StreamType) -> Callable[[Any], bool]:
         case st.OptionalOf(item_type):
             inner = _deep_test(item_type)
             return lambda value: value is None or inner(value)
-        case st.Scalar(name) if name in ("timestamp", "duration"):
-            exact = python_type(kind)
-            return lambda value: type(value) is exact
+        case st.Scalar("timestamp"):
+            return lambda value: type(value) is datetime and value.tzinfo is not None
+        case st.Scalar("duration"):
+            return lambda value: type(value) is timedelta
         case st.ImageType(image_format):
             image = python_type(kind)
             return lambda value: type(value) is image and image_format in (None, value.format)
     return lambda value: False
 
 
-def _plain(value: Any) -> Any:
-    return value.model_dump() if isinstance(value, BaseModel) else value
+def _convert(value: Any, target: Any) -> Any:
+    if isinstance(value, BaseModel):
+        value = value.model_dump()
+    try:
+        return msgspec.convert(value, target, from_attributes=True)
+    except (msgspec.ValidationError, TypeError):
+        return msgspec.convert(plain(value), target, from_attributes=True)
 
 
 def _shown(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Optional, Union
@@ -61,14 +62,22 @@ def python_type(stream_type: st.StreamType) -> Any:
 
 
 def record_struct(name: str, fields: tuple[tuple[str, st.StreamType], ...]) -> type[msgspec.Struct]:
-    """A Struct class with these fields, in this order; trailing optional fields default to None."""
+    """A Struct class with these fields, in this order; every optional field defaults to None, wherever it stands."""
     specs: list[Any] = []
+    is_after_default = False
     for field, field_type in fields:
         if isinstance(field_type, st.OptionalOf):
+            is_after_default = True
             specs.append((field, python_type(field_type), None))
+        elif is_after_default:  # Python allows no required field here, so this default is a refusal
+            specs.append((field, python_type(field_type), msgspec.field(default_factory=_required(field))))
         else:
             specs.append((field, python_type(field_type)))
-    first_optional = next((i for i, spec in enumerate(specs) if len(spec) == 3), len(specs))
-    if any(len(spec) == 2 for spec in specs[first_optional:]):  # a default may not stand before a field without one
-        specs = [spec[:2] for spec in specs]
     return msgspec.defstruct(name, specs, module="thalweg.records")
+
+
+def _required(field: str) -> Callable[[], Any]:
+    def refuse() -> Any:
+        raise msgspec.ValidationError(f"Object missing required field `{field}`")
+
+    return refuse

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from thalweg.graph.releases import ParamFault
 from thalweg.graph.types import StreamType, format_type
 from thalweg.graph.wording import data_faults, did_you_mean
 from thalweg.sdk.component import Component
+from thalweg.sdk.source import source_digest
 
 
 class ComponentRelease:
@@ -82,13 +82,6 @@ class ComponentRelease:
             code=self.code,
             digest=source_digest(found),
         )
-
-
-def source_digest(component: Component) -> str:
-    """`sha256:<hex>` of the release's name and version and the source file that defines it."""
-    source = Path(inspect.getfile(component.target)).read_bytes()
-    head = f"{component.name}@{component.version}\0".encode()
-    return "sha256:" + hashlib.sha256(head + source).hexdigest()
 
 
 def _is_alias(model: Any, name: str) -> bool:

@@ -11,7 +11,10 @@ DeploymentState = Literal["running", "finished", "failed", "stopped"]
 
 
 class EdgeSpec(msgspec.Struct, frozen=True):
-    """`src_vertex.src_port -> dst_port` of the vertex that holds it. `type` is the source port's resolved stream type."""
+    """`src_vertex.src_port -> dst_port` of the vertex that holds it.
+
+    `type` is the source port's resolved stream type; into a generic port (`T`), the type that all edges into it are read as.
+    """
 
     src_vertex: str
     src_port: str
@@ -59,5 +62,5 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
     desired: Literal["running", "stopped"] = "running"
     storage: Literal["file", "memory"] = "file"
     max_messages_per_subject: int = 1024
-    batch_records: int = 2048
-    batch_bytes: int = 524_288
+    batch_records: int = 4096
+    batch_bytes: int = 1_048_576

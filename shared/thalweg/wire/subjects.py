@@ -43,6 +43,11 @@ def vertex_prefix(workspace: str, deployment: str, vertex: str) -> str:
     return f"tw.{workspace}.{deployment}.v.{vertex}.>"
 
 
+def all_vertices(workspace: str, deployment: str) -> str:
+    """Wildcard over all that the vertices of a deployment write."""
+    return f"tw.{workspace}.{deployment}.v.>"
+
+
 def parse_port(subject: str) -> tuple[str, str, int] | None:
     """(vertex, port, partition) of a subject of a vertex, or None for any other subject."""
     parts = subject.split(".")

@@ -64,5 +64,36 @@ def test_a_record_without_a_value_for_it_is_a_faulty_record() -> None:
     with pytest.raises(RecordError, match="divide by zero"):
         compile_expression("n / 0", DAY).evaluate(HERE)
     with pytest.raises(RecordError) as caught:
-        compile_expression("maybe > 1", DAY).evaluate(HERE)
+        compile_expression("maybe == null && maybe > 1", DAY).evaluate(HERE)
     assert "maybe != null" in str(caught.value.hint)
+
+
+OPEN = parse_type("record{o: float?, p: int?, j: json, n: int, x: float}")
+FULL = SimpleNamespace(o=2.5, p=3, j={"i": 3, "f": 1.5, "none": None}, n=7, x=20.0)
+EMPTY = SimpleNamespace(o=None, p=None, j=None, n=7, x=20.0)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "full", "empty"),
+    [
+        ("o * 2", "float?", 5.0, None),
+        ("o + n", "float?", 9.5, None),
+        ("p / 2", "int?", 1, None),
+        ("p * x", "float?", 60.0, None),
+        ("o > 2", "bool?", True, None),
+        ("o == null ? 0 : o * 2", "float", 5.0, 0.0),
+        ("o != null && o > 2", "bool", True, False),
+        ("null == o || o > 100", "bool", False, True),
+        ("j.i * 2.5", "float?", 7.5, None),
+        ("j.f + 1", "float?", 2.5, None),
+        ("j.i + n", "float?", 10, None),
+        ("j.none + 1", "float?", None, None),
+        ("j.f > 1", "bool?", True, None),
+        ("x > 0x10", "bool", True, True),
+    ],
+)
+def test_a_null_operand_makes_null_unless_the_expression_mentions_null(source: str, kind: str, full: Any, empty: Any) -> None:
+    compiled = compile_expression(source, OPEN)
+    assert format_type(compiled.type) == kind
+    assert compiled.evaluate(FULL) == full
+    assert compiled.evaluate(EMPTY) == empty

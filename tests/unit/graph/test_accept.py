@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from thalweg.graph.accept import find_conflict, substitute
+from thalweg.graph.accept import bind, find_conflict, substitute
 from thalweg.graph.parse import parse_type
 from thalweg.graph.types import INT, JSON, StreamType, format_type
 
@@ -26,6 +26,10 @@ ACCEPTED = [
     ("table{a: int, b: int}", "table{a: int}"),
     ("int", "int | str"),
     ("str | int", "int | str | bool"),
+    ("str? | int", "int | str?"),
+    ("str?", "json | str?"),
+    ("str?", "int? | str"),
+    ("str?", "(int | str)?"),
     ("int | float", "float"),
     ("record{a: image}", "json"),
     ("image<jpeg>", "image"),
@@ -48,6 +52,8 @@ REFUSED = [
     ("record{a: int}", "table{a: int}", ""),
     ("int | str", "int", ""),
     ("int", "str | bool", ""),
+    ("str?", "str | bool", ""),
+    ("str?", "int? | bool", ""),
     ("image<png>", "image<jpeg>", ""),
     ("image", "str", ""),
     ("audio<16000,1>", "audio<8000,?>", ""),
@@ -93,6 +99,20 @@ def test_a_variable_must_accept_the_same_type_afterwards() -> None:
     conflict = find_conflict(parse_type("tuple[int, str]"), parse_type("tuple[T, T]"))
     assert conflict is not None
     assert conflict.path == "[1]"
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_of_several_types_into_one_variable_the_one_that_takes_the_others_is_bound(swapped: bool) -> None:
+    pairs = [(parse_type(text), parse_type("T")) for text in ("record{a: int, b: int}", "record{a: int}", "record{a: int, c: str}")]
+    bindings: dict[str, StreamType] = {}
+    bind(pairs[::-1] if swapped else pairs, bindings)
+    assert {name: format_type(kind) for name, kind in bindings.items()} == {"T": "record{a: int}"}
+
+
+def test_types_that_nothing_takes_bind_no_variable() -> None:
+    bindings: dict[str, StreamType] = {}
+    bind([(parse_type(text), parse_type("T")) for text in ("int", "str")], bindings)
+    assert bindings == {}
 
 
 def test_unbound_variables_stay() -> None:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from thalweg import Image, component
 from thalweg.errors import RejectedError
 from thalweg.graph.pipeline import Pipeline, load_pipeline
 from thalweg.graph.plan import Plan, check_pipeline
 from thalweg.graph.types import format_type
 from thalweg.sdk.catalog import Catalog
+from thalweg.sdk.component import component_of
+from thalweg.sdk.release import ComponentRelease
+from thalweg.testing import run_graph
 
 ROWS = {"component": "csv-source@1.0.0", "files": {"table": "rows.csv"}}
 SAVE = {"component": "parquet-file@1.0.0"}
+
+
+@dataclass
+class Text:
+    text: str
 
 
 @pytest.fixture
@@ -171,3 +182,76 @@ def test_a_file_that_is_no_pipeline_is_refused(tmp_path: Path, text: str, code: 
         load_pipeline(path)
     assert caught.value.code == code
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_two_sources_into_one_generic_port_are_read_as_the_type_that_takes_both(base: Path, swapped: bool) -> None:
+    (base / "narrow.jsonl").write_text('{"a": 1}\n')
+    (base / "wide.jsonl").write_text('{"a": 2, "b": "x"}\n')
+    vertices = {name: {"component": "jsonl-source@1.0.0", "files": {"lines": f"{name}.jsonl"}} for name in ("narrow", "wide")}
+    edges = ["narrow.out -> big.in", "wide.out -> big.in"]
+    plan = check(base, {**vertices, "big": {"component": "filter@1.0.0", "params": {"where": "a > 0"}}}, edges[::-1] if swapped else edges)
+    assert not plan.faults
+    assert {format_type(kind) for *_, kind in plan.vertices[-1].inputs} == {"record{a: int}"}
+    assert [one.a for one in run_graph(plan.pipeline, base=base)["big"].out] == [1, 2]
+
+
+def test_two_sources_without_a_common_type_are_refused_in_either_order(base: Path) -> None:
+    (base / "n.jsonl").write_text('{"a": 1}\n')
+    vertices = {"rows": ROWS, "n": {"component": "jsonl-source@1.0.0", "files": {"lines": "n.jsonl"}}}
+    for edges in (["rows.out -> save.in", "n.out -> save.in"], ["n.out -> save.in", "rows.out -> save.in"]):
+        assert only(check(base, {**vertices, "save": SAVE}, edges))[0] == "graph.port_type_mismatch"
+
+
+def test_two_files_of_one_name_are_refused(base: Path) -> None:
+    saves = {name: {**SAVE, "generated": {"file": "table.parquet"}} for name in ("one", "two")}
+    told = only(check(base, {"rows": ROWS, **saves}, ["rows.out -> one.in", "rows.out -> two.in"]))
+    assert told == (
+        "name.twice",
+        "vertex two: generated.file",
+        "'table.parquet' is the name of one.file already",
+        "give it another one: generated: {file: NAME}",
+    )
+
+
+@component("ocr-text", version="1.0.0")
+def ocr_text(image: Image) -> Text:
+    """Reads what is written in an image."""
+    return Text(str(image.width))
+
+
+@component("reader", version="1.0.0")
+def reader(text: Text) -> None:
+    """Takes text."""
+
+
+@component("camera", version="1.0.0")
+def camera() -> Iterator[Image]:
+    """Makes images."""
+    yield from ()
+
+
+class Few:
+    """Releases of this module."""
+
+    def __init__(self) -> None:
+        releases = [ComponentRelease(component_of(one), __name__) for one in (ocr_text, reader, camera)]
+        self.found = {f"{one.manifest.name}@1.0.0": one for one in releases}
+
+    def names(self) -> list[str]:
+        return sorted(self.found)
+
+    def versions(self, name: str) -> list[str]:
+        return ["1.0.0"] if f"{name}@1.0.0" in self.found else []
+
+    def find(self, name: str, version: str) -> ComponentRelease | None:
+        return self.found.get(f"{name}@{version}")
+
+
+def test_a_refused_edge_names_a_converter_that_would_fit_in_between() -> None:
+    vertices = {name: {"component": f"{name}@1.0.0"} for name in ("camera", "reader")}
+    pipeline = Pipeline.model_validate({"backend": "b", "vertices": vertices, "edges": ["camera.out -> reader.in"]})
+    code, where, message, hint = only(check_pipeline(pipeline, Few(), None))
+    assert (code, where) == ("graph.port_type_mismatch", "edge camera.out -> reader.in")
+    assert "camera.out emits image; reader.in accepts record{text: str}" in message
+    assert hint == "ocr-text@1.0.0 turns image into record{text: str}"

@@ -1,0 +1,93 @@
+"""Runs bare chains and pipelines of the product as child processes on the same servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from thalweg.embedded import EmbeddedStack
+
+HERE = Path(__file__).parent
+DEADLINE_S = 900.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where benchmarks run.
+
+    Attributes:
+        stack: the servers; all chains use the same nats-server.
+        folder: for what is measured and made.
+        rounds: how often each chain runs.
+        csv_mb: size of the larger table.
+    """
+
+    stack: EmbeddedStack
+    folder: Path
+    rounds: int
+    csv_mb: int
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of every child process."""
+        return {**os.environ, **self.stack.environment(), "THALWEG_DATA": str(self.folder / "data"), "PYTHONPATH": str(HERE.parent)}
+
+    def bare(self, script: str, *arguments: object) -> str:
+        """Runs a script of this folder to its end; what it printed."""
+        command = [sys.executable, str(HERE / script), self.stack.nats_url, *map(str, arguments)]
+        return _output(subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=DEADLINE_S, check=False))
+
+    def start(self, pipeline: dict[str, Any]) -> subprocess.Popen[str]:
+        """Starts `thalweg run` on a pipeline over the components of `parts.py`."""
+        path = self.folder / f"{pipeline['backend']}.yaml"
+        path.write_text(yaml.safe_dump(pipeline))
+        command = [sys.executable, "-m", "thalweg_cli", "run", str(path), "--components", str(HERE / "parts.py")]
+        command += ["--out", str(self.folder / "out"), "--json"]
+        return subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def run(self, pipeline: dict[str, Any]) -> dict[str, Any]:
+        """Runs a pipeline to its end; its summary."""
+        process = self.start(pipeline)
+        out, errors = process.communicate(timeout=DEADLINE_S)
+        found: dict[str, Any] = json.loads(_output(subprocess.CompletedProcess(process.args, process.returncode, out, errors)))
+        return found
+
+    def measured(self, pipeline: dict[str, Any]) -> Any:
+        """Runs a pipeline whose vertex `sink` writes what it measures to its param `path`; what it wrote."""
+        path = self.folder / f"{pipeline['backend']}.json"
+        pipeline["vertices"]["sink"]["params"] = {"path": str(path)}
+        self.run(pipeline)
+        return json.loads(path.read_text())
+
+
+def figure(what: str, value: float, unit: str = "", goal: str = "", digits: int = 0) -> dict[str, object]:
+    """One line of the table."""
+    return {"what": what, "value": round(value, digits) if digits else round(value), "unit": unit, "goal": goal}
+
+
+def compared(what: str, ours: list[float], theirs: list[float], goal: str) -> dict[str, object]:
+    """The median of ratios of runs next to each other, with the lowest and the highest."""
+    ratios = sorted(mine / other for mine, other in zip(ours, theirs, strict=True))
+    middle = statistics.median(ratios)
+    return {
+        "what": what,
+        "value": round(middle, 2),
+        "unit": "x",
+        "goal": goal,
+        "lowest": round(ratios[0], 2),
+        "highest": round(ratios[-1], 2),
+    }
+
+
+def _output(done: subprocess.CompletedProcess[str]) -> str:
+    if done.returncode:
+        raise SystemExit(f"{done.args} ended with {done.returncode}:\n{done.stdout[-1000:]}\n{done.stderr[-2000:]}")
+    return done.stdout
