@@ -15,6 +15,7 @@ from thalweg.artifacts import Store
 from thalweg.bus.connection import connect
 from thalweg.bus.deployments import ensure_bucket, store_deployment
 from thalweg.client.runs import dead_letters, follow, wait_for_log
+from thalweg.embedded.leftovers import usable
 from thalweg.graph.plan import Plan, PlannedVertex
 from thalweg.graph.types import format_type
 from thalweg.settings import Settings
@@ -53,7 +54,8 @@ def run_pipeline(settings: Settings, plan: Plan, out: Path, *, keep: bool, quiet
         # Not by uvloop, out of which a signal's exception would not get.
         has_coordinator = settings.nats_url is not None and asyncio.run(reach(settings))
         killed = end_killed_runs(settings.data)
-        note = note_run(settings.data, name, os.getpid(), keep=keep)
+        with usable(settings.data):
+            note = note_run(settings.data, name, os.getpid(), keep=keep)
         with servers_of_run(settings, name, keep=keep) as ready:
             try:
                 with nullcontext() if has_coordinator else coordinator_of_run(ready, name):

@@ -7,10 +7,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from thalweg.embedded.leftovers import FolderLock
+from thalweg.embedded.leftovers import FolderLock, usable
 from thalweg.embedded.process import ManagedProcess
 from thalweg.embedded.servers import HOST, StoreKeys, free_ports, load_or_make_keys, nats_process, s3_process
-from thalweg.errors import UnreachableError, UsageError
+from thalweg.errors import UnreachableError
 
 _READY_TIMEOUT_S = 30.0
 _TRIES = 3  # a free port may be taken by others before our server listens on it
@@ -87,12 +87,9 @@ class EmbeddedStack:
         """
         if self._processes:
             return
-        try:
+        with usable(self._data_dir):
             self._data_dir.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
-        except OSError as error:
-            hint = "THALWEG_DATA=… names another folder"
-            raise UsageError(f"data folder {self._data_dir}: {error.strerror}", code="data.unusable", hint=hint) from error
         try:
             self._keys = load_or_make_keys(self._data_dir / "s3-keys.json")
             self._start_servers()

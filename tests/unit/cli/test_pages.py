@@ -12,11 +12,13 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from thalweg import GeneratedFile, InputFile, Secret, component
+from thalweg.errors import RunFailedError
 from thalweg.graph.pipeline import Expectation, load_pipeline
 from thalweg.graph.plan import check_pipeline
 from thalweg.sdk.catalog import Catalog
 from thalweg.sdk.component import component_of
 from thalweg.sdk.release import ComponentRelease
+from thalweg.testing import run_component
 from thalweg.wire.commit import Commit, Counters, PortDigest
 from thalweg_cli.main import app
 from thalweg_cli.pages import page_lines
@@ -52,6 +54,12 @@ class Shown:
     def process(self, record: int) -> int:
         """As it is."""
         return record
+
+
+@component("unlucky", version="1.0.0")
+def unlucky(record: int) -> int:
+    """Never succeeds."""
+    raise ValueError("no luck")
 
 
 class Parent:
@@ -116,6 +124,11 @@ def test_progress_fits_a_narrow_terminal(width: int) -> None:
     lines = out.getvalue().splitlines()
     assert len(lines) == 1 + len(plan.vertices)
     assert "12,345,678" in lines[1]
+
+
+def test_a_record_that_fails_every_try_says_how_often() -> None:
+    with pytest.raises(RunFailedError, match=r"no luck \(tried 5 times\)"):
+        run_component(unlucky, [1], on_error="retry")
 
 
 def summary(expect: list[Expectation], saved: list[Saved]) -> Summary:
