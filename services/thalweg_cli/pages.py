@@ -90,7 +90,5 @@ def _shape(schema: dict[str, Any], root: dict[str, Any], depth: int) -> str:
 
 
 def _bounds(schema: dict[str, Any]) -> str:
-    low, high = schema.get("minimum"), schema.get("maximum")
-    if low is not None and high is not None:
-        return f" {low} to {high}"
-    return f" ≥ {low}" if low is not None else f" ≤ {high}" if high is not None else ""
+    signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
+    return "".join(f" {sign} {schema[name]:,g}" for name, sign in signs.items() if name in schema)

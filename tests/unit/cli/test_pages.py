@@ -81,7 +81,7 @@ class Child(Parent):
 
 def test_a_page_shows_what_is_required_and_nested_shapes() -> None:
     lines = {(what, name): text for what, name, text in page_lines(ComponentRelease(component_of(Shown), "x").manifest)}
-    assert lines["param", "size"] == "{width: int 1 to 99, unit?: px | mm}, required; how large"
+    assert lines["param", "size"] == "{width: int ≥ 1 ≤ 99, unit?: px | mm}, required; how large"
     assert lines["param", "format"] == 'jpeg | png, default "jpeg"'
     assert lines["file", "table"] == "csv, required; must have columns day: timestamp"
     assert lines["secret", "token"] == "optional"
