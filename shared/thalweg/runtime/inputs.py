@@ -30,11 +30,11 @@ class Message:
 class Arrived:
     """A message at the head of an edge, decoded, and how many of its records are processed."""
 
-    __slots__ = ("batch", "index", "message", "progress")
+    __slots__ = ("batch", "ids", "index", "message", "progress")
 
     def __init__(self, message: Message, batch: Batch[Any], skip: int) -> None:
         self.message, self.batch, self.index = message, batch, skip
-        self.progress = batch.progress()
+        self.progress, self.ids = batch.progress(), batch.ids()
 
     @property
     def left(self) -> int:

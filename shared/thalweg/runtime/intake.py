@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from thalweg.errors import RunFailedError
@@ -16,6 +17,7 @@ from thalweg.sdk.values import At, Bad, Emit, RecordError
 from thalweg.wire import ids
 
 CHUNK_S = 0.002  # how long records are taken before they are counted
+STRIDE = 16  # records taken between looks at the clock, where they come fast enough
 
 
 class Intake:
@@ -33,6 +35,7 @@ class Intake:
         self._vertex, self._program, self._outbox, self._faults, self._standing = vertex, program, outbox, faults, standing
         self._base_id = ids.source_base(vertex)
         self._source: Iterator[Any] | None = None
+        self._stride = 1
 
     def pull(self, limit: int) -> tuple[int, bool]:
         """Takes records until there are `limit` of them or some time has gone; returns how many, and whether the source has ended.
@@ -48,7 +51,7 @@ class Intake:
         try:
             if self._source is None:
                 self._source = self._open()
-            ended = self._outbox.passes.pull(self._source, items, parts, limit, time.perf_counter() + CHUNK_S)
+            ended = self._pull(self._source, items, parts, limit)
         except CloserLookError as found:
             other = [found.result]
         except Exception as error:
@@ -59,6 +62,18 @@ class Intake:
         if raised is not None:
             self._fail(raised)
         return len(items) + len(other), ended
+
+    def _pull(self, source: Iterator[Any], items: list[At[Any]], parts: list[bytes | None], limit: int) -> bool:
+        """Takes records until there are enough or some time has gone; whether the source has ended."""
+        started, elapsed = time.perf_counter(), 0.0
+        while elapsed < CHUNK_S and len(items) < limit:
+            wanted = min(len(items) + self._stride, limit)
+            self._outbox.passes.pull(islice(source, wanted - len(items)), items, parts)
+            if len(items) < wanted:
+                return True
+            elapsed = time.perf_counter() - started
+        self._stride = STRIDE if elapsed * STRIDE < CHUNK_S * len(items) else 1
+        return False
 
     def _open(self) -> Iterator[Any]:
         read, cursor = self._standing.cursor or (0, None)
@@ -83,7 +98,7 @@ class Intake:
             for time_ns in times:
                 seen = max(seen, time_ns)
                 progress.append(seen)
-        numbers = list(range(self._base_id + first, self._base_id + first + len(items)))
+        numbers = range(self._base_id + first, self._base_id + first + len(items))
         self._outbox.add_parts(parts, times, numbers, progress)
         standing.counters.records_in += len(items)
         standing.watermark, standing.touched = progress[-1], True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import compress
 from typing import Any, cast
 
@@ -50,7 +50,7 @@ class Port:
             raise RecordError(f"port {self.name}: a value has no place on the wire: {error}") from error
         self.add_parts([part], [time_ns], [record_id], [progress])
 
-    def add_parts(self, parts: list[bytes], times: list[int], ids: list[int], progress: list[int]) -> None:
+    def add_parts(self, parts: list[bytes], times: list[int], ids: Sequence[int], progress: list[int]) -> None:
         """Adds encoded records, given by columns of one length."""
         self.parts += parts
         self.size += sum(map(len, parts))
@@ -120,7 +120,7 @@ class Outbox:
             self._standing.counters.records_out -= len(port.parts) - mark[name]
             port.rollback(mark[name])
 
-    def add_parts(self, parts: list[bytes | None], times: list[int], ids: list[int], progress: list[int]) -> None:
+    def add_parts(self, parts: list[bytes | None], times: list[int], ids: Sequence[int], progress: list[int]) -> None:
         """Adds what one of `passes` made of many records; None was filtered. The columns are those of the records themselves."""
         if self._only is None or self._standing.rebuilding:
             return

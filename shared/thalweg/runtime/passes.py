@@ -5,7 +5,6 @@ Each result is encoded before the next call, so a component may return the same 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Hashable
 from functools import lru_cache
 from typing import Any, cast
@@ -17,27 +16,23 @@ from thalweg.sdk.conform import Conform, exact_test
 from thalweg.sdk.values import At, Emit
 
 _LOOPS = """
-def run(call, values, parts, deadline):
+def run(call, values, parts):
     for value in values:
         one = call(value)
         try:
             parts.append({part})
         except Exception as error:
             raise CloserLookError(one) from error
-        if clock() > deadline:
-            return
 
-def run_telling(call, values, times, ids, context, parts, deadline):
+def run_telling(call, values, times, ids, context, parts):
     for value, context.time_ns, context.record_id in zip(values, times, ids):
         one = call(value)
         try:
             parts.append({part})
         except Exception as error:
             raise CloserLookError(one) from error
-        if clock() > deadline:
-            return
 
-def pull(source, items, parts, limit, deadline):
+def pull(source, items, parts):
     for item in source:
         if type(item) is not At:
             raise CloserLookError(item)
@@ -47,9 +42,6 @@ def pull(source, items, parts, limit, deadline):
         except Exception as error:
             raise CloserLookError(item) from error
         items.append(item)
-        if len(items) >= limit or clock() > deadline:
-            return False
-    return True
 """
 
 
@@ -64,9 +56,8 @@ class CloserLookError(Exception):
 class Passes:
     """The loops for one port, or for none (then every result must be None).
 
-    `run(call, values, parts, deadline)` appends the encoded result of each call to `parts`, None for a filtered record;
-    `run_telling` sets time and id in the context before each call; `pull` takes records with cursors out of a source and
-    returns whether it has ended. All return early at `deadline` (of `time.perf_counter`).
+    `run(call, values, parts)` appends the encoded result of each call to `parts`, None for a filtered record;
+    `run_telling` sets time and id in the context before each call; `pull` takes records with cursors out of an iterator.
 
     Raises (the loops):
         CloserLookError: at the first result that is not plain.
@@ -84,11 +75,11 @@ class Passes:
             return encode(conform(one))
 
         fits, scope = exact_test("one", stream_type) if stream_type is not None else ("False", {})
-        scope |= {"encode": encode, "slow": slow, "clock": time.perf_counter, "At": At, "CloserLookError": CloserLookError}
+        scope |= {"encode": encode, "slow": slow, "At": At, "CloserLookError": CloserLookError}
         exec(_LOOPS.format(part=f"encode(one) if {fits} else slow(one)"), scope)
         self.run: Callable[..., None] = scope["run"]
         self.run_telling: Callable[..., None] = scope["run_telling"]
-        self.pull: Callable[..., bool] = scope["pull"]
+        self.pull: Callable[..., None] = scope["pull"]
 
 
 @lru_cache(maxsize=1024)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -17,7 +17,7 @@ class Batch(msgspec.Struct, Generic[V]):
     Attributes:
         v: the values.
         t: event time of each, UTC ns.
-        k: trace id of each, unsigned 64 bit.
+        k: trace id of each, unsigned 64 bit: a list, or the first one where they count up by one.
         w: the progress time of each record: a list, or the progress before the first one where each record's progress is
             the running maximum of that and the event times.
         s: the writer's state after this commit, when it is small; readers skip it.
@@ -25,9 +25,13 @@ class Batch(msgspec.Struct, Generic[V]):
 
     v: list[V]
     t: list[int]
-    k: list[int]
+    k: int | list[int]
     w: int | list[int] = -(2**63)
     s: bytes | None = None
+
+    def ids(self) -> Sequence[int]:
+        """Trace id of each record."""
+        return self.k if isinstance(self.k, list) else range(self.k, self.k + len(self.v))
 
     def progress(self) -> list[int]:
         """Progress time of each record."""
@@ -46,7 +50,8 @@ class Batch(msgspec.Struct, Generic[V]):
 def encode_batch(parts: list[bytes], times: list[int], ids: list[int], progress: int | list[int], state: bytes | None) -> bytes:
     """Body of a message from values that are encoded already."""
     head = b"\x85\xa1v" + _array_header(len(parts))
-    tail = b"\xa1t" + _pack(times) + b"\xa1k" + _pack(ids) + b"\xa1w" + _pack(progress) + b"\xa1s" + _pack(state)
+    counts_up = bool(ids) and ids[-1] - ids[0] == len(ids) - 1 and ids == list(range(ids[0], ids[0] + len(ids)))
+    tail = b"\xa1t" + _pack(times) + b"\xa1k" + _pack(ids[0] if counts_up else ids) + b"\xa1w" + _pack(progress) + b"\xa1s" + _pack(state)
     return b"".join([head, *parts, tail])
 
 
