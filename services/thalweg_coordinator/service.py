@@ -8,7 +8,8 @@ from collections.abc import Coroutine
 from typing import Any
 
 from thalweg.bus import deployments
-from thalweg.bus.connection import Client, connect
+from thalweg.bus.connection import Client, connect_unless
+from thalweg.bus.presence import answer_pings
 from thalweg.errors import RejectedError, UsageError
 from thalweg.settings import Settings
 from thalweg_coordinator.care import Care
@@ -37,9 +38,13 @@ class Coordinator:
         """Reconciles a few times a second until `stop` is set. What runs is left running."""
         if self._settings.nats_url is None:
             raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
-        client = await connect(self._settings.nats_url, "coordinator")
+        client = await connect_unless(stop, self._settings.nats_url, "coordinator")
+        if client is None:
+            return
         try:
             await deployments.ensure_bucket(client, self._settings.workspace)
+            if self._only is None:
+                await answer_pings(client, self._settings.workspace)
             while not stop.is_set():
                 await self._guard("reconcile", self._reconcile(client))
                 try:
