@@ -6,11 +6,13 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from thalweg.errors import NotReproducedError, RejectedError, ThalwegError
+from thalweg_cli import backend
+from thalweg_cli.output import AsJson, fail
 
 # What commands need is imported by them: pydantic, NATS and the rest would make `--help` wait.
 if TYPE_CHECKING:
@@ -26,24 +28,13 @@ app = typer.Typer(
 )
 component_app = typer.Typer(no_args_is_help=True, help="Component releases.")
 app.add_typer(component_app, name="component")
+app.add_typer(backend.app, name="backend")
+app.command("apply")(backend.apply)
 
 PipelineFile = Annotated[Path, typer.Argument(help="The pipeline file (YAML).", show_default=False)]
 Sets = Annotated[list[str], typer.Option("--set", help="vertex.param=VALUE (VALUE as YAML); may be repeated.")]
 Files = Annotated[list[str], typer.Option("--file", help="vertex.slot=PATH; may be repeated.")]
 Components = Annotated[list[Path], typer.Option("--components", help="A .py file or folder with components of your own; may be repeated.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-def _fail(error: ThalwegError, as_json: bool = False) -> NoReturn:
-    """Prints an error as people, or programs, read it, and leaves with its exit code."""
-    if as_json:
-        typer.echo(json.dumps({"error": {"code": error.code, "message": str(error), "hint": error.hint, **error.facts}}))
-    lines = str(error).split("\n")
-    for line in lines:
-        typer.echo(line if line.startswith("  ") else f"error: {line}", err=True)
-    if error.hint:
-        typer.echo(f"  hint: {error.hint}", err=True)
-    raise typer.Exit(error.exit_code)
 
 
 def main() -> None:
@@ -113,7 +104,7 @@ def run(
         plan.raise_if_faulty()
         summary = run_pipeline(load_settings(), plan, out, keep=keep, quiet=as_json)
     except ThalwegError as error:
-        _fail(error, as_json)
+        fail(error, as_json)
     except Interrupted as error:
         typer.echo(f"error: interrupted by {error}", err=True)
         raise typer.Exit(error.exit_code) from None
@@ -137,7 +128,7 @@ def up(
     try:
         run_up(load_settings(data=data), nats_port, typer.echo)
     except ThalwegError as error:
-        _fail(error)
+        fail(error)
 
 
 @app.command()
@@ -165,7 +156,7 @@ def validate(
             raise typer.Exit(3)
         plan.raise_if_faulty()
     except ThalwegError as error:
-        _fail(error, as_json)
+        fail(error, as_json)
     types = {f"{one.name}.{port}": format_type(kind) for one in plan.vertices for port, kind in one.outputs.items()}
     if as_json:
         typer.echo(json.dumps({"valid": True, "ports": types}))
@@ -193,7 +184,7 @@ def component_list(components: Components = [], as_json: AsJson = False) -> None
         catalog = _catalog(components)
         found = [release.manifest for full in catalog.names() if (release := catalog.find(*full.split("@", 1)))]
     except ThalwegError as error:
-        _fail(error, as_json)
+        fail(error, as_json)
     if as_json:
         typer.echo(json.dumps([one.model_dump(include={"name", "version", "kind", "summary", "digest"}) for one in found]))
         return
@@ -217,7 +208,7 @@ def component_show(
     try:
         manifest = _release(_catalog(components), name)
     except ThalwegError as error:
-        _fail(error, as_json)
+        fail(error, as_json)
     if as_json:
         typer.echo(manifest.model_dump_json())
     else:

@@ -19,6 +19,7 @@ from thalweg.graph.types import ListOf, StreamType, format_type
 from thalweg.graph.wording import did_you_mean
 
 Inspect = Callable[[FileSlot, Path], list[BindingFault]]
+Locate = Callable[[str], Path | None]
 """Says what keeps a local file from being bound to a slot."""
 
 
@@ -72,7 +73,9 @@ class Plan:
             raise RejectedError("\n".join(map(str, self.faults)), code=self.faults[0].code, count=len(self.faults))
 
 
-def check_pipeline(pipeline: Pipeline, releases: Releases, base: Path | None, inspect: Inspect | None = None) -> Plan:
+def check_pipeline(
+    pipeline: Pipeline, releases: Releases, base: Path | None, inspect: Inspect | None = None, locate: Locate | None = None
+) -> Plan:
     """Checks everything that can be checked without running; never stops at the first fault.
 
     Args:
@@ -80,13 +83,15 @@ def check_pipeline(pipeline: Pipeline, releases: Releases, base: Path | None, in
         releases: where components are found.
         base: folder that paths in the file are relative to; without one there are only artifacts.
         inspect: looks into local files; without one their content is left to the run.
+        locate: local copy of an artifact, None when there is no such artifact; without it artifacts are not looked at.
     """
-    return _Check(pipeline, releases, base, inspect).run()
+    return _Check(pipeline, releases, base, inspect, locate).run()
 
 
 class _Check:
-    def __init__(self, pipeline: Pipeline, releases: Releases, base: Path | None, inspect: Inspect | None) -> None:
-        self.pipeline, self.releases, self.base, self.inspect = pipeline, releases, base, inspect
+    def __init__(self, pipeline: Pipeline, releases: Releases, base: Path | None, inspect: Inspect | None, locate: Locate | None) -> None:
+        self.pipeline, self.releases, self.base, self.inspect, self.locate = pipeline, releases, base, inspect, locate
+        self.located: dict[str, Path] = {}
         self.plan = Plan(pipeline)
         self.found: dict[str, tuple[PlannedVertex, Release]] = {}
 
@@ -180,11 +185,12 @@ class _Check:
             if slot not in manifest.file_schema:
                 continue
             if text.startswith("sha256:"):
-                found[slot] = text
+                if not self.unknown_artifact(about, slot, manifest.file_schema[slot], text):
+                    found[slot] = text
             elif self.base is None or not (self.base / text).exists():
                 hint = f"looked in {self.base}" if self.base else "upload it, and bind the artifact"
                 self.fault("file.missing", about, f"{text} is not there", hint, f"files.{slot}")
-            elif not self.unfit(about, slot, manifest.file_schema[slot], text):
+            elif not self.unfit(about, slot, manifest.file_schema[slot], text, self.base / text):
                 found[slot] = self.base / text
         self.unknown_slots(about, "file", given, list(manifest.file_schema))
         for slot, declared in manifest.file_schema.items():
@@ -192,9 +198,20 @@ class _Check:
                 self.fault("slot.unbound", about, f"file slot {slot!r} ({declared.type}) is not bound", f"files: {{{slot}: PATH}}")
         return found
 
-    def unfit(self, about: tuple[str, str], slot: str, declared: FileSlot, text: str) -> bool:
+    def unknown_artifact(self, about: tuple[str, str], slot: str, declared: FileSlot, artifact: str) -> bool:
+        """Whether an artifact is not there, or cannot be bound; its faults are told."""
+        if self.locate is None:
+            return False
+        path = self.locate(artifact)
+        if path is None:
+            self.fault("file.missing", about, f"there is no artifact {artifact}", "upload it: thalweg file put", f"files.{slot}")
+            return True
+        self.located[artifact] = path
+        return self.unfit(about, slot, declared, artifact, path)
+
+    def unfit(self, about: tuple[str, str], slot: str, declared: FileSlot, text: str, path: Path) -> bool:
         """Whether a file that is there cannot be bound; its faults are told."""
-        faults = self.inspect(declared, self.base / text) if self.inspect and self.base else []
+        faults = self.inspect(declared, path) if self.inspect else []
         for one in faults:
             self.fault(one.code, about, f"{text}: {one.message}", one.hint, f"files.{slot}")
         return bool(faults)
@@ -301,13 +318,14 @@ class _Check:
         return None
 
     def outputs(self, planned: PlannedVertex, release: Release, arriving: dict[str, StreamType], bindings: dict[str, StreamType]) -> None:
-        paths = {slot: path for slot, path in planned.files.items() if isinstance(path, Path)}
+        paths = {slot: path if isinstance(path, Path) else self.located.get(path) for slot, path in planned.files.items()}
+        local = {slot: path for slot, path in paths.items() if path is not None}
         if any(declared.required and slot not in planned.files for slot, declared in planned.manifest.file_schema.items()):
             return
         if any(fault.about == ("vertex", planned.name) and fault.detail.startswith("params") for fault in self.plan.faults):
             return
         try:
-            found = release.resolve(planned.params, arriving, paths)
+            found = release.resolve(planned.params, arriving, local)
         except ThalwegError as error:
             self.fault(error.code, ("vertex", planned.name), str(error), error.hint)
             return
