@@ -26,6 +26,7 @@ from thalweg_cli.leftovers import close_deployment, end_killed_runs, end_process
 from thalweg_cli.progress import Progress
 from thalweg_cli.reach import reach
 from thalweg_cli.saving import check_out, save
+from thalweg_cli.secrets_of_run import check_stored, given_secrets
 from thalweg_cli.servers import coordinator_of_run, servers_of_run
 from thalweg_cli.summary import Summary
 
@@ -53,14 +54,17 @@ def run_pipeline(settings: Settings, plan: Plan, out: Path, *, keep: bool, quiet
     with interruptible() as interrupts:
         # Not by uvloop, out of which a signal's exception would not get.
         has_coordinator = settings.nats_url is not None and asyncio.run(reach(settings))
+        secrets = {} if has_coordinator else given_secrets(plan)
         killed = end_killed_runs(settings.data)
         with usable(settings.data):
             note = note_run(settings.data, name, os.getpid(), keep=keep)
         with servers_of_run(settings, name, keep=keep) as ready:
             try:
-                with nullcontext() if has_coordinator else coordinator_of_run(ready, name):
+                with nullcontext() if has_coordinator else coordinator_of_run(ready, name, secrets):
                     # A run with servers of its own does not reach those of the others.
-                    return interrupts.run(_run(ready, plan, name, out, progress, killed if ready.data == settings.data else []))
+                    return interrupts.run(
+                        _run(ready, plan, name, out, progress, killed if ready.data == settings.data else [], has_store=has_coordinator)
+                    )
             finally:
                 if not has_coordinator:
                     end_processes(ready.data, name)
@@ -68,7 +72,9 @@ def run_pipeline(settings: Settings, plan: Plan, out: Path, *, keep: bool, quiet
                     note.unlink(missing_ok=True)
 
 
-async def _run(settings: Settings, plan: Plan, name: str, out: Path, progress: Progress, killed: list[Path]) -> Summary:
+async def _run(
+    settings: Settings, plan: Plan, name: str, out: Path, progress: Progress, killed: list[Path], *, has_store: bool
+) -> Summary:
     started = time.monotonic()
     store = Store(
         settings.s3_endpoint,
@@ -81,6 +87,8 @@ async def _run(settings: Settings, plan: Plan, name: str, out: Path, progress: P
     assert settings.nats_url is not None
     client = await connect(settings.nats_url, "thalweg run")
     try:
+        if has_store:
+            await check_stored(client, settings.workspace, plan)
         await asyncio.to_thread(store.ensure_bucket)
         vertices = [await asyncio.to_thread(deploy_vertex, store, one, progress) for one in plan.vertices]
         spec = DeploymentSpec(settings.workspace, name, plan.pipeline.backend, vertices)
@@ -110,6 +118,7 @@ def deploy_vertex(store: Store, planned: PlannedVertex, progress: Progress) -> V
         params=planned.params,
         files=files,
         generated=planned.generated,
+        secrets=planned.secrets,
         on_error=planned.on_error,  # type: ignore[arg-type]
         inputs=[EdgeSpec(vertex, port, own, format_type(kind)) for vertex, port, own, kind in planned.inputs],
         outputs={port: format_type(kind) for port, kind in planned.outputs.items()},

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from thalweg.embedded import EmbeddedStack, ManagedProcess
 from thalweg.errors import RejectedError
-from thalweg.settings import Settings
+from thalweg.settings import Settings, child_environment
 from thalweg_cli.leftovers import discard, private_home
 
 _log = logging.getLogger("thalweg.cli")
@@ -57,15 +57,16 @@ def _start_stack(settings: Settings, name: str) -> EmbeddedStack:
 
 
 @contextmanager
-def coordinator_of_run(settings: Settings, name: str) -> Iterator[None]:
-    """A coordinator that cares for one deployment alone."""
+def coordinator_of_run(settings: Settings, name: str, secrets: Mapping[str, str]) -> Iterator[None]:
+    """A coordinator that cares for one deployment alone, and has its secrets by a pipe."""
     (settings.data / "logs").mkdir(parents=True, exist_ok=True)
     process = ManagedProcess(
         "coordinator",
-        [sys.executable, "-m", "thalweg_coordinator", "--only", name],
-        {**os.environ, **_environment(settings)},
+        [sys.executable, "-m", "thalweg_coordinator", "--only", name, "--secrets-on-stdin"],
+        {**child_environment(with_store=True), **_environment(settings)},
         settings.data / "logs" / "coordinator.log",
         pid_path=settings.data / f"coordinator-{name}.pid",
+        given=json.dumps(dict(secrets)).encode(),
     )
     process.start()
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import sys
@@ -20,7 +19,7 @@ from thalweg.embedded import EmbeddedStack, ManagedProcess
 from thalweg.embedded.leftovers import end_leftover
 from thalweg.embedded.servers import HOST
 from thalweg.errors import UnreachableError
-from thalweg.settings import Settings
+from thalweg.settings import Settings, child_environment
 
 _READY_TIMEOUT_S = 30.0
 _PORTS, _KEYS = "ports.json", "s3-keys.sh"
@@ -74,7 +73,7 @@ async def _is_up(nats_url: str, workspace: str) -> bool:
 def _coordinator(settings: Settings, data: Path, stack: EmbeddedStack) -> ManagedProcess:
     (data / "logs").mkdir(parents=True, exist_ok=True)
     env = {
-        **os.environ,
+        **child_environment(with_store=True, with_keys=True),
         **stack.environment(),
         "THALWEG_S3_BUCKET": settings.s3_bucket,
         "THALWEG_WORKSPACE": settings.workspace,

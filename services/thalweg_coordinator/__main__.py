@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import logging
 import signal
 import sys
@@ -19,21 +20,22 @@ def main() -> int:
     """Runs until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="take care of this deployment alone")
+    parser.add_argument("--secrets-on-stdin", action="store_true", help="values of secrets come as a JSON object on standard input")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s coordinator %(levelname)s %(message)s")
     try:
-        uvloop.run(_serve(given.only))
+        uvloop.run(_serve(given.only, json.load(sys.stdin) if given.secrets_on_stdin else None))
     except ThalwegError as error:
         logging.getLogger("thalweg.coordinator").error("%s", error)
         return error.exit_code
     return 0
 
 
-async def _serve(only: str | None) -> None:
+async def _serve(only: str | None, secrets: dict[str, str] | None) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await Coordinator(Settings(), only).run(stop)
+    await Coordinator(Settings(), only, secrets).run(stop)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,16 @@ from thalweg.artifacts import Store
 from thalweg.errors import RejectedError
 from thalweg.graph.plan import Locate
 
+COPY = "content"  # name of every local copy, so that there is one
+
 
 def local_copies(store: Store) -> Locate:
     """Fetches an artifact into the cache, where it stays; None for one that is not in the store."""
 
     def locate(artifact: str) -> Path | None:
         try:
-            return store.fetch(artifact, "content")
+            # The cache may hold what was removed from the store.
+            return store.fetch(artifact, COPY) if store.exists(artifact) else None
         except RejectedError:
             return None
 

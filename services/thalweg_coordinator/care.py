@@ -6,6 +6,7 @@ import asyncio
 import logging
 import shutil
 import time
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from thalweg.bus import deployments
@@ -23,6 +24,8 @@ from thalweg_coordinator.trimming import plan_trim
 
 _log = logging.getLogger("thalweg.coordinator")
 
+Reveal = Callable[[Mapping[str, str]], Awaitable[dict[str, str]]]
+
 
 class Care:
     """What the coordinator remembers of one deployment; made anew by a coordinator that takes over.
@@ -32,10 +35,11 @@ class Care:
         launcher: starts and ends its vertices.
         scratch: folder of what its vertices keep beside the log.
         workspace, name: which deployment.
+        reveal: values of secrets by slot, given their names by slot.
     """
 
-    def __init__(self, client: Client, launcher: ProcessLauncher, scratch: Path, workspace: str, name: str) -> None:
-        self._client, self._launcher, self._scratch, self._name = client, launcher, scratch, name
+    def __init__(self, client: Client, launcher: ProcessLauncher, scratch: Path, workspace: str, name: str, reveal: Reveal) -> None:
+        self._client, self._launcher, self._scratch, self._name, self._reveal = client, launcher, scratch, name, reveal
         self._watch = LogWatch(client, workspace, name)
         self._log_created = ""
         self._attempts: dict[str, Attempts] = {}
@@ -95,7 +99,7 @@ class Care:
         if commit is not None and commit.ended:
             return
         if not self._launcher.knows(self._name, vertex):
-            self._launcher.start(self._name, vertex)
+            await self._start(spec, vertex)
             return
         code, attempts = codes.get(vertex), self._attempts.get(vertex, Attempts())
         if code is None:
@@ -107,7 +111,18 @@ class Care:
             await self._give_up(spec, vertex, code)
         elif attempts.not_before is not None and time.monotonic() >= attempts.not_before:
             self._attempts[vertex] = Attempts(attempts.crashes, attempts.progress)
-            self._launcher.start(self._name, vertex)
+            await self._start(spec, vertex)
+
+    async def _start(self, spec: DeploymentSpec, vertex: str) -> None:
+        """Starts a vertex with the secrets that are bound to it; one whose secrets cannot be had says so on the log."""
+        mine = next(one for one in spec.vertices if one.name == vertex)
+        try:
+            secrets = await self._reveal(mine.secrets) if mine.secrets else {}
+        except RejectedError as error:
+            log = VertexLog(self._client, spec.workspace, spec.name, vertex, [], in_arrival_order=False)
+            await refuse(log, Failure(f"{vertex}: {error}", error.code, error.hint))
+            return
+        self._launcher.start(self._name, vertex, secrets, with_store=bool(mine.files or mine.generated))
 
     async def _give_up(self, spec: DeploymentSpec, vertex: str, code: int) -> None:
         said = f"{vertex}: died {CRASHES_BEFORE_GIVING_UP} times without getting further: {describe_exit(code)}"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from thalweg.embedded.leftovers import end_leftovers, process_of, write_pid_file
+from thalweg.embedded.process import feed
+from thalweg.settings import child_environment
 
 STOP_TIMEOUT_S = 3.0
 _TAIL_BYTES, _TAIL_LINES, _LINE_LENGTH = 4096, 5, 200
@@ -28,8 +32,14 @@ class ProcessLauncher:
         self._folder, self._logs = folder, logs
         self._children: dict[tuple[str, str], subprocess.Popen[bytes]] = {}
 
-    def start(self, deployment: str, vertex: str) -> None:
-        """Starts a vertex's process."""
+    def start(self, deployment: str, vertex: str, secrets: Mapping[str, str] | None = None, *, with_store: bool = True) -> None:
+        """Starts a vertex's process.
+
+        Args:
+            deployment, vertex: which.
+            secrets: value per slot, handed over by a pipe: neither arguments, environment nor disk ever hold them.
+            with_store: whether it uses the file store.
+        """
         log, path = self._logs / deployment / f"{vertex}.log", self._pid_path(deployment, vertex)
         for folder in (log.parent, path.parent):
             folder.mkdir(parents=True, exist_ok=True)
@@ -37,13 +47,15 @@ class ProcessLauncher:
         with log.open("ab") as output:
             child = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if secrets else subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
                 # A fixed hash seed: components that iterate over a set of strings give the same order in every run.
-                env={**os.environ, "PYTHONSAFEPATH": "1", "PYTHONHASHSEED": "0"},
+                env={**child_environment(with_store=with_store), "PYTHONSAFEPATH": "1", "PYTHONHASHSEED": "0"},
             )
+        if child.stdin is not None:
+            feed(child.stdin, json.dumps(secrets).encode())
         self._children[deployment, vertex] = child
         write_pid_file(path, child.pid)
 

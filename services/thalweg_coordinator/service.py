@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from importlib.metadata import version
 from typing import Any
 
 from thalweg.artifacts import Store
 from thalweg.artifacts.content.bound import check_bound
 from thalweg.bus import deployments
+from thalweg.bus.buckets import Bucket
 from thalweg.bus.connection import Client, connect_unless
 from thalweg.bus.micro import serve
 from thalweg.bus.operation_logs import ensure_operation_logs
@@ -18,12 +19,16 @@ from thalweg.bus.presence import answer_pings
 from thalweg.errors import RejectedError, UsageError
 from thalweg.sdk.catalog import Catalog
 from thalweg.settings import Settings
+from thalweg.wire import subjects
 from thalweg_coordinator.api import answers
 from thalweg_coordinator.artifacts import local_copies
 from thalweg_coordinator.backends import Backends
 from thalweg_coordinator.care import Care
+from thalweg_coordinator.files import Files
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
 from thalweg_coordinator.processes import ProcessLauncher
+from thalweg_coordinator.secrets import SecretCalls, Secrets
+from thalweg_coordinator.uses import Uses
 
 _log = logging.getLogger("thalweg.coordinator")
 TICK_S = 0.1
@@ -36,10 +41,11 @@ class Coordinator:
     Args:
         settings: where NATS and the data folder are.
         only: name of the one deployment to care for; None for all.
+        given: values of secrets by name, which then come from nowhere else.
     """
 
-    def __init__(self, settings: Settings, only: str | None) -> None:
-        self._settings, self._only = settings, only
+    def __init__(self, settings: Settings, only: str | None, given: Mapping[str, str] | None = None) -> None:
+        self._settings, self._only, self._given = settings, only, given
         self._launcher = ProcessLauncher(settings.data / "vertices", settings.data / "logs")
         self._cares: dict[str, Care] = {}
         self._reported: dict[str, str] = {}
@@ -77,9 +83,23 @@ class Coordinator:
             workspace,
             self._settings.data / "cache",
         )
-        backends = Backends(LogsOfBackends(client, workspace), catalog, check_bound, local_copies(store))
-        await serve(client, workspace, version("thalweg"), answers(backends.handlers()))
+        logs = LogsOfBackends(client, workspace)
+        uses = Uses(client, workspace, logs)
+        files = Bucket(client, subjects.files_bucket(workspace))
+        await files.ensure()
+        await Bucket(client, subjects.secrets_bucket(workspace)).ensure()
+        handlers = {
+            **Backends(logs, catalog, check_bound, local_copies(store)).handlers(),
+            **Files(files, store, uses).handlers(),
+            **SecretCalls(self._secrets(client), uses).handlers(),
+        }
+        await serve(client, workspace, version("thalweg"), answers(handlers))
         await answer_pings(client, workspace)
+
+    def _secrets(self, client: Client) -> Secrets:
+        settings = self._settings
+        bucket = Bucket(client, subjects.secrets_bucket(settings.workspace))
+        return Secrets(bucket, settings.workspace, settings.secret_key, settings.data / "secret.key", self._given)
 
     async def _guard(self, what: str, work: Coroutine[Any, Any, None]) -> None:
         """Awaits `work`; its error is reported once, and keeps nothing else from being done."""
@@ -118,5 +138,6 @@ class Coordinator:
     def _care_of(self, client: Client, name: str) -> Care:
         if name not in self._cares:
             scratch = self._settings.data / "scratch" / name
-            self._cares[name] = Care(client, self._launcher, scratch, self._settings.workspace, name)
+            reveal = self._secrets(client).reveal
+            self._cares[name] = Care(client, self._launcher, scratch, self._settings.workspace, name, reveal)
         return self._cares[name]

@@ -13,6 +13,9 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from thalweg.errors import UsageError
 
 SETTINGS_FILE = "thalweg.toml"
+SECRET_PREFIX = "THALWEG_SECRET_"  # and a secret's name, for runs without a store of secrets
+SEALING_KEYS = ("THALWEG_SECRET_KEY", "THALWEG_SIGNING_KEY")
+_STORE_KEYS = ("THALWEG_S3_ACCESS_KEY", "THALWEG_S3_SECRET_KEY")
 
 
 class Settings(BaseSettings):
@@ -64,6 +67,21 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order of precedence: options, environment, `thalweg.toml` of the working directory."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def child_environment(*, with_store: bool, with_keys: bool = False) -> dict[str, str]:
+    """This process's environment as a child of it may see it.
+
+    Args:
+        with_store: whether it needs the file store's keys.
+        with_keys: whether it needs the keys that seal secrets and sign evidence.
+    """
+    left_out = set[str]() if with_store else set(_STORE_KEYS)
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in left_out and (with_keys and name in SEALING_KEYS or not name.startswith(SECRET_PREFIX) and name not in SEALING_KEYS)
+    }
 
 
 def load_settings(**options: Any) -> Settings:

@@ -10,7 +10,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from thalweg.embedded.leftovers import end_leftover, write_pid_file
 from thalweg.errors import UnreachableError
@@ -50,6 +52,7 @@ class ManagedProcess:
         pid_path: file that lets a later owner find what this one left; None for no such file.
         stop_timeout_s: from SIGTERM to SIGKILL.
         cwd: its working directory; None for this process's own.
+        given: what each life reads on its standard input; None for nothing.
     """
 
     def __init__(
@@ -64,10 +67,11 @@ class ManagedProcess:
         pid_path: Path | None = None,
         stop_timeout_s: float = 10.0,
         cwd: Path | None = None,
+        given: bytes | None = None,
     ) -> None:
         self.name, self.log_path = name, log_path
         self._argv, self._env, self._cwd = list(argv), dict(env) if env is not None else None, cwd
-        self._restart, self._is_ready = restart, is_ready
+        self._restart, self._is_ready, self._given = restart, is_ready, given
         self._pid_path, self._stop_timeout_s = pid_path, stop_timeout_s
         self._stopping, self._ended = threading.Event(), threading.Event()
         self._changing = threading.Lock()
@@ -179,7 +183,7 @@ class ManagedProcess:
                     self._command(),
                     env=self._env,
                     cwd=self._cwd,
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.DEVNULL if self._given is None else subprocess.PIPE,
                     stdout=log,
                     stderr=subprocess.STDOUT if log is not None else None,
                     start_new_session=True,  # Ctrl-C in a terminal reaches the owner only, who stops children in order
@@ -187,6 +191,8 @@ class ManagedProcess:
             finally:
                 if log is not None:
                     log.close()
+            if self._child.stdin is not None and self._given is not None:
+                feed(self._child.stdin, self._given)
             if self._pid_path is not None:
                 write_pid_file(self._pid_path, self._child.pid)
             return True
@@ -217,3 +223,13 @@ class ManagedProcess:
         except OSError:
             return []
         return data[-_TAIL_BYTES:].decode(errors="replace").splitlines()
+
+
+def feed(pipe: IO[bytes], data: bytes) -> None:
+    """Writes to a child's standard input and closes it, on a thread: a pipe holds 64 KiB, and the child may be slow, or gone."""
+
+    def write() -> None:
+        with suppress(OSError), pipe:
+            pipe.write(data)
+
+    threading.Thread(target=write, name="feed", daemon=True).start()

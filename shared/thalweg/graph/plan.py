@@ -55,6 +55,7 @@ class PlannedVertex:
     on_error: str
     files: dict[str, Path | str]
     generated: dict[str, str]
+    secrets: dict[str, str] = field(default_factory=dict)
     inputs: list[tuple[str, str, str, StreamType]] = field(default_factory=list)  # source vertex, its port, own port, type read as
     outputs: dict[str, StreamType] = field(default_factory=dict)
 
@@ -133,7 +134,7 @@ class _Check:
             slot: vertex.generated.get(slot, f"{name}-{declared.default_name}") for slot, declared in manifest.generated_file_schema.items()
         }
         planned = PlannedVertex(
-            name, manifest, {} if faults else params, vertex.on_error, self.files(about, vertex.files, manifest), generated
+            name, manifest, {} if faults else params, vertex.on_error, self.files(about, vertex.files, manifest), generated, vertex.secrets
         )
         self.found[name] = (planned, release)
 
@@ -176,7 +177,7 @@ class _Check:
     def secrets(self, about: tuple[str, str], given: dict[str, str], manifest: Manifest) -> None:
         self.unknown_slots(about, "secret", given, manifest.secrets)
         for slot in manifest.secrets:
-            if slot not in given:
+            if slot not in given and slot not in manifest.optional_secrets:
                 self.fault("slot.unbound", about, f"secret slot {slot!r} is not bound", f"secrets: {{{slot}: NAME}}")
 
     def files(self, about: tuple[str, str], given: dict[str, str], manifest: Manifest) -> dict[str, Path | str]:

@@ -12,6 +12,7 @@ from thalweg.graph.types import StreamType
 from thalweg.runtime.engine import Engine, Limits
 from thalweg.runtime.inputs import Edge
 from thalweg.runtime.program import Program
+from thalweg.runtime.redaction import Redaction
 from thalweg.sdk.adopt import adopter
 from thalweg.sdk.records import python_type
 from thalweg.sdk.release import ComponentRelease
@@ -27,6 +28,7 @@ def assemble(
     limits: Limits,
     parse: Callable[[str], StreamType],
     secrets: Mapping[str, str] = MappingProxyType({}),
+    redaction: Redaction | None = None,
 ) -> Engine:
     """The engine of a vertex, not restored yet.
 
@@ -38,6 +40,7 @@ def assemble(
         limits: when commits are cut.
         parse: turns the spec's type texts into stream types.
         secrets: value per secret slot.
+        redaction: of what the vertex writes, None where it has no secrets.
 
     Raises:
         RejectedError: a secret that the component needs is not bound (`secret.unbound`).
@@ -58,7 +61,7 @@ def assemble(
         )
         for order, edge in enumerate(ordered)
     ]
-    return Engine(spec.name, program, edges, outputs, spec.on_error, limits, has_spool=bool(generated))
+    return Engine(spec.name, program, edges, outputs, spec.on_error, limits, has_spool=bool(generated), redaction=redaction)
 
 
 def _port_type(declared: StreamType, arriving: set[str], parse: Callable[[str], StreamType]) -> StreamType:

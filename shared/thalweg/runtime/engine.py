@@ -20,6 +20,7 @@ from thalweg.runtime.intake import Intake
 from thalweg.runtime.outbox import Outbox
 from thalweg.runtime.passes import CloserLookError
 from thalweg.runtime.program import Program
+from thalweg.runtime.redaction import Nothing, Redaction
 from thalweg.runtime.snapshots import SMALL_STATE_BYTES, Schedule, decode_state, encode_state
 from thalweg.runtime.standing import Standing
 from thalweg.sdk.values import RecordError
@@ -72,6 +73,7 @@ class Engine:
         on_error: `fail`, `dead-letter` or `retry`.
         limits: when a commit is cut.
         has_spool: a new copy of the vertex is given all inputs again, so that neither state nor rebuild are needed.
+        redaction: of what is written, None for a vertex without secrets.
     """
 
     def __init__(
@@ -83,12 +85,15 @@ class Engine:
         on_error: str = "fail",
         limits: Limits | None = None,
         has_spool: bool = False,
+        *,
+        redaction: Redaction | None = None,
     ) -> None:
         self.vertex, self.program, self.edges = vertex, program, edges
         self.limits, self.has_spool = limits or Limits(), has_spool
         self.standing = Standing()
-        self.outbox = Outbox(vertex, outputs, self.standing)
-        self.faults = Faults(vertex, on_error, self.standing, program.context)
+        self.outbox = Outbox(vertex, outputs, self.standing, redaction)
+        self.faults = Faults(vertex, on_error, self.standing, program.context, redaction)
+        self._redact = (redaction or Nothing()).text
         self.intake = Intake(vertex, program, self.outbox, self.faults, self.standing)
         self.failure: Failure | None = None
         self.ended = self.finished = False
@@ -175,7 +180,7 @@ class Engine:
             message, code, hint = str(error), error.code, error.hint
         else:
             message, code, hint = f"{self.vertex}: {type(error).__name__}: {error}", "component.raised", None
-        self.failure = Failure(message[:MAX_TEXT], code, hint and hint[:MAX_TEXT])
+        self.failure = Failure(self._redact(message)[:MAX_TEXT], code, hint and self._redact(hint)[:MAX_TEXT])
         self.standing.touched = True
 
     def step(self) -> Turn:

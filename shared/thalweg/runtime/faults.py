@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from thalweg.errors import RunFailedError
+from thalweg.runtime.redaction import Nothing, Redaction
 from thalweg.runtime.standing import Standing
 from thalweg.sdk.context import Context
 from thalweg.sdk.values import RecordError
@@ -27,14 +28,16 @@ class Faults:
         on_error: `fail`, `dead-letter` or `retry`.
         standing: where errors and dead letters are counted.
         context: says where in the input the component is.
+        redaction: of what is written.
 
     Attributes:
         size: bytes of the dead letters since the last commit.
         dead_commits: how many commits had dead letters.
     """
 
-    def __init__(self, vertex: str, on_error: str, standing: Standing, context: Context) -> None:
+    def __init__(self, vertex: str, on_error: str, standing: Standing, context: Context, redaction: Redaction | None = None) -> None:
         self._vertex, self._on_error, self._standing, self._context = vertex, on_error, standing, context
+        self._redaction = redaction or Nothing()
         self._dead: list[dict[str, Any]] = []
         self.size = 0
         self.dead_commits = 0
@@ -87,7 +90,9 @@ class Faults:
                 code="dead_letters.full",
                 hint=f"{counters.dead} records are kept aside already; is the input what you think?",
             )
-        self._dead.append({"id": record_id, "where": where, "error": message[:MAX_TEXT], "value": _shown(value)})
+        redact = self._redaction  # before it is cut: half a secret is not found
+        error, shown = redact.text(message)[:MAX_TEXT], redact.packed(_packed(value), numbers=True)[:MAX_DEAD_BYTES]
+        self._dead.append({"id": record_id, "where": redact.text(where), "error": error, "value": shown})
         self.size += len(self._dead[-1]["value"])
         counters.dead += 1
 
@@ -100,9 +105,9 @@ class Faults:
         return body
 
 
-def _shown(value: Any) -> bytes:
-    """A record for its dead letter: msgpack, as much of it as there is room for; as text where it has no place on the wire."""
+def _packed(value: Any) -> bytes:
+    """A record for its dead letter: msgpack; as text where it has no place on the wire."""
     try:
-        return _pack(value)[:MAX_DEAD_BYTES]
+        return _pack(value)
     except (TypeError, ValueError, OverflowError):
-        return _pack(ascii(value))[:MAX_DEAD_BYTES]
+        return _pack(ascii(value))

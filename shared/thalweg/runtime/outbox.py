@@ -11,6 +11,7 @@ import msgspec
 from thalweg.graph.types import StreamType
 from thalweg.runtime.inputs import BEGINNING
 from thalweg.runtime.passes import Passes
+from thalweg.runtime.redaction import Redaction
 from thalweg.runtime.standing import Standing
 from thalweg.sdk.conform import conformer
 from thalweg.sdk.values import Emit, RecordError
@@ -26,7 +27,8 @@ _encode = msgspec.msgpack.Encoder().encode
 class Port:
     """One output port: records waiting to be committed, and the digest of all before them."""
 
-    def __init__(self, name: str, stream_type: StreamType) -> None:
+    def __init__(self, name: str, stream_type: StreamType, redaction: Redaction | None = None) -> None:
+        self._redaction = redaction
         self.name, self.stream_type, self.conform = name, stream_type, conformer(stream_type, name)
         self.parts: list[bytes] = []
         self.times: list[int] = []
@@ -55,6 +57,8 @@ class Port:
         reached = self.progress[-1] if self.progress else self.base
         if progress and progress[0] < reached:
             progress = [max(reached, one) for one in progress]
+        if self._redaction is not None:
+            parts = [self._redaction.packed(part) for part in parts]
         self.parts += parts
         self.size += sum(map(len, parts))
         self.times += times
@@ -100,11 +104,12 @@ class Outbox:
         vertex: its name.
         outputs: resolved stream type by port.
         standing: where records are counted; while it says `rebuilding`, nothing is added.
+        redaction: of the records, None for a vertex without secrets.
     """
 
-    def __init__(self, vertex: str, outputs: dict[str, StreamType], standing: Standing) -> None:
+    def __init__(self, vertex: str, outputs: dict[str, StreamType], standing: Standing, redaction: Redaction | None = None) -> None:
         self._vertex, self._standing = vertex, standing
-        self.ports = {name: Port(name, kind) for name, kind in outputs.items()}
+        self.ports = {name: Port(name, kind, redaction) for name, kind in outputs.items()}
         self._only = next(iter(self.ports.values())) if len(self.ports) == 1 else None
         self.passes = Passes(self._only.stream_type, self._only.conform) if self._only else Passes(None, None)
 

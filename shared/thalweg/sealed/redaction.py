@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+import msgspec
+
 MIN_CHARACTERS = 4  # shorter ones would tear holes into everything
 _MIN_BASE64 = 6  # of an unaligned piece, for the same reason
 _MASKS = "*#•█▒░"
@@ -17,6 +19,7 @@ _URL_SAFE = str.maketrans("+/", "-_")
 _MASK_LENGTH = 3
 # What a record always has; anything else came with `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+_pack, _unpack = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode
 
 
 class Redactor:
@@ -47,6 +50,20 @@ class Redactor:
         """The bytes without secrets, which are looked for as UTF-8."""
         spans = _spans(data, self._encoded)
         return _replaced(data, spans, self._mask.encode()) if spans else data
+
+    def packed(self, data: bytes, *, numbers: bool = False) -> bytes:
+        """A msgpack value without secrets; numbers that spell one stay, because of the value's type, unless `numbers`."""
+        if numbers:
+            return _pack(self.value(_unpack(data)))
+        return _pack(self._texts(_unpack(data))) if any(form in data for form in self._encoded) else data
+
+    def _texts(self, value: Any) -> Any:
+        """As `value`, numbers left alone."""
+        if isinstance(value, dict):
+            return {self._texts(key): self._texts(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [self._texts(one) for one in value]
+        return self.value(value) if isinstance(value, str | bytes) else value
 
     def value(self, value: Any) -> Any:
         """A JSON or msgpack value without secrets: strings, bytes, keys and numbers, through lists, tuples and dicts."""

@@ -183,6 +183,7 @@ def spec_of(planned: PlannedVertex) -> VertexSpec:
         params=planned.params,
         on_error=planned.on_error,  # type: ignore[arg-type]
         generated=planned.generated,
+        secrets=planned.secrets,
         inputs=[EdgeSpec(vertex, port, own, format_type(kind)) for vertex, port, own, kind in planned.inputs],
         outputs={port: format_type(kind) for port, kind in planned.outputs.items()},
     )

@@ -49,6 +49,7 @@ class VertexSpec(msgspec.Struct, frozen=True):
     outputs: dict[str, str] = {}
     files: dict[str, FileSpec] = {}
     generated: dict[str, str] = {}  # slot -> file name as it will be saved
+    secrets: dict[str, str] = {}  # slot -> name of a workspace secret, never a value
     on_error: OnError = "fail"
 
 

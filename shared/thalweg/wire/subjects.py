@@ -69,6 +69,16 @@ def deployments_bucket(workspace: str) -> str:
     return f"TW_{workspace}_deployments"
 
 
+def files_bucket(workspace: str) -> str:
+    """Name of the key-value bucket of artifact records: key is the artifact's hex digits."""
+    return f"TW_{workspace}_files"
+
+
+def secrets_bucket(workspace: str) -> str:
+    """Name of the key-value bucket of sealed secrets: key is the secret's name."""
+    return f"TW_{workspace}_secrets"
+
+
 def operations_stream(workspace: str) -> str:
     """Name of the stream of all operation logs."""
     return f"TW_{workspace}_ops"
