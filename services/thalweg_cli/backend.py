@@ -31,13 +31,16 @@ def apply(
     """Appends the operations that turn the stored backend into this file; files that it binds are uploaded."""
     from thalweg.api.backends import APPLY, Apply
     from thalweg.graph.pipeline import load_content
+    from thalweg.sdk.catalog import Catalog
+    from thalweg.settings import load_settings
     from thalweg_cli.bindings import upload_bindings
 
     try:
         content = load_content(pipeline)
         if not isinstance(content, dict) or not isinstance(content.get("backend"), str):
             raise RejectedError(f"{pipeline}: names no backend", code="pipeline.invalid", hint="backend: NAME")
-        document = upload_bindings(content, pipeline.resolve().parent)
+        releases = Catalog(paths=load_settings().components)
+        document = upload_bindings(content, pipeline.resolve().parent, releases, is_trial=dry_run)
     except ThalwegError as error:
         fail(error, as_json)
     request = checked(

@@ -72,9 +72,7 @@ def run_pipeline(settings: Settings, plan: Plan, out: Path, *, keep: bool, quiet
                     note.unlink(missing_ok=True)
 
 
-async def _run(
-    settings: Settings, plan: Plan, name: str, out: Path, progress: Progress, killed: list[Path], *, has_store: bool
-) -> Summary:
+async def _run(settings: Settings, plan: Plan, name: str, out: Path, progress: Progress, killed: list[Path], *, has_store: bool) -> Summary:
     started = time.monotonic()
     store = Store(
         settings.s3_endpoint,

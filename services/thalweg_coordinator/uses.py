@@ -71,7 +71,5 @@ def refuse_bound(what: str, uses: list[Use], code: str) -> None:
 
 def _bindings(kind: str, name: str, vertices: Iterator[tuple[str, dict[str, str]]]) -> list[Binding]:
     return [
-        Binding(bound, Use(kind=kind, name=name, vertex=vertex, slot=slot))  # type: ignore[arg-type]
-        for vertex, slots in vertices
-        for slot, bound in slots.items()
+        Binding(bound, Use(kind=kind, name=name, vertex=vertex, slot=slot)) for vertex, slots in vertices for slot, bound in slots.items()
     ]

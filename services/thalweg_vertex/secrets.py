@@ -90,4 +90,4 @@ class RedactingSink(io.RawIOBase):
 def _redacted(target: IO[bytes], redactor: Redactor) -> io.TextIOWrapper:
     sink = RedactingSink(target, redactor)
     atexit.register(sink.finish)
-    return io.TextIOWrapper(sink, encoding="utf-8", errors="backslashreplace", write_through=True)  # type: ignore[type-var]
+    return io.TextIOWrapper(sink, encoding="utf-8", errors="backslashreplace", write_through=True)  # type: ignore[arg-type]

@@ -76,12 +76,12 @@ def child_environment(*, with_store: bool, with_keys: bool = False) -> dict[str,
         with_store: whether it needs the file store's keys.
         with_keys: whether it needs the keys that seal secrets and sign evidence.
     """
-    left_out = set[str]() if with_store else set(_STORE_KEYS)
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name not in left_out and (with_keys and name in SEALING_KEYS or not name.startswith(SECRET_PREFIX) and name not in SEALING_KEYS)
-    }
+    kept = {**os.environ}
+    for name in os.environ:
+        is_key = name in SEALING_KEYS
+        if (is_key and not with_keys) or (not is_key and name.startswith(SECRET_PREFIX)) or (name in _STORE_KEYS and not with_store):
+            del kept[name]
+    return kept
 
 
 def load_settings(**options: Any) -> Settings:

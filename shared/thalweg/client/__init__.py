@@ -1,5 +1,6 @@
 """Talks to a running stack: asks the coordinator, stores deployments, follows runs."""
 
+from thalweg.client.files import register
 from thalweg.client.session import Session, open_session
 
-__all__ = ["Session", "open_session"]
+__all__ = ["Session", "open_session", "register"]
