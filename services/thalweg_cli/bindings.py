@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.artifacts import check_content, guess_type
-from thalweg.errors import RejectedError
+from thalweg.errors import RejectedError, UsageError
 from thalweg.graph.releases import Releases
 
 
@@ -36,10 +36,9 @@ def upload_bindings(content: dict[str, Any], base: Path, releases: Releases, *, 
     if not wanted:
         return content
     from thalweg.settings import load_settings
-    from thalweg_cli.uploading import open_store, register_at, upload
+    from thalweg_cli.uploading import register_at, upload
 
-    settings = load_settings()
-    store = open_store(settings)
+    store = open_store()
     for name, component, files, slot in wanted:
         path = base / files[slot]
         if not path.exists():
@@ -50,7 +49,7 @@ def upload_bindings(content: dict[str, Any], base: Path, releases: Releases, *, 
             raise RejectedError(f"vertex {name}: files.{slot}: {error}", code=error.code, hint=error.hint) from None
         artifact = upload(store, path).id
         if not is_trial:
-            register_at(settings, artifact, kind, path.resolve().name)
+            register_at(load_settings(), artifact, kind, path.resolve().name)
         files[slot] = artifact
     return content
 
@@ -82,3 +81,28 @@ def _slot_type(releases: Releases, component: Any, slot: str) -> str | None:
 
 def _is_path(value: Any) -> bool:
     return isinstance(value, str) and not value.startswith("sha256:")
+
+
+def open_store() -> Any:
+    """The file store of the settings, with its bucket.
+
+    Raises:
+        UsageError: `settings.missing`.
+        UnreachableError: it does not answer.
+    """
+    from thalweg.artifacts import Store
+    from thalweg.settings import load_settings
+
+    settings = load_settings()
+    if settings.s3_endpoint is None:
+        raise UsageError("no file store is given: THALWEG_S3_ENDPOINT is not set", code="settings.missing", hint="see `thalweg up`")
+    store = Store(
+        settings.s3_endpoint,
+        settings.s3_bucket,
+        settings.s3_access_key,
+        settings.s3_secret_key,
+        settings.workspace,
+        settings.data / "cache",
+    )
+    store.ensure_bucket()
+    return store

@@ -79,8 +79,7 @@ def get(
     as_json: AsJson = False,
 ) -> None:
     """Fetches a file; what it would replace stays, and the command is refused."""
-    from thalweg.settings import load_settings
-    from thalweg_cli.uploading import open_store
+    from thalweg_cli.bindings import open_store
 
     found = _show(file, as_json).file
     target = out or Path(found.name)
@@ -88,7 +87,7 @@ def get(
     try:
         if target.exists() or target.is_symlink():
             raise RejectedError(f"{target} is there already", code="out.exists", hint="--out names another place")
-        _copy(open_store(load_settings()).fetch(found.id, "content"), target)
+        _copy(open_store().fetch(found.id, "content"), target)
     except OSError as error:
         fail(RejectedError(f"{target}: {error.strerror}", code="out.not_writable"), as_json)
     except ThalwegError as error:

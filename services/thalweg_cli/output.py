@@ -44,6 +44,18 @@ def author_of(given: str) -> str:
         return "unknown"
 
 
+def checked(model: type[Q], as_json: bool, **fields: Any) -> Q:
+    """A request out of what was given; what it refuses ends the command."""
+    from pydantic import ValidationError
+
+    from thalweg.graph.pipeline import fault_lines
+
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        fail(RejectedError("\n".join(fault_lines(error)), code="request.invalid"), as_json)
+
+
 def ask(call: Call[Q, R], request: Q, as_json: bool = False) -> R:
     """Asks the coordinator of the settings' servers; what it refuses ends the command."""
     from thalweg.client import open_session
@@ -57,15 +69,3 @@ def ask(call: Call[Q, R], request: Q, as_json: bool = False) -> R:
         return asyncio.run(asked())
     except ThalwegError as error:
         fail(error, as_json)
-
-
-def checked(model: Any, as_json: bool, **fields: Any) -> Any:
-    """A request out of what was given; what it refuses is a fault of usage."""
-    from pydantic import ValidationError
-
-    from thalweg.graph.pipeline import fault_lines
-
-    try:
-        return model.model_validate(fields)
-    except ValidationError as error:
-        fail(RejectedError("\n".join(fault_lines(error)), code="request.invalid"), as_json)

@@ -13,32 +13,12 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from thalweg.api.files import File
 from thalweg.artifacts import Artifact, Store, check_content, guess_type
 from thalweg.client import open_session, register
-from thalweg.errors import RejectedError, UsageError
+from thalweg.errors import RejectedError
 from thalweg.settings import Settings, load_settings
+from thalweg_cli.bindings import open_store
 
 _STEP = 0.1  # of an upload, between two lines where there is no terminal
 Show = Callable[[int, int], None]
-
-
-def open_store(settings: Settings) -> Store:
-    """The given file store, its bucket made.
-
-    Raises:
-        UsageError: `settings.missing`, when none is given.
-        UnreachableError: it does not answer.
-    """
-    if settings.s3_endpoint is None:
-        raise UsageError("no file store is given: THALWEG_S3_ENDPOINT is not set", code="settings.missing", hint="see `thalweg up`")
-    store = Store(
-        settings.s3_endpoint,
-        settings.s3_bucket,
-        settings.s3_access_key,
-        settings.s3_secret_key,
-        settings.workspace,
-        settings.data / "cache",
-    )
-    store.ensure_bucket()
-    return store
 
 
 def put(path: Path, artifact_type: str | None, name: str | None) -> File:
@@ -51,14 +31,14 @@ def put(path: Path, artifact_type: str | None, name: str | None) -> File:
 
     Raises:
         RejectedError: `file.…`, `artifact.…`.
-        UsageError, UnreachableError: see `open_store`.
+        UsageError, UnreachableError: no file store is given, or something does not answer.
     """
     settings = load_settings()
     if not path.exists():
         raise RejectedError(f"{path}: there is no such file", code="file.missing")
     kind = artifact_type or guess_type(path)
     check_content(path, kind)
-    store = open_store(settings)
+    store = open_store()
     artifact = upload(store, path)
     return register_at(settings, artifact.id, kind, name or path.resolve().name)
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from thalweg.api import files as api
 from thalweg.api.calls import Call
 from thalweg.artifacts import Artifact, ArtifactRecord, Store, check_content, describe_content, digest_of
-from thalweg.bus.buckets import Bucket, StaleWriteError
+from thalweg.bus.buckets import Bucket, Item, StaleWriteError
 from thalweg.errors import RejectedError
 from thalweg.graph.files import accepts_type
 from thalweg_coordinator.api import Handler
@@ -61,23 +61,31 @@ class Files:
 
     async def list_all(self, asked: api.ListFiles) -> api.FilesListed:
         """Files by id."""
-        keys = [key for key in await self._bucket.keys() if key > asked.after.removeprefix(_PREFIX)]
+        keys = [group[0] for digits, group in (await self._keys()).items() if digits > _key(asked.after)]
         found = await self._bucket.items(keys[: asked.limit])
         return api.FilesListed(files=[_file(_decode(key, body)) for key, body in found.items()], more=len(keys) > asked.limit)
 
     async def show(self, asked: api.WhichFile) -> api.FileShown:
         """A file, and where it is bound."""
-        record, _ = await self._find(asked.id)
-        provenance = record.provenance.model_dump(mode="json") if record.provenance else None
-        return api.FileShown(file=_file(record), facts=record.facts, provenance=provenance, uses=await self._uses.of_file(record.id))
+        records = [_decode(key, item.value) for key, item in await self._find(asked.id) if item.value is not None]
+        left = next((one.provenance for one in records if one.provenance is not None), None)
+        return api.FileShown(
+            file=_file(records[0]),
+            facts=records[0].facts,
+            provenance=left.model_dump(mode="json") if left is not None else None,
+            uses=await self._uses.of_file(records[0].id),
+        )
 
     async def remove(self, asked: api.WhichFile) -> api.File:
-        """Removes a file that nothing is bound to: its bytes, then its record, so that a removal broken off can be made again."""
-        record, revision = await self._find(asked.id)
+        """Removes a file that nothing is bound to: its bytes, then its records, so that a removal broken off can be made again."""
+        found = await self._find(asked.id)
+        key, item = found[0]
+        record = _decode(key, item.value or b"")
         refuse_bound(f"file {record.name} ({_short(record.id)})", await self._uses.of_file(record.id), "file.bound")
         await asyncio.to_thread(self._store.remove, record.id)
         try:
-            await self._bucket.delete(_key(record.id), revision)
+            for key, item in reversed(found):
+                await self._bucket.delete(key, item.revision)
         except StaleWriteError:
             raise RejectedError(f"file {record.name} was put again meanwhile", code="file.busy", hint="try again") from None
         return _file(record)
@@ -110,7 +118,7 @@ class Files:
 
     def _look_into(self, asked: api.Register) -> tuple[int, dict[str, Any]]:
         """Size and facts of a stored file of that type. Blocking."""
-        size_bytes = self._store.stored_size(asked.id)
+        size_bytes = self._store.size_of(asked.id)
         if size_bytes is None:
             raise RejectedError(f"{asked.name}: {asked.id} is not in the file store", code="artifact.unknown", hint="upload it first")
         path = self._store.fetch(asked.id, COPY)
@@ -123,19 +131,26 @@ class Files:
             what = str(error).replace(str(path), asked.name).removeprefix(f"{COPY}: ").removeprefix(f"{asked.name}: ")
             raise RejectedError(f"{asked.name}: {what}", code=error.code, hint=error.hint) from None
 
-    async def _find(self, text: str) -> tuple[ArtifactRecord, int]:
-        """The record that an id or the beginning of one names, and its revision."""
-        start = text.removeprefix(_PREFIX)
-        keys = [start] if len(start) == 64 else [key for key in await self._bucket.keys() if key.startswith(start)]
-        found = [(key, item) for key in keys[:9] if (item := await self._bucket.get(key)).value is not None]
+    async def _keys(self) -> dict[str, list[str]]:
+        """Keys by the artifact's digits; the one that was put first, then those of runs."""
+        found: dict[str, list[str]] = {}
+        for key in await self._bucket.keys():
+            found.setdefault(key.partition(".")[0], []).append(key)
+        return found
+
+    async def _find(self, text: str) -> list[tuple[str, Item]]:
+        """Keys and records, at least one, of the artifact that an id or the beginning of one names."""
+        found: dict[str, list[tuple[str, Item]]] = {}
+        for digits, keys in (await self._keys()).items():
+            if digits.startswith(_key(text)):
+                records = [(key, item) for key in keys if (item := await self._bucket.get(key)).value is not None]
+                found |= {digits: records} if records else {}
         if not found:
             raise RejectedError(f"there is no file {text}", code="file.unknown", hint="`thalweg file list` shows those there are")
         if len(found) > 1:
-            names = ", ".join(_short(key, 20) for key, _ in found)
+            names = ", ".join(digits[:20] for digits in list(found)[:8])
             raise RejectedError(f"{text} begins several ids: {names}", code="file.ambiguous", hint="give more digits")
-        key, item = found[0]
-        assert item.value is not None
-        return _decode(key, item.value), item.revision
+        return next(iter(found.values()))
 
     def _keep_for_a_while(self, key: _Key, task: asyncio.Task[ArtifactRecord]) -> None:
         """A result waits for its caller to ask again, and no longer: the file may be removed meanwhile."""
@@ -149,8 +164,8 @@ def _key(artifact: str) -> str:
     return artifact.removeprefix(_PREFIX)
 
 
-def _short(artifact: str, digits: int = 12) -> str:
-    return _key(artifact)[:digits]
+def _short(artifact: str) -> str:
+    return _key(artifact)[:12]
 
 
 def _decode(key: str, body: bytes) -> ArtifactRecord:

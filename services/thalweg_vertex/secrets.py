@@ -38,17 +38,38 @@ def take_secrets(mine: VertexSpec) -> dict[str, str]:
     return given
 
 
-def redact_output(secrets: Mapping[str, str]) -> Redactor | None:
-    """Takes the secrets out of this process's log and standard output and error from now on; None where there are none."""
-    if not secrets:
-        return None
-    # What is printed goes by lines, and so does a key of several lines.
-    lines = {line for value in secrets.values() for line in value.splitlines() if len(line) >= _MIN_LINE}
-    redactor = Redactor({*secrets.values(), *lines})
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(RedactingFilter(redactor))
-    sys.stdout, sys.stderr = _redacted(sys.stdout.buffer, redactor), _redacted(sys.stderr.buffer, redactor)
-    return redactor
+class Output:
+    """This process's standard output and error, from which secrets can be kept from some time on.
+
+    Made before any code of the component runs, which may keep `sys.stderr`; given the secrets when they have come.
+
+    Args:
+        wanted: False leaves everything as it is, for a vertex without secrets.
+    """
+
+    def __init__(self, wanted: bool) -> None:
+        self._sinks: list[RedactingSink] = []
+        if wanted:
+            sys.stdout, sys.stderr = self._wrapped(sys.stdout.buffer), self._wrapped(sys.stderr.buffer)
+
+    def hide(self, secrets: Mapping[str, str]) -> Redactor | None:
+        """Takes the secrets out of the log and of all that is printed from now on; None where there are none."""
+        if not secrets:
+            return None
+        # What is printed goes by lines, and so does a key of several lines.
+        lines = {line for value in secrets.values() for line in value.splitlines() if len(line) >= _MIN_LINE}
+        redactor = Redactor({*secrets.values(), *lines})
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(RedactingFilter(redactor))
+        for sink in self._sinks:
+            sink.redactor = redactor
+        return redactor
+
+    def _wrapped(self, target: IO[bytes]) -> io.TextIOWrapper:
+        sink = RedactingSink(target)
+        self._sinks.append(sink)
+        atexit.register(sink.finish)
+        return io.TextIOWrapper(sink, encoding="utf-8", errors="backslashreplace", write_through=True)  # type: ignore[arg-type]
 
 
 class RedactingSink(io.RawIOBase):
@@ -56,11 +77,14 @@ class RedactingSink(io.RawIOBase):
 
     Args:
         target: where they go.
-        redactor: knows the secrets.
+
+    Attributes:
+        redactor: knows the secrets, once there are any.
     """
 
-    def __init__(self, target: IO[bytes], redactor: Redactor) -> None:
-        self._target, self._redactor = target, redactor
+    def __init__(self, target: IO[bytes]) -> None:
+        self._target = target
+        self.redactor: Redactor | None = None
         self._waiting, self._lock = bytearray(), threading.Lock()
 
     def writable(self) -> bool:
@@ -82,12 +106,7 @@ class RedactingSink(io.RawIOBase):
 
     def _pass_on(self, end: int) -> None:
         if end:
-            self._target.write(self._redactor.data(bytes(self._waiting[:end])))
+            data = bytes(self._waiting[:end])
+            self._target.write(data if self.redactor is None else self.redactor.data(data))
             self._target.flush()
             del self._waiting[:end]
-
-
-def _redacted(target: IO[bytes], redactor: Redactor) -> io.TextIOWrapper:
-    sink = RedactingSink(target, redactor)
-    atexit.register(sink.finish)
-    return io.TextIOWrapper(sink, encoding="utf-8", errors="backslashreplace", write_through=True)  # type: ignore[arg-type]

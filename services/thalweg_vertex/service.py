@@ -25,7 +25,7 @@ from thalweg.wire.commit import Failure
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 from thalweg_vertex.files import fetch_files, upload_generated
 from thalweg_vertex.presence import run_while_wanted
-from thalweg_vertex.secrets import redact_output, take_secrets
+from thalweg_vertex.secrets import Output, take_secrets
 
 # A batch of records is thousands of new objects without cycles: collecting at Python's own pace cost a quarter of a vertex's time.
 GC_THRESHOLD = (200_000, 10, 10)
@@ -50,8 +50,7 @@ async def serve(settings: Settings, deployment: str, vertex: str) -> int:
 async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: VertexSpec) -> int:
     scratch = settings.data / "scratch" / spec.name / mine.name
     release = None
-    secrets = take_secrets(mine)
-    redactor = redact_output(secrets)
+    output = Output(bool(mine.secrets))
     try:
         release = load_release(mine.component, mine.code)
         if release.manifest.digest != mine.digest:
@@ -64,6 +63,8 @@ async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: V
         log = VertexLog(client, spec.workspace, spec.name, mine.name, [], in_arrival_order=False)
         await refuse(log, Failure(str(error), error.code, error.hint))
         return 4
+    secrets = take_secrets(mine)  # not earlier: a process that becomes another one would have emptied the pipe
+    redactor = output.hide(secrets)
     log = VertexLog(client, spec.workspace, spec.name, mine.name, mine.inputs, release.component.combine == "arrival")
     generated = _fresh(scratch / "generated", mine)
     limits = Limits(records=spec.batch_records, size_bytes=spec.batch_bytes)

@@ -137,6 +137,22 @@ async def test_an_id_that_begins_several_is_refused(session: Session, store: Sto
         await session.ask(files.REMOVE, files.WhichFile(id="feedbeef" + "0" * 55 + last))
 
 
+async def test_a_file_that_runs_left_is_one_file_with_its_provenance(session: Session, store: Store, tmp_path: Path) -> None:
+    artifact = await stored(store, tmp_path, "left.txt", "left by a run")
+    kv = await session.client.jetstream().key_value(subjects.files_bucket("default"))
+    provenance = {"deployment": "d", "vertex": "save", "slot": "file", "release": "jsonl-file@1.0.0"}
+    record = {"id": artifact, "type": "text", "name": "left.txt", "size_bytes": 13, "created": "2026-01-01T00:00:00Z"}
+    for run in "12":
+        await kv.put(f"{artifact[7:]}.run{run}", json.dumps({**record, "provenance": provenance}).encode())
+    await register(session, artifact, "text", "mine.txt")
+    listed = [one for one in (await session.ask(files.LIST, files.ListFiles())).files if one.id == artifact]
+    assert [one.name for one in listed] == ["mine.txt"]
+    shown = await session.ask(files.SHOW, files.WhichFile(id=artifact))
+    assert shown.provenance is not None and shown.provenance["vertex"] == "save"
+    await session.ask(files.REMOVE, files.WhichFile(id=artifact))
+    assert artifact not in [one.id for one in (await session.ask(files.LIST, files.ListFiles())).files]
+
+
 async def test_the_command_puts_gets_and_removes(session: Session, settings: Settings, tmp_path: Path) -> None:
     named = {name: getattr(settings, name) for name in ("nats_url", "s3_endpoint", "s3_access_key", "s3_secret_key", "data")}
     environment = {**os.environ, **{f"THALWEG_{name.upper()}": str(value) for name, value in named.items()}}

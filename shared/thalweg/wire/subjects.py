@@ -70,8 +70,11 @@ def deployments_bucket(workspace: str) -> str:
 
 
 def files_bucket(workspace: str) -> str:
-    """Name of the key-value bucket of artifact records: key is the artifact's hex digits."""
-    return f"TW_{workspace}_files"
+    """Name of the key-value bucket of artifact records.
+
+    A key is the artifact's 64 hex digits, for a file that was put, or these, a dot and a token, for each run that left the file.
+    """
+    return f"TW_{workspace}_artifacts"
 
 
 def secrets_bucket(workspace: str) -> str:
