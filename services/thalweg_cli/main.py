@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.errors import NotReproducedError, RejectedError, ThalwegError
-from thalweg_cli import backend, file, secret
+from thalweg_cli import backend, file, secret, tap
 from thalweg_cli.output import AsJson, fail
 
 # What commands need is imported by them: pydantic, NATS and the rest would make `--help` wait.
@@ -32,6 +32,7 @@ app.add_typer(backend.app, name="backend")
 app.add_typer(file.app, name="file")
 app.add_typer(secret.app, name="secret")
 app.command("apply")(backend.apply)
+app.command("tap")(tap.tap)
 
 PipelineFile = Annotated[Path, typer.Argument(help="The pipeline file (YAML).", show_default=False)]
 Sets = Annotated[list[str], typer.Option("--set", help="vertex.param=VALUE (VALUE as YAML); may be repeated.")]
