@@ -19,12 +19,12 @@ from thalweg.runtime.assemble import assemble
 from thalweg.runtime.engine import Limits
 from thalweg.runtime.loop import VertexLoop, refuse
 from thalweg.runtime.spool import Spool
-from thalweg.sdk.catalog import load_release
 from thalweg.settings import Settings
 from thalweg.wire.commit import Failure
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 from thalweg_vertex.files import fetch_files, upload_generated
 from thalweg_vertex.presence import run_while_wanted
+from thalweg_vertex.releases import load_pinned
 
 # A batch of records is thousands of new objects without cycles: collecting at Python's own pace cost a quarter of a vertex's time.
 GC_THRESHOLD = (200_000, 10, 10)
@@ -32,7 +32,11 @@ _log = logging.getLogger("thalweg.vertex")
 
 
 async def serve(settings: Settings, deployment: str, vertex: str) -> int:
-    """Runs one vertex until its inputs end; returns the process's exit code."""
+    """Runs one vertex until its inputs end; returns the process's exit code.
+
+    Raises:
+        ElsewhereError: it is to be run by another interpreter, in place of this one.
+    """
     if settings.nats_url is None:
         raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
     client = await connect(settings.nats_url, f"{deployment}/{vertex}")
@@ -50,7 +54,7 @@ async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: V
     scratch = settings.data / "scratch" / spec.name / mine.name
     release = None
     try:
-        release = load_release(mine.component, mine.code)
+        release = await asyncio.to_thread(load_pinned, settings, mine)
         if release.manifest.digest != mine.digest:
             raise RejectedError(
                 f"{mine.component} is pinned as {mine.digest}, but the code here is {release.manifest.digest}",

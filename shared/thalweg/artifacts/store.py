@@ -83,6 +83,10 @@ class Store:
         """Whether an artifact is stored."""
         return self._stored_size(artifact_id) is not None
 
+    def size_of(self, artifact_id: str) -> int | None:
+        """Bytes of what is stored under an id; None where there is nothing."""
+        return self._stored_size(artifact_id)
+
     def put_file(self, path: Path, progress: Progress | None = None) -> Artifact:
         """Store a file, unless the same bytes are there already.
 
