@@ -6,11 +6,11 @@ import asyncio
 import getpass
 import json
 import os
-from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
-from thalweg.errors import ThalwegError
+from thalweg.errors import RejectedError, ThalwegError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -44,14 +44,26 @@ def author_of(given: str) -> str:
         return "unknown"
 
 
-def ask(call: Call[Q, R], request: Q, as_json: bool = False) -> R:
+def checked(model: type[Q], as_json: bool, **fields: Any) -> Q:
+    """A request out of what was given; what it refuses ends the command."""
+    from pydantic import ValidationError
+
+    from thalweg.graph.pipeline import fault_lines
+
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        fail(RejectedError("\n".join(fault_lines(error)), code="request.invalid"), as_json)
+
+
+def ask(call: Call[Q, R], request: Q, as_json: bool = False, timeout_s: float = 30.0) -> R:
     """Asks the coordinator of the settings' servers; what it refuses ends the command."""
     from thalweg.client import open_session
     from thalweg.settings import load_settings
 
     async def asked() -> R:
         async with open_session(load_settings()) as session:
-            return await session.ask(call, request)
+            return await session.ask(call, request, timeout_s)
 
     try:
         return asyncio.run(asked())
