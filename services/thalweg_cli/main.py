@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.errors import NotReproducedError, RejectedError, ThalwegError
-from thalweg_cli import backend, component
+from thalweg_cli import backend, component, tap
 from thalweg_cli.output import AsJson, fail
 
 # What commands need is imported by them: pydantic, NATS and the rest would make `--help` wait.
@@ -37,6 +37,7 @@ component_app.command()(component.new)
 component_app.command()(component.publish)
 component_app.command()(component.yank)
 component_app.command()(component.rehearse)
+app.command("tap")(tap.tap)
 
 PipelineFile = Annotated[Path, typer.Argument(help="The pipeline file (YAML).", show_default=False)]
 Sets = Annotated[list[str], typer.Option("--set", help="vertex.param=VALUE (VALUE as YAML); may be repeated.")]

@@ -27,7 +27,7 @@ def local_archives(store: Store) -> Callable[[str], Path]:
     """Fetches the archive of a release; one that is far too large is refused before it is fetched."""
 
     def fetch(archive: str) -> Path:
-        size = store.size_of(archive)
+        size = store.stored_size(archive)
         if size is None:
             raise RejectedError(f"there is no archive {archive}", code="artifact.unknown")
         if size > 2 * MAX_BYTES:

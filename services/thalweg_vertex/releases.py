@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from thalweg.published import Environments, Sources
 from thalweg.published.loading import load_published
@@ -27,16 +28,16 @@ class ElsewhereError(Exception):
         self.python = python
 
 
-def load_pinned(settings: Settings, mine: VertexSpec) -> ComponentRelease:
-    """The release; of a published one, nothing is imported before its archive was checked. Blocking.
+def prepare(settings: Settings, mine: VertexSpec) -> Path | None:
+    """The unpacked archive of a published release, checked; None for another one. Blocking, while an environment is made.
 
     Raises:
         ElsewhereError: this process has not the environment that it needs.
-        RejectedError: `release.archive`, `release.environment`, `component.unreadable` and the like.
+        RejectedError: `release.archive`, `release.environment` and the like.
         UnreachableError: the file store does not answer.
     """
     if not mine.archive:
-        return load_release(mine.component, mine.code)
+        return None
     store = store_of(settings)
     data = settings.data.absolute()
     folder = Sources(lambda archive: store.fetch(archive, "archive.tar"), data / "cache" / "releases").folder_of(mine.archive)
@@ -44,4 +45,15 @@ def load_pinned(settings: Settings, mine: VertexSpec) -> ComponentRelease:
     # A process that was put into an environment looks for it by the interpreter that made it, and would make another one.
     if requirements and os.path.realpath(os.path.dirname(sys.prefix)) != os.path.realpath(data / "environments"):
         raise ElsewhereError(Environments(data / "environments").python_for(requirements))
+    return folder
+
+
+def load_pinned(mine: VertexSpec, folder: Path | None) -> ComponentRelease:
+    """The release; its code is imported here, and not before.
+
+    Raises:
+        RejectedError: `component.unknown`, `component.unreadable`.
+    """
+    if folder is None:
+        return load_release(mine.component, mine.code)
     return load_published(mine.component, folder, mine.code)

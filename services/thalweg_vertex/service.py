@@ -13,7 +13,7 @@ from pathlib import Path
 from thalweg.bus.connection import Client, connect
 from thalweg.bus.deployments import load_deployment
 from thalweg.bus.vertex_log import VertexLog
-from thalweg.errors import STOPPED_EXIT_CODE, RejectedError, RunFailedError, UsageError
+from thalweg.errors import STOPPED_EXIT_CODE, RejectedError, RunFailedError, ThalwegError, UsageError
 from thalweg.graph.parse import parse_type
 from thalweg.runtime.assemble import assemble
 from thalweg.runtime.engine import Limits
@@ -24,7 +24,7 @@ from thalweg.wire.commit import Failure
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 from thalweg_vertex.files import fetch_files, upload_generated
 from thalweg_vertex.presence import run_while_wanted
-from thalweg_vertex.releases import load_pinned
+from thalweg_vertex.releases import load_pinned, prepare
 
 # A batch of records is thousands of new objects without cycles: collecting at Python's own pace cost a quarter of a vertex's time.
 GC_THRESHOLD = (200_000, 10, 10)
@@ -45,16 +45,31 @@ async def serve(settings: Settings, deployment: str, vertex: str) -> int:
         mine = next((one for one in spec.vertices if one.name == vertex), None)
         if mine is None:
             raise RejectedError(f"deployment {deployment} has no vertex {vertex}", code="vertex.unknown")
-        return await run_while_wanted(client, spec, _run(settings, client, spec, mine))
+        return await run_while_wanted(client, spec, _run_in_place(settings, client, spec, mine))
     finally:
         await client.close()
 
 
-async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: VertexSpec) -> int:
+async def _run_in_place(settings: Settings, client: Client, spec: DeploymentSpec, mine: VertexSpec) -> int:
+    """Runs it in the environment that its release needs; nothing is taken from the launcher before, since this process may be replaced."""
+    try:
+        folder = await asyncio.to_thread(prepare, settings, mine)
+    except (RejectedError, RunFailedError, UsageError) as error:
+        return await _refuse(client, spec, mine, error)
+    return await _run(settings, client, spec, mine, folder)
+
+
+async def _refuse(client: Client, spec: DeploymentSpec, mine: VertexSpec, error: ThalwegError) -> int:
+    log = VertexLog(client, spec.workspace, spec.name, mine.name, [], in_arrival_order=False)
+    await refuse(log, Failure(str(error), error.code, error.hint))
+    return 4
+
+
+async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: VertexSpec, folder: Path | None) -> int:
     scratch = settings.data / "scratch" / spec.name / mine.name
     release = None
     try:
-        release = await asyncio.to_thread(load_pinned, settings, mine)
+        release = load_pinned(mine, folder)
         if release.manifest.digest != mine.digest:
             raise RejectedError(
                 f"{mine.component} is pinned as {mine.digest}, but the code here is {release.manifest.digest}",
@@ -62,9 +77,7 @@ async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: V
             )
         files = await asyncio.to_thread(fetch_files, settings, mine)
     except (RejectedError, RunFailedError, UsageError) as error:
-        log = VertexLog(client, spec.workspace, spec.name, mine.name, [], in_arrival_order=False)
-        await refuse(log, Failure(str(error), error.code, error.hint))
-        return 4
+        return await _refuse(client, spec, mine, error)
     log = VertexLog(client, spec.workspace, spec.name, mine.name, mine.inputs, release.component.combine == "arrival")
     generated = _fresh(scratch / "generated", mine)
     limits = Limits(records=spec.batch_records, size_bytes=spec.batch_bytes)
