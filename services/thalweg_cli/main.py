@@ -90,7 +90,8 @@ def _releases(components: list[Path], as_json: bool, *, needed: bool = False) ->
     catalog = _catalog(components)
     if not records:
         return catalog
-    from thalweg.published import Environments, PublishedReleases, Sources, Workers
+    from thalweg.published import Environments, Sources, Workers
+    from thalweg.published.releases import PublishedReleases
     from thalweg.settings import load_settings
     from thalweg_cli.bindings import open_store
 

@@ -17,7 +17,8 @@ from thalweg.bus.operation_logs import ensure_operation_logs
 from thalweg.bus.presence import answer_pings
 from thalweg.bus.releases import ensure_releases
 from thalweg.errors import RejectedError, UsageError
-from thalweg.published import Environments, PublishedReleases, Sources, Workers
+from thalweg.published import Environments, Sources, Workers
+from thalweg.published.releases import PublishedReleases
 from thalweg.sdk.catalog import Catalog
 from thalweg.settings import Settings
 from thalweg_coordinator.api import answers

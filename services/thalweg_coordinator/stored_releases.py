@@ -16,7 +16,7 @@ from thalweg.bus.operation_logs import StaleReadError
 from thalweg.bus.releases import read_releases, write_release
 from thalweg.errors import RejectedError
 from thalweg.graph.pipeline import fault_lines
-from thalweg.published import PublishedReleases
+from thalweg.published.releases import PublishedReleases
 from thalweg_coordinator.api import Handler
 
 TRIES = 20

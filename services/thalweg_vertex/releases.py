@@ -6,9 +6,6 @@ import os
 import sys
 from pathlib import Path
 
-from thalweg.published import Environments, Sources
-from thalweg.published.loading import load_published
-from thalweg.published.requirements import read_requirements
 from thalweg.sdk.catalog import load_release
 from thalweg.sdk.release import ComponentRelease
 from thalweg.settings import Settings
@@ -38,6 +35,9 @@ def prepare(settings: Settings, mine: VertexSpec) -> Path | None:
     """
     if not mine.archive:
         return None
+    from thalweg.published import Environments, Sources
+    from thalweg.published.requirements import read_requirements
+
     store = store_of(settings)
     data = settings.data.absolute()
     folder = Sources(lambda archive: store.fetch(archive, "archive.tar"), data / "cache" / "releases").folder_of(mine.archive)
@@ -56,4 +56,6 @@ def load_pinned(mine: VertexSpec, folder: Path | None) -> ComponentRelease:
     """
     if folder is None:
         return load_release(mine.component, mine.code)
+    from thalweg.published.loading import load_published
+
     return load_published(mine.component, folder, mine.code)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from thalweg.embedded import EmbeddedStack
 from thalweg.errors import RejectedError
 from thalweg.graph.operations import AddVertex, SetParam
 from thalweg.graph.pipeline import Vertex
-from thalweg.published import pack
+from thalweg.published import Environments, pack
 from thalweg.wire import subjects
 
 WEATHER = Path(__file__).resolve().parents[2] / "examples/weather/data/seattle-weather.csv"
@@ -225,6 +226,36 @@ def wheel(folder: Path) -> None:
 
 
 @pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip's own settings lead to one wheel and nothing else."""
+    wheel(tmp_path)
+    for variable, value in {"NO_INDEX": "1", "FIND_LINKS": str(tmp_path), "CONFIG_FILE": os.devnull}.items():
+        monkeypatch.setenv(f"PIP_{variable}", value)
+
+
+@pytest.mark.usefixtures("index")
+def test_an_environment_is_made_once_and_sees_what_thalweg_sees(tmp_path: Path) -> None:
+    environments = Environments(tmp_path / "environments")
+    wanted = ["tiny-shift-of-tests==1.0"]
+    with ThreadPoolExecutor() as pool:
+        pythons = set(pool.map(environments.python_for, [wanted] * 3))
+    assert len(pythons) == 1 and environments.python_for([]) == sys.executable
+    code = "import thalweg, pydantic, tiny_shift_of_tests as one; print(one.SHIFT, one.__file__)"
+    shown = subprocess.run([*pythons, "-c", code], capture_output=True, text=True, timeout=60, check=True).stdout
+    assert shown.startswith(f"7 {tmp_path / 'environments'}")
+
+
+@pytest.mark.usefixtures("index")
+def test_an_environment_that_cannot_be_made_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+    hashed = [f"tiny-shift-of-tests==1.0 --hash=sha256:{'0' * 64}"]
+    for requirements, timeout_s, said in ((hashed, 60.0, "DO NOT MATCH THE HASHES"), (["tiny-shift-of-tests"], 0.0, "takes too long")):
+        with pytest.raises(RejectedError, match=said) as refused:
+            Environments(tmp_path / "environments", timeout_s).python_for(requirements)
+        assert refused.value.code == "release.environment"
+    assert not [one for one in (tmp_path / "environments").iterdir() if one.is_dir()]
+
+
+@pytest.fixture
 def environment(stack: EmbeddedStack, tmp_path: Path) -> Iterator[dict[str, str]]:
     """A workspace with a coordinator of its own; pip finds one wheel and nothing else."""
     wheel(tmp_path)
@@ -313,7 +344,7 @@ def test_a_published_release_runs_from_its_archive_in_an_environment_of_its_own(
     (written,) = (tmp_path / "out").glob("*.jsonl")
     lines = written.read_text().splitlines()
     assert len(lines) == 1461 and json.loads(lines[0]) == {"degrees": 7.0, "unit": "°C"}
-    assert len([one for one in (tmp_path / "data/environments").iterdir() if one.is_dir()]) == 2
+    assert len([one for one in (tmp_path / "data/environments").iterdir() if one.is_dir()]) == 1
     assert "pinned by swings: swing" in run("component", "yank", "temp-swing@0.1.0", "--reason", "wrong unit")
     assert "# warning: vertex swing: temp-swing@0.1.0 is yanked: wrong unit" in run("backend", "show", "swings")
     assert "warning: vertex swing" in run("apply", "pipeline.yaml")

@@ -52,7 +52,11 @@ class Environments:
             end = time.monotonic() + self._timeout_s
             with _locked(folder, end) as lock:
                 if not (folder / _READY).exists():
-                    _build(folder, python, requirements, end, lock)
+                    try:
+                        _build(folder, python, requirements, end, lock)
+                    except RejectedError:
+                        shutil.rmtree(folder, ignore_errors=True)
+                        raise
         return str(python)
 
 
@@ -69,10 +73,12 @@ def plain_environment() -> dict[str, str]:
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
-    """Kills a process that leads a group, with all that it has started, and waits for it."""
+    """Kills a process that leads a group, with all that it has started, waits for it, and reads no more of what it says."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 def _build(folder: Path, python: Path, requirements: list[str], end: float, lock: IO[bytes]) -> None:
