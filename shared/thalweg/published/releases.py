@@ -90,6 +90,6 @@ class PublishedReleases:
         return sorted({*self._catalog.versions(name), *published}, key=version_order)
 
     def find(self, name: str, version: str) -> Release | None:
-        """The release, or None; a published one goes before a local one."""
-        record = self._records.get(f"{name}@{version}")
-        return self._catalog.find(name, version) if record is None else PublishedRelease(record, self._workers)
+        """The release, or None. A local one goes before a published one: who works on a component tries what is at hand."""
+        local, record = self._catalog.find(name, version), self._records.get(f"{name}@{version}")
+        return PublishedRelease(record, self._workers) if local is None and record is not None else local
