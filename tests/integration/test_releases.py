@@ -17,7 +17,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
+from hypothesis import settings as fuzz
 from hypothesis import strategies as st
 
 from thalweg.api import backends as backends_api
@@ -31,7 +32,10 @@ from thalweg.errors import RejectedError
 from thalweg.graph.operations import AddVertex, SetParam
 from thalweg.graph.pipeline import Vertex
 from thalweg.published import Environments, pack
+from thalweg.settings import Settings
 from thalweg.wire import subjects
+from thalweg.wire.spec import VertexSpec
+from thalweg_vertex.releases import ElsewhereError, prepare
 
 WEATHER = Path(__file__).resolve().parents[2] / "examples/weather/data/seattle-weather.csv"
 _numbers = iter(range(1000))
@@ -255,6 +259,21 @@ def test_an_environment_that_cannot_be_made_says_why_and_leaves_nothing(tmp_path
     assert not [one for one in (tmp_path / "environments").iterdir() if one.is_dir()]
 
 
+@pytest.mark.usefixtures("index")
+def test_a_vertex_looks_at_the_archive_before_anything_else(settings: Settings, store: Store, tmp_path: Path) -> None:
+    folder = write(tmp_path / "a", "numbers-x", more="raise SystemExit")
+    spec = VertexSpec("x", "numbers-x@1.0.0", "", "main.py", "source", archive=upload(store, folder))
+    found = prepare(settings, spec)
+    assert found is not None and (found / "main.py").exists()
+    with pytest.raises(RejectedError) as refused:
+        prepare(settings, msgspec.structs.replace(spec, archive="sha256:" + "0" * 64))
+    assert refused.value.code == "artifact.unknown"
+    (folder / "requirements.txt").write_text("tiny-shift-of-tests\n")
+    with pytest.raises(ElsewhereError) as elsewhere:
+        prepare(settings, msgspec.structs.replace(spec, archive=upload(store, folder)))
+    assert elsewhere.value.python.startswith(str(settings.data / "environments"))
+
+
 @pytest.fixture
 def environment(stack: EmbeddedStack, tmp_path: Path) -> Iterator[dict[str, str]]:
     """A workspace with a coordinator of its own; pip finds one wheel and nothing else."""
@@ -373,7 +392,7 @@ VERBS = [("component", "publish"), ("component", "yank"), ("component", "rehears
 READS = {("component", "rehearse"), ("component", "list"), ("backend", "outdated")}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=200) | HOSTILE.map(msgspec.msgpack.encode), call=st.sampled_from(VERBS))
 async def test_requests_that_are_none_get_a_typed_error_and_change_nothing(session: Session, body: bytes, call: tuple[str, str]) -> None:
     before = await session.ask(api.RELEASES, backends_api.Nothing())

@@ -8,7 +8,9 @@ import io
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -37,13 +39,6 @@ def tar(*members: tuple[str, bytes | str], kind: bytes = tarfile.REGTYPE, **fiel
                 setattr(entry, field, value)
             archive.addfile(entry, io.BytesIO(content))
     return out.getvalue()
-
-
-def sparse() -> bytes:
-    """A few bytes that claim to be a terabyte."""
-    packed = bytearray(tar(("main.py", CODE)))
-    packed[156:157] = tarfile.GNUTYPE_SPARSE
-    return bytes(packed)
 
 
 def huge() -> bytes:
@@ -78,7 +73,7 @@ ATTACKS: dict[str, Callable[[], bytes]] = {
     "large": lambda: tar(("main.py", b"#" * 5_000_001)),
     "large in all": lambda: tar(*((f"f{n}.py", b"#" * 4_900_000) for n in range(5))),
     "bomb": lambda: gzip.compress(tar(("main.py", b"#" * 30_000_000))),
-    "sparse": sparse,
+    "sparse": lambda: tar(("main.py", ""), kind=tarfile.GNUTYPE_SPARSE),
     "huge": huge,
     "cut": lambda: tar(("main.py", CODE))[:600],
     "more behind": lambda: tar(("main.py", CODE)) + b"more",
@@ -235,6 +230,23 @@ def test_a_worker_sees_no_secret_of_its_parent(tmp_path: Path, monkeypatch: pyte
         workers.ask(archive, "describe")
     workers.close()
     assert "PYTHONSAFEPATH" in str(refused.value) and "planted" not in str(refused.value)
+
+
+def test_workers_are_ended_in_the_middle_of_a_call(tmp_path: Path) -> None:
+    (tmp_path / "release").mkdir()
+    (tmp_path / "release/main.py").write_text(f"open({str(tmp_path / 'started')!r}, 'w')\nwhile True:\n    pass\n")
+    archive, sources = stored(tmp_path / "release")
+    workers = Workers(sources, Environments(tmp_path / "environments"), timeout_s=60.0)
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(workers.ask, archive, "describe")
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "started").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        workers.close()
+        with pytest.raises(RejectedError) as refused:
+            asked.result(timeout=10)
+    assert refused.value.code == "release.crashed"
 
 
 def test_workers_are_few_and_start_again(folder: Path, tmp_path: Path) -> None:

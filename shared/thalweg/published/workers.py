@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import selectors
+import signal
 import subprocess
 import tempfile
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -55,10 +57,11 @@ class Workers:
             raise error.told from None
 
     def close(self) -> None:
-        """Ends all workers; those of later calls are started anew."""
+        """Ends all workers, in the middle of a call, too; those of later calls are started anew."""
         with self._lock:
             workers, self._workers = list(self._workers.values()), OrderedDict()
         for worker in workers:
+            worker.interrupt()
             worker.end()
 
     def _worker(self, archive: str) -> _Worker:
@@ -109,6 +112,13 @@ class _Worker:
                 raise self._gone(f"its code does not answer within {timeout_s:g} s", "release.timed_out") from None
             except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError):
                 raise self._gone("its code ends the process", "release.crashed") from None
+
+    def interrupt(self) -> None:
+        """Kills the process; the call in hand fails."""
+        process = self._process
+        if process is not None and process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
     def end(self) -> None:
         """Waits for the call in hand."""
