@@ -117,22 +117,24 @@ class Engine:
             self.epoch, self.number = commit.epoch, commit.number
             self.ended, self.failure, self.generated = commit.ended, commit.failure, dict(commit.generated)
             self.standing.counters, self.standing.watermark = commit.counters, commit.watermark
-            self.faults.dead_commits = commit.dead_commits
+            self.faults.dead_commits, self.program.context.time_ns = commit.dead_commits, commit.time_ns
             if commit.cursor is not None:
                 self.standing.cursor = msgspec.msgpack.decode(base64.b64decode(commit.cursor))
             for name, stored in commit.ports.items():
                 self.outbox.ports[name].restore(stored)
             self._place_edges(commit)
+        if self.standing.rebuilding:
+            self.standing.watermark = BEGINNING
         if state is not None and not self.has_spool:
-            own, self._latest = decode_state(state, self.edges)
+            own, self._latest, watermark, time_ns = decode_state(state, self.edges)
+            if self.standing.rebuilding:
+                self.standing.watermark, self.program.context.time_ns = watermark, time_ns
         try:
             self.program.start(own)
         except (Exception, SystemExit) as error:
             raised = f"{self.vertex}: before the first record: {type(error).__name__}: {error}"
             self.fail(error if isinstance(error, ThalwegError) else RunFailedError(raised, code="component.raised"))
         self.program.context.late_count = self.standing.counters.late
-        if self.standing.rebuilding:
-            self.standing.watermark = BEGINNING
 
     def _place_edges(self, commit: Commit) -> None:
         target = {key: (pair[0], pair[1]) for key, pair in commit.positions.items()}
@@ -397,6 +399,8 @@ class Engine:
 
     def _see_watermark(self, watermark: int) -> None:
         standing = self.standing
+        if standing.rebuilding:  # the mark of the last message may go further than the commit had seen; what that sets off is unwritten
+            watermark = min(watermark, self._restored_watermark)
         if watermark <= standing.watermark:
             return
         standing.touched = standing.touched or not standing.rebuilding
@@ -453,7 +457,9 @@ class Engine:
 
     def _cut_state(self, parts: list[tuple[str, bytes]]) -> bytes | None:
         """The state when it is small; a large one goes into `parts` when a snapshot is due."""
-        state = None if self.has_spool else encode_state(self.program.snapshot(), self._latest)
+        state = None
+        if not self.has_spool:
+            state = encode_state(self.program.snapshot(), self._latest, self.standing.watermark, self.program.context.time_ns)
         if state is None or len(state) <= SMALL_STATE_BYTES:
             self._floor = None
             return state
@@ -479,6 +485,7 @@ class Engine:
             cursor=base64.b64encode(_pack(standing.cursor)).decode() if standing.cursor is not None else None,
             watermark=standing.watermark,
             promise=self._promise(),
+            time_ns=self.program.context.time_ns if self.program.component.emits_aside else 0,
             ended=self.ended,
             counters=msgspec.structs.replace(standing.counters),
             dead_commits=self.faults.dead_commits,
