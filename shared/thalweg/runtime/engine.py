@@ -22,6 +22,7 @@ from thalweg.runtime.passes import CloserLookError
 from thalweg.runtime.program import Program
 from thalweg.runtime.snapshots import SMALL_STATE_BYTES, Schedule, decode_state, encode_state
 from thalweg.runtime.standing import Standing
+from thalweg.sdk.adopt import Build
 from thalweg.sdk.values import RecordError
 from thalweg.wire import ids
 from thalweg.wire.commit import END_OF_TIME, Commit, Failure, Generated
@@ -190,7 +191,8 @@ class Engine:
                     return Turn.IDLE
                 if not self._uncommitted:
                     self._first_at = time.perf_counter()
-                self._uncommitted += done
+                if not self.standing.rebuilding:  # else a long rebuild would use up the room of a commit that is not due
+                    self._uncommitted += done
                 if time.perf_counter() > deadline and not self._is_due():
                     return Turn.MORE if self._uncommitted - before >= FEW_RECORDS else Turn.SLOW
         except (Exception, SystemExit) as error:
@@ -266,7 +268,7 @@ class Engine:
 
     def _run_many(self, edge: Edge, count: int) -> int:
         """The fast path: one input, at most one output, no watermarks asked for; as many records as `CHUNK_S` allows."""
-        head, call, context = edge.first, self.program.calls[edge.port], self.program.context
+        head, call, context = edge.first, _building(edge.build, self.program.calls[edge.port]), self.program.context
         batch, low, high = head.batch, head.index, head.index + count
         parts: list[bytes | None] = []
         closer: Callable[[], Any] | None = None
@@ -317,10 +319,12 @@ class Engine:
             if len(self._latest) < len(self.program.component.arguments):
                 self._consume(edge)
                 return
-            joined = dict(self._latest)
-            self._guarded(edge, lambda: self.program.calls["*"](joined))
+            self._guarded(edge, lambda: self.program.calls["*"](self._built(self._latest)))
         else:
-            self._guarded(edge, lambda: self.program.calls[edge.port](value))
+            self._guarded(edge, lambda: self.program.calls[edge.port](edge.built(value)))
+
+    def _built(self, values: dict[str, Any]) -> dict[str, Any]:
+        return {edge.port: edge.built(values[edge.port]) for edge in self.edges}
 
     def _consume(self, edge: Edge) -> None:
         head = edge.first
@@ -360,18 +364,18 @@ class Engine:
         context = self.program.context
         context.time_ns, context.record_id, context.port = head.batch.t[head.index], head.ids[head.index], edge.port
         try:
-            given = self._call_batch(values)
+            given = self._call_batch(edge, values)
         except Exception:
             self.program.restore(before)
             for value in values:
-                self._guarded_results(edge, lambda value=value: _kept(self._call_batch([value])))  # type: ignore[misc]
+                self._guarded_results(edge, lambda value=value: _kept(self._call_batch(edge, [value])))  # type: ignore[misc]
             return count
         for one in given:
             self._guarded_results(edge, partial(_kept, [one]))
         return count
 
-    def _call_batch(self, values: list[Any]) -> list[Any]:
-        given = list(self.program.results(self.program.calls["in"](values)))
+    def _call_batch(self, edge: Edge, values: list[Any]) -> list[Any]:
+        given = list(self.program.results(self.program.calls["in"]([edge.built(value) for value in values])))
         if not self.outbox.ports:
             return [None] * len(values)
         if len(given) != len(values):
@@ -392,7 +396,7 @@ class Engine:
         first, *rest = self.edges
         joined = {edge.port: edge.first.batch.v[edge.first.index] for edge in self.edges}
         self.standing.watermark = max(self.standing.watermark, *(edge.progress for edge in self.edges))
-        self._guarded(first, lambda: self.program.calls["*"](joined))
+        self._guarded(first, lambda: self.program.calls["*"](self._built(joined)))
         for edge in rest:
             self._consume(edge)
         return len(self.edges)
@@ -493,6 +497,10 @@ class Engine:
             generated=dict(self.generated),
             failure=self.failure,
         )
+
+
+def _building(build: Build | None, call: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return call if build is None else lambda value: call(build(value))
 
 
 def _same(value: Any) -> Any:

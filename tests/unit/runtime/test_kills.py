@@ -18,7 +18,7 @@ from thalweg.wire.batch import encode_batch
 from thalweg.wire.commit import END_OF_TIME
 from unit.runtime.simulator import Left, Simulation, stream
 
-SEEDS = range(25)
+SEEDS = range(15)
 COUNT = 40
 _encode = msgspec.msgpack.encode
 
@@ -278,7 +278,7 @@ SHAPES: dict[str, Callable[[], Simulation]] = {
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshots, "EVERY_MESSAGES", 3)
+    monkeypatch.setattr(snapshots, "EVERY_MESSAGES", 6)
     monkeypatch.setattr(faults, "FIRST_PAUSE_S", 0.0)
 
 
@@ -305,6 +305,13 @@ def test_a_state_object_that_is_returned_is_written_as_it_was_then() -> None:
 def test_large_state_is_rebuilt_from_a_floor() -> None:
     commits = Simulation(LargeTotals, numbers(10), N).run(1).commits
     assert any(one.floor not in (None, one.positions) for one in commits)
+
+
+def test_a_rebuild_may_be_longer_than_a_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "EVERY_MESSAGES", 1_000)
+    undisturbed = Simulation(LargeTotals, numbers(10), N).run()
+    for seed in SEEDS:
+        assert Simulation(LargeTotals, numbers(10), N).run(seed) == undisturbed
 
 
 def test_what_cannot_be_written_dies_alone() -> None:
