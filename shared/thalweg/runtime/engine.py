@@ -20,7 +20,7 @@ from thalweg.runtime.intake import Intake
 from thalweg.runtime.outbox import Outbox
 from thalweg.runtime.passes import CloserLookError
 from thalweg.runtime.program import Program
-from thalweg.runtime.snapshots import SMALL_STATE_BYTES, Schedule, decode_state, encode_state
+from thalweg.runtime.snapshots import EVERY_MESSAGES, SMALL_STATE_BYTES, Schedule, decode_state, encode_state
 from thalweg.runtime.standing import Standing
 from thalweg.sdk.adopt import Build
 from thalweg.sdk.values import RecordError
@@ -38,11 +38,15 @@ _pack = msgspec.msgpack.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a commit is due: so many records or bytes of output, or so long after the first of them."""
+    """When a commit is due: so many records or bytes of output, or so long after the first of them.
+
+    And when one has a snapshot of large state: after so many messages, as the log counts them.
+    """
 
     records: int = 4096
     size_bytes: int = 1_048_576
     wait_s: float = 0.05
+    snapshot_messages: int = EVERY_MESSAGES
 
 
 class Turn(Enum):
@@ -94,11 +98,12 @@ class Engine:
         self.failure: Failure | None = None
         self.ended = self.finished = False
         self.epoch = self.number = 0
+        self.waits_for: str | None = None
         self.generated: dict[str, Generated] = {}
         self._target: dict[str, tuple[int, int]] | None = None
         self._restored, self._restored_watermark = self.standing.counters, BEGINNING
         self._floor: dict[str, tuple[int, int]] | None = None
-        self._schedule = Schedule()
+        self._schedule = Schedule(self.limits.snapshot_messages)
         self._latest: dict[str, Any] = {}
         self._uncommitted, self._first_at, self._stride = 0, 0.0, 1
         component = program.component
@@ -189,6 +194,7 @@ class Engine:
                 done = self._do_some(self._room())
                 if not done and not self.finished:
                     return Turn.IDLE
+                self.waits_for = None
                 if not self._uncommitted:
                     self._first_at = time.perf_counter()
                 if not self.standing.rebuilding:  # else a long rebuild would use up the room of a commit that is not due
@@ -204,6 +210,17 @@ class Engine:
         if self.outbox.ports or not self._uncommitted or self.faults.size:
             return 0.0
         return max(0.0, self._first_at + self.limits.wait_s - time.perf_counter())
+
+    def blocking_edge(self) -> str | None:
+        """After an idle step: the edge whose silence keeps records of others from being worked on."""
+        if self.standing.rebuilding or not any(edge.head for edge in self.edges):
+            return None
+        silent = [edge for edge in self.edges if not edge.head and not edge.ended]
+        return min(silent, key=lambda edge: (edge.watermark, edge.order)).key if silent else None
+
+    def say_waiting(self, edge: str) -> None:
+        """Has the next commit say what the vertex waits for."""
+        self.waits_for, self.standing.touched = edge, True
 
     def _room(self) -> int:
         """How many records may be worked on before a commit is due by their number."""
@@ -490,6 +507,7 @@ class Engine:
             watermark=standing.watermark,
             promise=self._promise(),
             time_ns=self.program.context.time_ns if self.program.component.emits_aside else 0,
+            waits_for=self.waits_for,
             ended=self.ended,
             counters=msgspec.structs.replace(standing.counters),
             dead_commits=self.faults.dead_commits,

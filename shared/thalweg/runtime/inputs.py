@@ -109,7 +109,7 @@ class Edge:
                 return
             message, count, self.head = self.head.message, len(self.head.batch.v), None
             self.waiting_bytes -= len(message.body)
-            self.taken_messages += 1
+            self.taken_messages += message.last - message.first + 1
             self.position, self._passed = (message.first, count), message.last
             self.watermark = max(self.watermark, message.watermark)
             if message.ended:

@@ -47,10 +47,14 @@ def decode_state(state: bytes, edges: list[Edge]) -> tuple[bytes | None, dict[st
 
 
 class Schedule:
-    """Decides when a state that is too large for every commit is written down: now and then, by time and by messages read."""
+    """Decides when a state that is too large for every commit is written down: now and then, by time and by messages read.
 
-    def __init__(self) -> None:
-        self._at_s, self._messages = 0.0, 0
+    Args:
+        every_messages: what was read since a snapshot stays on the log, so this must leave its writers room.
+    """
+
+    def __init__(self, every_messages: int) -> None:
+        self._every_messages, self._at_s, self._messages = every_messages, 0.0, 0
 
     def is_due(self, first: bool, messages: int) -> bool:
         """Whether to write a snapshot now; if so, the next one is counted from here.
@@ -60,7 +64,7 @@ class Schedule:
             messages: input messages read so far.
         """
         now = time.monotonic()
-        if not first and messages - self._messages < EVERY_MESSAGES and now - self._at_s < EVERY_S:
+        if not first and messages - self._messages < self._every_messages and now - self._at_s < EVERY_S:
             return False
         self._at_s, self._messages = now, messages
         return True

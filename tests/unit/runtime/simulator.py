@@ -139,11 +139,11 @@ class _Run:
     def _start(self) -> None:
         """A new copy: it knows what is on the log."""
         rng, commit = self._rng, self._commit
-        limits = Limits(rng.randint(1, 20), rng.choice([60, 1_048_576])) if self._disturbed else Limits()
+        limits = Limits(rng.randint(1, 20), rng.choice([60, 1_048_576]), snapshot_messages=rng.choice([3, 6, 128]))
         if commit is not None:
             commit = self._commit = msgspec.structs.replace(commit, epoch=commit.epoch + 1, number=commit.number + 1)
             commit = decode_commit(encode_commit(commit))
-        self._engine = self._simulation.engine(limits)
+        self._engine = self._simulation.engine(limits if self._disturbed else None)
         self._engine.restore(commit, self._snapshot if commit is not None and commit.floor is not None else self._inline)
         begin = {edge.key: edge.position[0] for edge in self._engine.edges}
         self._ahead = [message for message in self._log if message.first >= begin[message.edge]]

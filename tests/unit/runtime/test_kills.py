@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from thalweg import At, Bad, Context, Emit, RecordError, component
-from thalweg.runtime import faults, snapshots
+from thalweg.runtime import faults
 from thalweg.runtime.inputs import BEGINNING, Message
 from thalweg.wire.batch import encode_batch
 from thalweg.wire.commit import END_OF_TIME
@@ -278,7 +278,6 @@ SHAPES: dict[str, Callable[[], Simulation]] = {
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshots, "EVERY_MESSAGES", 6)
     monkeypatch.setattr(faults, "FIRST_PAUSE_S", 0.0)
 
 
@@ -305,13 +304,6 @@ def test_a_state_object_that_is_returned_is_written_as_it_was_then() -> None:
 def test_large_state_is_rebuilt_from_a_floor() -> None:
     commits = Simulation(LargeTotals, numbers(10), N).run(1).commits
     assert any(one.floor not in (None, one.positions) for one in commits)
-
-
-def test_a_rebuild_may_be_longer_than_a_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshots, "EVERY_MESSAGES", 1_000)
-    undisturbed = Simulation(LargeTotals, numbers(10), N).run()
-    for seed in SEEDS:
-        assert Simulation(LargeTotals, numbers(10), N).run(seed) == undisturbed
 
 
 def test_what_cannot_be_written_dies_alone() -> None:
