@@ -16,11 +16,11 @@ help:
 # Two stamps: a change of pyproject.toml does not install the locked packages again.
 .venv/locked.stamp: $(LOCK)
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --require-hashes -r $(LOCK)
+	$(BIN)/python -m pip install -qq --require-hashes -r $(LOCK)
 	@touch $@
 
 .venv/installed.stamp: .venv/locked.stamp pyproject.toml
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
 	@touch $@
 
 setup: .venv/installed.stamp
@@ -49,4 +49,5 @@ up: setup
 	$(BIN)/thalweg up
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist out
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist
+	@echo "kept: .thalweg (servers' data, files, logs) and out (results); remove them when nothing runs"

@@ -1,5 +1,5 @@
 """`python -m thalweg_cli`: the same as `thalweg`."""
 
-from thalweg_cli.main import app
+from thalweg_cli.main import main
 
-app()
+main()

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markdown import Markdown
-from rich.table import Table
 
-from thalweg.errors import RejectedError, ThalwegError
-from thalweg.graph.pipeline import load_pipeline, pipeline_json_schema
-from thalweg.graph.plan import check_pipeline
-from thalweg.graph.types import format_type
-from thalweg.sdk.catalog import Catalog
-from thalweg.settings import load_settings
-from thalweg_cli.interrupts import Interrupted
-from thalweg_cli.overrides import apply_overrides
-from thalweg_cli.run import run_pipeline
+from thalweg.errors import NotReproducedError, RejectedError, ThalwegError
+from thalweg_cli import backend, tap
+from thalweg_cli.output import AsJson, fail
+
+# What commands need is imported by them: pydantic, NATS and the rest would make `--help` wait.
+if TYPE_CHECKING:
+    from thalweg.graph.manifest import Manifest
+    from thalweg.graph.plan import Plan
+    from thalweg.sdk.catalog import Catalog
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,28 +28,61 @@ app = typer.Typer(
 )
 component_app = typer.Typer(no_args_is_help=True, help="Component releases.")
 app.add_typer(component_app, name="component")
+app.add_typer(backend.app, name="backend")
+app.command("apply")(backend.apply)
+app.command("tap")(tap.tap)
 
 PipelineFile = Annotated[Path, typer.Argument(help="The pipeline file (YAML).", show_default=False)]
 Sets = Annotated[list[str], typer.Option("--set", help="vertex.param=VALUE (VALUE as YAML); may be repeated.")]
 Files = Annotated[list[str], typer.Option("--file", help="vertex.slot=PATH; may be repeated.")]
 Components = Annotated[list[Path], typer.Option("--components", help="A .py file or folder with components of your own; may be repeated.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def _fail(error: ThalwegError, as_json: bool = False) -> NoReturn:
-    """Prints an error as people, or programs, read it, and leaves with its exit code."""
-    if as_json:
-        typer.echo(json.dumps({"error": {"code": error.code, "message": str(error), "hint": error.hint, **error.facts}}))
-    lines = str(error).split("\n")
-    for line in lines:
-        typer.echo(line if line.startswith("  ") else f"error: {line}", err=True)
-    if error.hint:
-        typer.echo(f"  hint: {error.hint}", err=True)
-    raise typer.Exit(error.exit_code)
+def main() -> None:
+    """The command; what nobody expected becomes one line, too, unless THALWEG_DEBUG asks for the traceback."""
+    try:
+        app()
+    except Exception as error:
+        if os.environ.get("THALWEG_DEBUG"):
+            raise
+        if isinstance(error, ThalwegError):
+            what, hint, code = str(error), error.hint, error.exit_code
+        else:
+            what, hint, code = f"{type(error).__name__}: {error}", "set THALWEG_DEBUG=1 to see where it comes from", 1
+        typer.echo(f"error: {what}" + (f"\n  hint: {hint}" if hint else ""), err=True)
+        sys.exit(code)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"thalweg {version('thalweg')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Data pipelines as typed graphs whose every run can be re-run and proved."""
 
 
 def _catalog(components: list[Path]) -> Catalog:
+    from thalweg.sdk.catalog import Catalog
+    from thalweg.settings import load_settings
+
     return Catalog(paths=(*load_settings().components, *components))
+
+
+def _check(pipeline: Path, sets: list[str], files: list[str], components: list[Path]) -> Plan:
+    from thalweg.artifacts.content.bound import check_bound
+    from thalweg.graph.draft import check_draft, read_draft
+    from thalweg.graph.pipeline import load_content
+    from thalweg_cli.overrides import apply_overrides
+
+    draft = read_draft(apply_overrides(load_content(pipeline), sets, files), str(pipeline))
+    return check_draft(draft, _catalog(components), pipeline.resolve().parent, check_bound)
 
 
 @app.command()
@@ -64,14 +96,16 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Runs a pipeline over finite inputs to its end, and saves the files it generates."""
+    from thalweg.settings import load_settings
+    from thalweg_cli.interrupts import Interrupted
+    from thalweg_cli.run import run_pipeline
+
     try:
-        loaded, base = apply_overrides(load_pipeline(pipeline), sets, files), pipeline.resolve().parent
-        catalog = _catalog(components)
-        plan = check_pipeline(loaded, catalog, base)
+        plan = _check(pipeline, sets, files, components)
         plan.raise_if_faulty()
         summary = run_pipeline(load_settings(), plan, out, keep=keep, quiet=as_json)
     except ThalwegError as error:
-        _fail(error, as_json)
+        fail(error, as_json)
     except Interrupted as error:
         typer.echo(f"error: interrupted by {error}", err=True)
         raise typer.Exit(error.exit_code) from None
@@ -79,6 +113,23 @@ def run(
         typer.echo(json.dumps(summary.as_json()))
     else:
         summary.show()
+    if summary.unmet():
+        raise typer.Exit(NotReproducedError.exit_code)
+
+
+@app.command()
+def up(
+    data: Annotated[Path | None, typer.Option(help="Folder of all that is kept; default THALWEG_DATA, else .thalweg.")] = None,
+    nats_port: Annotated[int, typer.Option(help="Port of NATS; default that of the last start.", min=0, max=65535, show_default=False)] = 0,
+) -> None:
+    """Starts the servers and a coordinator in the foreground; Ctrl-C stops them."""
+    from thalweg.settings import load_settings
+    from thalweg_cli.up import run_up
+
+    try:
+        run_up(load_settings(data=data), nats_port, typer.echo)
+    except ThalwegError as error:
+        fail(error)
 
 
 @app.command()
@@ -90,9 +141,10 @@ def validate(
     as_json: AsJson = False,
 ) -> None:
     """Checks a pipeline file without running it, and tells all of its faults at once."""
+    from thalweg.graph.types import format_type
+
     try:
-        loaded = apply_overrides(load_pipeline(pipeline), sets, files)
-        plan = check_pipeline(loaded, _catalog(components), pipeline.resolve().parent)
+        plan = _check(pipeline, sets, files, components)
         if as_json and plan.faults:
             typer.echo(
                 json.dumps(
@@ -105,7 +157,7 @@ def validate(
             raise typer.Exit(3)
         plan.raise_if_faulty()
     except ThalwegError as error:
-        _fail(error, as_json)
+        fail(error, as_json)
     types = {f"{one.name}.{port}": format_type(kind) for one in plan.vertices for port, kind in one.outputs.items()}
     if as_json:
         typer.echo(json.dumps({"valid": True, "ports": types}))
@@ -118,17 +170,22 @@ def validate(
 @app.command()
 def schema() -> None:
     """Prints the JSON Schema of pipeline files, for editors."""
+    from thalweg.graph.pipeline import pipeline_json_schema
+
     typer.echo(json.dumps(pipeline_json_schema(), indent=2))
 
 
 @component_app.command("list")
 def component_list(components: Components = [], as_json: AsJson = False) -> None:
     """Lists component releases."""
+    from rich.console import Console
+    from rich.table import Table
+
     try:
         catalog = _catalog(components)
         found = [release.manifest for full in catalog.names() if (release := catalog.find(*full.split("@", 1)))]
     except ThalwegError as error:
-        _fail(error, as_json)
+        fail(error, as_json)
     if as_json:
         typer.echo(json.dumps([one.model_dump(include={"name", "version", "kind", "summary", "digest"}) for one in found]))
         return
@@ -144,35 +201,33 @@ def component_show(
     components: Components = [],
     as_json: AsJson = False,
 ) -> None:
-    """Shows a release's help page: ports, params, files."""
+    """Shows a release's help page: ports, files, secrets, params."""
+    from rich.console import Console
+
+    from thalweg_cli.pages import show_page
+
     try:
-        catalog = _catalog(components)
-        short, _, version = name.partition("@")
-        versions = catalog.versions(short)
-        release = catalog.find(short, version or (versions[-1] if versions else ""))
-        if release is None:
-            known = ", ".join(sorted({full.partition("@")[0] for full in catalog.names()}))
-            raise RejectedError(f"there is no component {name!r}", code="component.unknown", hint=f"there are {known}")
+        manifest = _release(_catalog(components), name)
     except ThalwegError as error:
-        _fail(error, as_json)
-    manifest = release.manifest
+        fail(error, as_json)
     if as_json:
         typer.echo(manifest.model_dump_json())
-        return
-    console = Console()
-    console.print(f"[bold]{manifest.name}@{manifest.version}[/bold]  {manifest.kind}  {manifest.digest[:19]}…")
-    console.print(Markdown(manifest.help))
-    for title, ports in (("inputs", manifest.inputs), ("outputs", manifest.outputs)):
-        for port, kind in ports.items():
-            console.print(f"{title[:-1]} [bold]{port}[/bold]: {kind}", highlight=False)
-    for slot, declared in manifest.file_schema.items():
-        console.print(f"file slot [bold]{slot}[/bold]: {declared.type}")
-    for slot, left in manifest.generated_file_schema.items():
-        console.print(f"generated file [bold]{slot}[/bold]: {left.type}, saved as {left.default_name}")
-    for param, one in manifest.params_schema.get("properties", {}).items():
-        console.print(f"param [bold]{param}[/bold]: {_shape(one)}  {one.get('description', '')}", highlight=False, markup=True)
+    else:
+        show_page(manifest, Console())
 
 
-def _shape(schema: dict[str, Any]) -> str:
-    shape = schema.get("type") or " | ".join(one.get("type", one.get("$ref", "?").rpartition("/")[2]) for one in schema.get("anyOf", []))
-    return f"{shape or 'object'}" + (f" = {json.dumps(schema['default'])}" if "default" in schema else "")
+def _release(catalog: Catalog, name: str) -> Manifest:
+    """The manifest of NAME@VERSION; without a version, of the latest."""
+    from thalweg.graph.wording import did_you_mean
+
+    short, _, version = name.partition("@")
+    versions = catalog.versions(short)
+    if not versions:
+        known = sorted({full.partition("@")[0] for full in catalog.names()})
+        raise RejectedError(f"there is no component {short!r}", code="component.unknown", hint=did_you_mean(short, known))
+    release = catalog.find(short, version or versions[-1])
+    if release is None:
+        raise RejectedError(
+            f"{short} has no version {version}", code="component.unknown_version", hint=f"{short} has {', '.join(versions)}"
+        )
+    return release.manifest

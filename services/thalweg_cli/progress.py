@@ -49,19 +49,22 @@ class Progress:
         console = self._console
 
         def show(sent: int, total: int) -> None:
-            console.print(f"uploading {name}: {sent / max(total, 1):.0%}", end="\r", highlight=False)
+            line = f"uploading {name}: {sent / max(total, 1):.0%}" if sent < total else ""
+            room = console.width - 1
+            console.print(f"{line[:room]:<{room}}", end="\r", highlight=False, markup=False)
 
         return show
 
     def _table(self, commits: dict[str, Commit]) -> Table:
         table = Table(box=None, pad_edge=False)
-        table.add_column("vertex")
-        for title in ("in", "out", "records/s", "lag", "state"):
-            table.add_column(title, justify="right")
+        table.add_column("vertex", no_wrap=True, overflow="ellipsis", min_width=6)
+        shown = self._columns()
+        for title in shown:
+            table.add_column(title, justify="right", no_wrap=True)
         for vertex in self._plan.vertices:
             commit = commits.get(vertex.name)
             if commit is None:
-                table.add_row(vertex.name, "", "", "", "", "starting")
+                table.add_row(vertex.name, *("starting" if title == "state" else "" for title in shown))
                 continue
             taken = commit.counters.records_in
             waiting = sum(
@@ -69,10 +72,21 @@ class Progress:
             )
             lag = f"{max(waiting - taken, 0):,}" if vertex.inputs else ""
             state = "ended" if commit.ended else "failed" if commit.failure else "running"
-            table.add_row(
-                vertex.name, f"{taken:,}", f"{commit.counters.records_out:,}", f"{self._rate(vertex.name, taken):,.0f}", lag, state
-            )
+            cells = {
+                "in": f"{taken:,}",
+                "out": f"{commit.counters.records_out:,}",
+                "records/s": f"{self._rate(vertex.name, taken):,.0f}",
+                "lag": lag,
+                "state": state,
+            }
+            table.add_row(vertex.name, *(cells[title] for title in shown))
         return table
+
+    def _columns(self) -> list[str]:
+        """Beside the vertex: what there is room for, the least telling left out first."""
+        width = self._console.width if self._console is not None else 80
+        left_out = {title for title, needed in (("lag", 70), ("records/s", 56), ("in", 40)) if width < needed}
+        return [title for title in ("in", "out", "records/s", "lag", "state") if title not in left_out]
 
     def _rate(self, vertex: str, taken: int) -> float:
         now = time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import uvloop
@@ -14,6 +15,7 @@ from thalweg.artifacts import Store
 from thalweg.bus.connection import connect
 from thalweg.bus.deployments import ensure_bucket, store_deployment
 from thalweg.client.runs import dead_letters, follow, wait_for_log
+from thalweg.embedded.leftovers import usable
 from thalweg.graph.plan import Plan, PlannedVertex
 from thalweg.graph.types import format_type
 from thalweg.settings import Settings
@@ -22,6 +24,7 @@ from thalweg.wire.spec import DeploymentSpec, EdgeSpec, FileSpec, VertexSpec
 from thalweg_cli.interrupts import interruptible
 from thalweg_cli.leftovers import close_deployment, end_killed_runs, end_processes, note_run, remove_killed_runs
 from thalweg_cli.progress import Progress
+from thalweg_cli.reach import reach
 from thalweg_cli.saving import check_out, save
 from thalweg_cli.servers import coordinator_of_run, servers_of_run
 from thalweg_cli.summary import Summary
@@ -48,15 +51,19 @@ def run_pipeline(settings: Settings, plan: Plan, out: Path, *, keep: bool, quiet
     name = f"{plan.pipeline.backend[:40]}-{os.urandom(4).hex()}"
     progress = Progress(plan, None if quiet else Console(stderr=True))
     with interruptible() as interrupts:
+        # Not by uvloop, out of which a signal's exception would not get.
+        has_coordinator = settings.nats_url is not None and asyncio.run(reach(settings))
         killed = end_killed_runs(settings.data)
-        note = note_run(settings.data, name, os.getpid(), keep=keep)
+        with usable(settings.data):
+            note = note_run(settings.data, name, os.getpid(), keep=keep)
         with servers_of_run(settings, name, keep=keep) as ready:
             try:
-                with coordinator_of_run(ready, name):
+                with nullcontext() if has_coordinator else coordinator_of_run(ready, name):
                     # A run with servers of its own does not reach those of the others.
                     return interrupts.run(_run(ready, plan, name, out, progress, killed if ready.data == settings.data else []))
             finally:
-                end_processes(ready.data, name)
+                if not has_coordinator:
+                    end_processes(ready.data, name)
                 if uvloop.run(close_deployment(ready, name, keep=keep)):
                     note.unlink(missing_ok=True)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import typer
 
-from thalweg.errors import NotReproducedError
 from thalweg.graph.pipeline import Expectation
 from thalweg.wire.commit import Commit
 
@@ -53,29 +52,28 @@ class Summary:
             },
             "generated": [
                 {"vertex": one.vertex, "slot": one.slot, "path": str(one.path), "artifact": one.artifact, "size_bytes": one.size_bytes}
-                for one in self.saved
+                for one in self._saved_in_order()
             ],
             "dead_letters": self.dead,
             "unmet": self.unmet(),
         }
 
     def show(self) -> None:
-        """Prints a few lines. Raises typer.Exit(5) when an expectation is not met."""
+        """Prints a few lines."""
         width = max(map(len, self.commits))
         for name, commit in self.commits.items():
             counters = commit.counters
             extra = "".join(f", {value:,} {label}" for label, value in (("dead", counters.dead), ("late", counters.late)) if value)
             digest = "".join(f"  {port} {stored.digest[:12]}" for port, stored in commit.ports.items())
             typer.echo(f"{name:<{width}}  {counters.records_in:>9,} in  {counters.records_out:>9,} out{extra}{digest}")
-        for one in self.saved:
+        for one in self._saved_in_order():
             typer.echo(f"saved {one.path}  {one.size_bytes:,} bytes  {one.artifact[:19]}…")
         for letter in self.dead:
-            typer.echo(f"dead letter: {letter['vertex']}: {letter['where']}: {letter['error']}")
+            place, error = letter["where"], letter["error"]  # a source's error names its place itself
+            typer.echo(f"dead letter: {letter['vertex']}: {error if error.startswith(place) else f'{place}: {error}'}")
         typer.echo(f"done in {self.seconds:.1f} s")
         for line in self.unmet():
             typer.echo(f"error: {line}", err=True)
-        if self.unmet():
-            raise typer.Exit(NotReproducedError.exit_code)
 
     def unmet(self) -> list[str]:
         """Expectations that are not met, as lines."""
@@ -84,6 +82,18 @@ class Summary:
             count = self.commits[one.vertex].ports[one.port].count
             low, high = one.count.min, one.count.max
             if (low is not None and count < low) or (high is not None and count > high):
-                bounds = f"{low if low is not None else 0} to {high if high is not None else 'any'}"
-                lines.append(f"expected {bounds} records on {one.vertex}.{one.port}, got {count}")
+                lines.append(f"expected {_bounds(low, high)} records on {one.vertex}.{one.port}, got {count:,}")
         return lines
+
+    def _saved_in_order(self) -> list[Saved]:
+        """In the order of the vertices, then of their slots: vertices end in any order."""
+        order = list(self.commits)
+        return sorted(self.saved, key=lambda one: (order.index(one.vertex), one.slot))
+
+
+def _bounds(low: int | None, high: int | None) -> str:
+    if low == high:
+        return f"exactly {low:,}"
+    if high is None:
+        return f"at least {low:,}"
+    return f"{low:,} to {high:,}" if low else f"at most {high:,}"

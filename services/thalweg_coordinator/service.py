@@ -5,13 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from importlib.metadata import version
 from typing import Any
 
+from thalweg.artifacts import Store
+from thalweg.artifacts.content.bound import check_bound
 from thalweg.bus import deployments
-from thalweg.bus.connection import Client, connect
+from thalweg.bus.connection import Client, connect_unless
+from thalweg.bus.micro import serve
+from thalweg.bus.operation_logs import ensure_operation_logs
+from thalweg.bus.presence import answer_pings
 from thalweg.errors import RejectedError, UsageError
+from thalweg.sdk.catalog import Catalog
 from thalweg.settings import Settings
+from thalweg_coordinator.api import answers
+from thalweg_coordinator.artifacts import local_copies
+from thalweg_coordinator.backends import Backends
 from thalweg_coordinator.care import Care
+from thalweg_coordinator.logs_of_backends import LogsOfBackends
 from thalweg_coordinator.processes import ProcessLauncher
 
 _log = logging.getLogger("thalweg.coordinator")
@@ -37,9 +48,13 @@ class Coordinator:
         """Reconciles a few times a second until `stop` is set. What runs is left running."""
         if self._settings.nats_url is None:
             raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
-        client = await connect(self._settings.nats_url, "coordinator")
+        client = await connect_unless(stop, self._settings.nats_url, "coordinator")
+        if client is None:
+            return
         try:
             await deployments.ensure_bucket(client, self._settings.workspace)
+            if self._only is None:
+                await self._serve(client)
             while not stop.is_set():
                 await self._guard("reconcile", self._reconcile(client))
                 try:
@@ -48,6 +63,23 @@ class Coordinator:
                     continue
         finally:
             await client.close()
+
+    async def _serve(self, client: Client) -> None:
+        """Answers the API; its state is in JetStream alone, so any copy may answer."""
+        workspace = self._settings.workspace
+        await ensure_operation_logs(client, workspace)
+        catalog = Catalog(paths=self._settings.components)
+        store = Store(
+            self._settings.s3_endpoint,
+            self._settings.s3_bucket,
+            self._settings.s3_access_key,
+            self._settings.s3_secret_key,
+            workspace,
+            self._settings.data / "cache",
+        )
+        backends = Backends(LogsOfBackends(client, workspace), catalog, check_bound, local_copies(store))
+        await serve(client, workspace, version("thalweg"), answers(backends.handlers()))
+        await answer_pings(client, workspace)
 
     async def _guard(self, what: str, work: Coroutine[Any, Any, None]) -> None:
         """Awaits `work`; its error is reported once, and keeps nothing else from being done."""

@@ -58,7 +58,7 @@ async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: V
                 code="release.digest_mismatch",
             )
         files = await asyncio.to_thread(fetch_files, settings, mine)
-    except (RejectedError, RunFailedError) as error:
+    except (RejectedError, RunFailedError, UsageError) as error:
         log = VertexLog(client, spec.workspace, spec.name, mine.name, [], in_arrival_order=False)
         await refuse(log, Failure(str(error), error.code, error.hint))
         return 4

@@ -62,3 +62,10 @@ class FencedOutError(ThalwegError):
 
 class StaleClaimError(ThalwegError):
     """Another copy wrote between reading the log and claiming: read again, claim again."""
+
+
+def error_of(exit_code: int, message: str, code: str, hint: str | None, facts: dict[str, Any]) -> ThalwegError:
+    """The error that another process told of, of the class with that exit code."""
+    kinds = (UsageError, RejectedError, RunFailedError, NotReproducedError, UnreachableError)
+    kind = next((one for one in kinds if one.exit_code == exit_code), ThalwegError)
+    return kind(message, code=code, hint=hint, **facts)

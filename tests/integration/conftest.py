@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 
+from thalweg.artifacts import Store
+from thalweg.bus.presence import wait_for_coordinator
+from thalweg.client import Session, open_session
 from thalweg.embedded import EmbeddedStack
+from thalweg.settings import Settings
+from thalweg_coordinator.service import Coordinator
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +21,58 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
     """nats-server and S3 from packages."""
     with EmbeddedStack(tmp_path_factory.mktemp("stack")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def settings(stack: EmbeddedStack, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Of services that use the stack."""
+    return Settings(
+        nats_url=stack.nats_url,
+        s3_endpoint=stack.s3_endpoint,
+        s3_access_key=stack.s3_access_key,
+        s3_secret_key=stack.s3_secret_key,
+        data=tmp_path_factory.mktemp("data"),
+    )
+
+
+@pytest.fixture(scope="session")
+def store(settings: Settings) -> Store:
+    """The file store of the stack."""
+    found = Store(
+        settings.s3_endpoint,
+        settings.s3_bucket,
+        settings.s3_access_key,
+        settings.s3_secret_key,
+        settings.workspace,
+        settings.data / "cache",
+    )
+    found.ensure_bucket()
+    return found
+
+
+@asynccontextmanager
+async def coordinated(settings: Settings) -> AsyncIterator[Session]:
+    """A session with a coordinator of its own in this process."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(Coordinator(settings, None).run(stop))
+    try:
+        async with open_session(settings) as session:
+            assert await wait_for_coordinator(session.client, settings.workspace, 10)
+            yield session
+    finally:
+        stop.set()
+        await running
+
+
+@pytest.fixture
+async def session(settings: Settings) -> AsyncIterator[Session]:
+    """Asks a coordinator that cares for all deployments."""
+    async with coordinated(settings) as found:
+        yield found
+
+
+@pytest.fixture
+async def other_session(settings: Settings) -> AsyncIterator[Session]:
+    """Asks while a second coordinator runs beside the first."""
+    async with coordinated(settings) as found:
+        yield found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import time
@@ -101,3 +102,59 @@ class LargeTotal:
         """The total."""
         self.state.total += record
         return self.state.total
+
+
+class Sizes(BaseModel):
+    """Sizes of the values, bytes."""
+
+    bytes: list[int]
+
+
+@thalweg.component("blobs", version="1.0.0")
+def blobs(params: Sizes, cursor: int | None) -> Iterator[thalweg.At[bytes]]:
+    """A value of each size."""
+    for index in range(cursor or 0, len(params.bytes)):
+        yield thalweg.At(bytes([index + 1]) * params.bytes[index], index + 1)
+
+
+@dataclass
+class Weight:
+    """What arrived."""
+
+    size: int
+    digest: str
+
+
+@thalweg.component("weigh", version="1.0.0")
+def weigh(record: bytes) -> Weight:
+    """Size and digest of a value."""
+    return Weight(len(record), hashlib.sha256(record).hexdigest())
+
+
+@thalweg.component("same", version="1.0.0")
+def same(record: bytes) -> bytes:
+    """The value as it is."""
+    return record
+
+
+@dataclass
+class Picture:
+    """A number, and a picture of its grey."""
+
+    n: int
+    image: thalweg.Image
+
+
+@thalweg.component("pictures", version="1.0.0")
+def pictures(params: Count, cursor: int | None) -> Iterator[thalweg.At[Picture]]:
+    """Grey pictures, each a little lighter."""
+    import numpy as np
+
+    for n in range(cursor or 0, params.count):
+        time.sleep(params.pause_s)
+        yield thalweg.At(Picture(n, thalweg.Image.from_array(np.full((12, 16, 3), n % 256, np.uint8), "png")), n + 1)
+
+
+@thalweg.component("glance", version="1.0.0")
+def glance(record: Picture) -> None:
+    """Looks at it."""

@@ -13,7 +13,7 @@ import pytest
 
 from thalweg.artifacts import Artifact, Store, digest_of
 from thalweg.embedded import EmbeddedStack
-from thalweg.errors import RejectedError, UnreachableError
+from thalweg.errors import RejectedError, UnreachableError, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def test_threads_may_fetch_one_artifact_together(store: Store, tmp_path: Path) -
 
 def test_wrong_keys_are_denied(stack: EmbeddedStack, tmp_path: Path) -> None:
     store = Store(stack.s3_endpoint, "thalweg", stack.s3_access_key, "wrong", "default", tmp_path)
-    with pytest.raises(RejectedError) as caught:
+    with pytest.raises(UsageError) as caught:
         store.exists("sha256:" + "0" * 64)
     assert caught.value.code == "store.denied"
 

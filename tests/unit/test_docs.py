@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from thalweg.graph.accept import find_conflict
+from thalweg.graph.parse import parse_type
+from thalweg.graph.pipeline import Pipeline, Vertex
 from thalweg.sdk.catalog import Catalog, load_module
 from thalweg.testing import run_component, run_graph
 
@@ -77,3 +80,38 @@ def test_the_documented_components_run(documented: dict[str, Any], tmp_path: Pat
     assert run_component(documented["line_source"], files={"text": tmp_path / "lines.txt"}).out == ["a", "b"]
     report = run_component(documented["SwingReport"], [swing(3.0)], times=[0], workdir=tmp_path)
     assert report.generated["report"].read_text() == "1970-01-01 3.0\n"
+
+
+def test_the_documented_ways_to_combine_inputs_do_what_is_said(documented: dict[str, Any]) -> None:
+    swing = documented["Swing"]
+    inputs = {"north": [swing(5.0), swing(7.0), swing(8.0)], "south": [swing(4.0), swing(1.0)]}
+    times = {"north": [10, 30, 50], "south": [20, 40]}
+
+    def run(name: str) -> list[float]:
+        return [one.degrees for one in run_component(documented[name], inputs, times=times).out]
+
+    assert run("Merged") == [5.0, -4.0, 7.0, -1.0, 8.0]
+    assert sorted(run("FirstCome")) == [-4.0, -1.0, 5.0, 7.0, 8.0]
+    assert run("difference") == [1.0, 6.0]
+    assert run("spread") == [1.0, 3.0, 6.0, 7.0]
+
+
+def test_the_documented_pipeline_runs(tmp_path: Path) -> None:
+    text = next(one for one in blocks("docs/pipelines.md") if one.startswith("backend:"))
+    (tmp_path / "pipeline.yaml").write_text(text.replace("examples/", f"{ROOT}/examples/"))
+    results = run_graph(tmp_path / "pipeline.yaml", workdir=tmp_path)
+    assert results["wet"].counters.records_out == 623
+    assert results["save"].generated["file"].name == "wet-days.jsonl"
+
+
+def test_every_key_of_a_pipeline_file_is_documented() -> None:
+    text = (ROOT / "docs/pipelines.md").read_text()
+    assert [key for key in (*Pipeline.model_fields, *Vertex.model_fields) if f"| `{key}` |" not in text] == []
+
+
+def test_types_go_where_the_document_says() -> None:
+    rows = re.findall(r"^\| `(.+)` \| `(.+)` \| (yes|no) \|$", (ROOT / "docs/types.md").read_text(), re.MULTILINE)
+    assert len(rows) > 15
+    for source, target, goes in rows:
+        emitted, accepted = (parse_type(one.replace("\\|", "|")) for one in (source, target))
+        assert (find_conflict(emitted, accepted) is None) == (goes == "yes"), f"{source} -> {target}"

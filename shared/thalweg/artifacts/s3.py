@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from thalweg.errors import RejectedError, ThalwegError, UnreachableError
+from thalweg.errors import RejectedError, ThalwegError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -14,10 +14,15 @@ if TYPE_CHECKING:
 
 _ABSENT = {"404", "NoSuchKey", "NotFound"}
 _DENIED = {"403", "401", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Forbidden"}
+_KEYS_HINT = "set THALWEG_S3_ACCESS_KEY and THALWEG_S3_SECRET_KEY to the keys of THALWEG_S3_ENDPOINT"
 
 
 def connect(endpoint: str | None, access_key: str | None, secret_key: str | None) -> S3Client:
-    """A client of one endpoint; makes no request. boto3 is loaded here, because most processes never need it."""
+    """A client of one endpoint; makes no request. boto3 is loaded here, because most processes never need it.
+
+    Raises:
+        UsageError: `settings.invalid`, when the endpoint is no URL.
+    """
     import boto3
     from botocore.config import Config
 
@@ -32,7 +37,14 @@ def connect(endpoint: str | None, access_key: str | None, secret_key: str | None
         response_checksum_validation="when_required",
     )
     session = boto3.session.Session(aws_access_key_id=access_key, aws_secret_access_key=secret_key, region_name="us-east-1")
-    client: S3Client = session.client("s3", endpoint_url=endpoint, config=config)
+    try:
+        client: S3Client = session.client("s3", endpoint_url=endpoint, config=config)
+    except ValueError as error:
+        raise UsageError(
+            f"{endpoint!r} is not the URL of a file store",
+            code="settings.invalid",
+            hint="THALWEG_S3_ENDPOINT is like http://127.0.0.1:9000",
+        ) from error
     return client
 
 
@@ -43,7 +55,8 @@ def translated_errors(subject: str) -> Iterator[None]:
     Raises:
         UnreachableError: no answer, or the server's own fault (`store.unreachable`).
         RejectedError: absent (`artifact.unknown`), no such bucket (`store.no_bucket`) or open upload (`store.upload_gone`),
-            denied (`store.denied`) or refused (`store.refused`).
+            or refused (`store.refused`).
+        UsageError: denied (`store.denied`).
     """
     from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, IncompleteReadError, NoCredentialsError
 
@@ -52,7 +65,7 @@ def translated_errors(subject: str) -> Iterator[None]:
     except ClientError as error:
         raise _translate(subject, error) from error
     except NoCredentialsError as error:
-        raise RejectedError("the file store needs keys", code="store.denied", hint="set THALWEG_S3_ACCESS_KEY and _SECRET_KEY") from error
+        raise UsageError("the file store needs keys", code="store.denied", hint=_KEYS_HINT) from error
     except (ConnectionError, HTTPClientError, IncompleteReadError) as error:
         raise UnreachableError(f"file store: {error}", code="store.unreachable", subject=subject) from error
     except BotoCoreError as error:
@@ -69,7 +82,7 @@ def _translate(subject: str, error: ClientError) -> ThalwegError:
     if code in _ABSENT:
         return RejectedError(f"file store: {subject} is not there", code="artifact.unknown", subject=subject)
     if code in _DENIED or status in (401, 403):
-        return RejectedError(f"file store: access to {subject} is denied", code="store.denied", hint="check the S3 keys", subject=subject)
+        return UsageError(f"file store: access to {subject} is denied", code="store.denied", hint=_KEYS_HINT, subject=subject)
     if status >= 500 or status == 429:
         return UnreachableError(f"file store: {subject}: {error}", code="store.unreachable", subject=subject)
     return RejectedError(f"file store: {subject}: {error}", code="store.refused", subject=subject)

@@ -2,49 +2,71 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import Any
 
-import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from thalweg.errors import UnreachableError
+from thalweg.errors import UnreachableError, UsageError
 
-__all__ = ["Client", "NatsError", "connect", "request_json"]
+__all__ = ["Client", "NatsError", "connect", "connect_unless", "request_json"]
 _log = logging.getLogger("thalweg.bus")
 REQUEST_TIMEOUT_S = 5.0
+FIRST_CONNECT_S = 5.0
+_HINT = "is nats-server running there? THALWEG_NATS_URL says where to look, as in nats://127.0.0.1:4222"
 
 
 async def connect(url: str, name: str) -> Client:
-    """A connection that reconnects for ever once it was made.
+    """A connection that reconnects for ever once it was made; tries for up to 5 s to make it.
 
     Raises:
-        UnreachableError: `nats.unreachable`, when nothing answers at `url` now.
+        UnreachableError: `nats.unreachable`, when nothing answers at `url`.
+        UsageError: `settings.invalid`, when `url` is none.
     """
+    client, last = Client(), list[Exception]()
 
     async def on_error(error: Exception) -> None:
+        last[:] = [error]
         _log.debug("nats: %s", error)
 
     try:
-        return await nats.connect(
-            url,
-            name=name,
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=0.1,
-            connect_timeout=5,
-            error_cb=on_error,
-            ping_interval=10,
-            allow_reconnect=True,
-            pending_size=256 << 20,
-        )
-    except (NatsError, OSError, TimeoutError) as error:
-        raise UnreachableError(
-            f"NATS cannot be reached at {_without_password(url)}: {error or type(error).__name__}",
-            code="nats.unreachable",
-            hint="is nats-server running there? THALWEG_NATS_URL says where to look",
-        ) from error
+        # The limit is ours: to nats-py, -1 attempts are as many for the first connection as for the later ones.
+        async with asyncio.timeout(FIRST_CONNECT_S):
+            await client.connect(
+                url,
+                name=name,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.1,  # type: ignore[arg-type]  # any number of seconds will do
+                connect_timeout=5,
+                error_cb=on_error,
+                ping_interval=10,
+                allow_reconnect=True,
+                pending_size=256 << 20,
+            )
+    except TimeoutError as error:
+        await client.close()
+        why = last[0] if last else "no answer"
+        raise UnreachableError(f"NATS cannot be reached at {_without_password(url)}: {why}", code="nats.unreachable", hint=_HINT) from error
+    except (NatsError, OSError, ValueError) as error:  # refused before anything was tried
+        raise UsageError(f"{_without_password(url)!r} is not the URL of a NATS server", code="settings.invalid", hint=_HINT) from error
+    except asyncio.CancelledError:
+        await client.close()
+        raise
+    return client
+
+
+async def connect_unless(stop: asyncio.Event, url: str, name: str) -> Client | None:
+    """As `connect`, given up when `stop` is set: None then."""
+    connecting, stopping = asyncio.ensure_future(connect(url, name)), asyncio.ensure_future(stop.wait())
+    await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if connecting.cancel():
+        await asyncio.wait({connecting})  # it closes what it has opened
+        return None
+    return await connecting
 
 
 async def request_json(

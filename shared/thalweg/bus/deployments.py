@@ -38,7 +38,7 @@ async def call(client: Client, operation: str, body: dict[str, Any], deadline_s:
 async def ensure_bucket(client: Client, workspace: str) -> None:
     """Makes the bucket of deployments where there is none."""
     bucket = subjects.deployments_bucket(workspace)
-    await _create(
+    await create_stream(
         client,
         {
             "name": f"KV_{bucket}",
@@ -88,7 +88,7 @@ async def list_deployments(client: Client, workspace: str) -> list[str]:
 
 async def create_log(client: Client, spec: DeploymentSpec) -> None:
     """Makes a deployment's log where there is none."""
-    await _create(
+    await create_stream(
         client,
         {
             "name": subjects.stream(spec.workspace, spec.name),
@@ -149,7 +149,8 @@ async def purge_below(client: Client, workspace: str, deployment: str, subject: 
     await call(client, f"STREAM.PURGE.{subjects.stream(workspace, deployment)}", {"filter": subject, "seq": sequence})
 
 
-async def _create(client: Client, config: dict[str, Any]) -> None:
+async def create_stream(client: Client, config: dict[str, Any]) -> None:
+    """Makes a stream where there is none of that name. Raises RejectedError (`log.refused`) when the server does not make it."""
     answer = await call(client, f"STREAM.CREATE.{config['name']}", config)
     if "error" in answer and answer["error"].get("err_code") != errors.STREAM_NAME_IN_USE:
         raise RejectedError(f"stream {config['name']} cannot be made: {answer['error'].get('description')}", code="log.refused")

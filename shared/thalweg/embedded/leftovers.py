@@ -5,16 +5,26 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
-from thalweg.errors import RejectedError
+from thalweg.errors import RejectedError, UsageError
 
 _SAME_START_S = 1.0  # a process id in use again belongs to a process that started at another time
 _END_TIMEOUT_S = 5.0
+
+
+@contextmanager
+def usable(folder: Path) -> Iterator[None]:
+    """Within the block, an error of the operating system is one of the data folder (`data.unusable`)."""
+    try:
+        yield
+    except OSError as error:
+        hint = "THALWEG_DATA=… names another folder"
+        raise UsageError(f"data folder {folder}: {error.strerror}", code="data.unusable", hint=hint) from error
 
 
 class FolderLock:
@@ -38,7 +48,7 @@ class FolderLock:
             raise RejectedError(
                 f"{self._folder} is in use by process {owner}",
                 code="data.in_use",
-                hint="use its servers (THALWEG_NATS_URL, THALWEG_S3_ENDPOINT), stop it, or choose another data folder",
+                hint="set THALWEG_DATA=… to another folder, use its servers (THALWEG_NATS_URL, THALWEG_S3_ENDPOINT), or stop it",
                 pid=owner,
             ) from None
         os.ftruncate(descriptor, 0)

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from thalweg.embedded.leftovers import FolderLock
+from thalweg.embedded.leftovers import FolderLock, usable
 from thalweg.embedded.process import ManagedProcess
 from thalweg.embedded.servers import HOST, StoreKeys, free_ports, load_or_make_keys, nats_process, s3_process
 from thalweg.errors import UnreachableError
@@ -83,11 +83,13 @@ class EmbeddedStack:
         Raises:
             RejectedError: the folder has another owner (`data.in_use`), or a server's program is missing (`embedded.no_program`).
             UnreachableError: a server does not become ready (`process.not_ready`); nothing is left running.
+            UsageError: the folder cannot be made or written (`data.unusable`).
         """
         if self._processes:
             return
-        self._data_dir.mkdir(parents=True, exist_ok=True)
-        self._lock.acquire()
+        with usable(self._data_dir):
+            self._data_dir.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
         try:
             self._keys = load_or_make_keys(self._data_dir / "s3-keys.json")
             self._start_servers()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
 from pydantic import Field, ValidationError, model_serializer, model_validator
 
 from thalweg.errors import RejectedError
 from thalweg.graph.fields import NAME_PATTERN, ComponentName, Digest, FileName, FileText, JsonMap, Key, Name, Strict
+from thalweg.graph.wording import data_faults
 
 MAX_FILE_BYTES = 4 << 20
 MAX_VERTICES = 1_000
@@ -46,6 +47,12 @@ class Count(Strict):
     min: int | None = Field(None, ge=0)
     max: int | None = Field(None, ge=0)
 
+    @model_validator(mode="after")
+    def _min_is_not_above_max(self) -> Self:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min:,} is more than max {self.max:,}")
+        return self
+
 
 class Expectation(Strict):
     """What a run must have put out on a port."""
@@ -63,16 +70,19 @@ class _Text(Strict):
     """A model that is written as one line of text, and read from it."""
 
     form: ClassVar[str]
+    example: ClassVar[str]
     parser: ClassVar[re.Pattern[str]]
 
     @model_validator(mode="before")
     @classmethod
     def _read(cls, value: Any) -> Any:
-        if not isinstance(value, str):
+        if isinstance(value, dict) and all(name in cls.model_fields for name in value):
             return value
+        if not isinstance(value, str):
+            raise ValueError(f"must be text of the form {cls.form!r}, as in {cls.example!r}")
         found = cls.parser.fullmatch(value.strip()) if len(value) <= MAX_TEXT else None
         if found is None:
-            raise ValueError(f"{value[:200]!r} is not of the form {cls.form!r}")
+            raise ValueError(f"{value[:200]!r} is not of the form {cls.form!r}, as in {cls.example!r}")
         return found.groupdict()
 
     @model_serializer
@@ -84,6 +94,7 @@ class Edge(_Text):
     """`src.port -> dst.port`."""
 
     form = "vertex.port -> vertex.port"
+    example = "rows.out -> wet.in"
     parser = re.compile(r"(?P<src_vertex>[^.]+)\.(?P<src_port>.+?)\s*->\s*(?P<dst_vertex>[^.]+)\.(?P<dst_port>.+)")
     src_vertex: Name
     src_port: Name
@@ -98,6 +109,7 @@ class Endpoint(_Text):
     """`vertex.endpoint`: what an alias stands for."""
 
     form = "vertex.endpoint"
+    example = "wet.latest"
     parser = re.compile(r"(?P<vertex>[^.]+)\.(?P<endpoint>.+)")
     vertex: Name
     endpoint: Name
@@ -109,10 +121,10 @@ class Endpoint(_Text):
 class Pipeline(Strict):
     """A pipeline file: a graph that may be half built, or wrong."""
 
-    backend: Name
-    vertices: dict[Name, Vertex] = Field({}, max_length=MAX_VERTICES)
-    edges: list[Edge] = Field([], max_length=MAX_EDGES)
-    expect: list[Expectation] = Field([], max_length=MAX_EDGES)
+    backend: Name = Field(description="name of the graph")
+    vertices: dict[Name, Vertex] = Field({}, max_length=MAX_VERTICES, description="name: {component: name@version, …}")
+    edges: list[Edge] = Field([], max_length=MAX_EDGES, description="vertex.port -> vertex.port")
+    expect: list[Expectation] = Field([], max_length=MAX_EDGES, description="{vertex: NAME, port: NAME, count: {min: N, max: N}}")
     aliases: dict[Name, Endpoint] = Field({}, max_length=MAX_EDGES, description="stable name for applications -> vertex.endpoint")
 
 
@@ -123,6 +135,18 @@ def load_pipeline(path: Path) -> Pipeline:
         RejectedError: `pipeline.unreadable` or `pipeline.invalid`; the message lists every fault with its path.
     """
     try:
+        return Pipeline.model_validate(load_content(path))
+    except ValidationError as error:
+        raise RejectedError("\n".join(f"{path}: {line}" for line in fault_lines(error)), code="pipeline.invalid") from error
+
+
+def load_content(path: Path) -> Any:
+    """The YAML of a pipeline file, unchecked.
+
+    Raises:
+        RejectedError: `pipeline.unreadable`.
+    """
+    try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise RejectedError(f"{path} is larger than {MAX_FILE_BYTES:,} bytes", code="pipeline.unreadable")
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
@@ -130,24 +154,14 @@ def load_pipeline(path: Path) -> Pipeline:
         raise RejectedError(f"{path} cannot be read: {error.strerror}", code="pipeline.unreadable") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise RejectedError(f"{path} is not YAML: {' '.join(str(error).split())}", code="pipeline.unreadable") from error
-    return read_pipeline(content, str(path))
-
-
-def read_pipeline(content: Any, what: str) -> Pipeline:
-    """The pipeline that a file's content spells; `what` begins each line of the message.
-
-    Raises:
-        RejectedError: `pipeline.invalid`.
-    """
-    try:
-        return Pipeline.model_validate(content)
-    except ValidationError as error:
-        raise RejectedError("\n".join(f"{what}: {line}" for line in fault_lines(error)), code="pipeline.invalid") from error
+    if content is None:
+        raise RejectedError(f"{path} is empty", code="pipeline.unreadable", hint="a pipeline file has backend:, vertices: and edges:")
+    return content
 
 
 def fault_lines(error: ValidationError) -> list[str]:
     """Each fault as `path: message`."""
-    return [f"{'.'.join(map(str, one['loc'])) or 'file'}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors()]
+    return [f"{one.path or 'file'}: {one.message}" for one in data_faults(error, Pipeline.model_json_schema())]
 
 
 def pipeline_json_schema() -> dict[str, Any]:

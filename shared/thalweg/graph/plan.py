@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from thalweg.errors import RejectedError, ThalwegError
 from thalweg.graph.accept import bind, find_conflict, substitute
-from thalweg.graph.manifest import Manifest
+from thalweg.graph.files import BindingFault
+from thalweg.graph.manifest import FileSlot, Manifest
 from thalweg.graph.parse import parse_type
 from thalweg.graph.pipeline import Edge, Pipeline, Vertex
 from thalweg.graph.releases import Release, Releases
-from thalweg.graph.types import StreamType, format_type
+from thalweg.graph.types import ListOf, StreamType, format_type
+from thalweg.graph.wording import did_you_mean
+
+Inspect = Callable[[FileSlot, Path], list[BindingFault]]
+Locate = Callable[[str], Path | None]
+"""Says what keeps a local file from being bound to a slot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +73,25 @@ class Plan:
             raise RejectedError("\n".join(map(str, self.faults)), code=self.faults[0].code, count=len(self.faults))
 
 
-def check_pipeline(pipeline: Pipeline, releases: Releases, base: Path | None) -> Plan:
+def check_pipeline(
+    pipeline: Pipeline, releases: Releases, base: Path | None, inspect: Inspect | None = None, locate: Locate | None = None
+) -> Plan:
     """Checks everything that can be checked without running; never stops at the first fault.
 
     Args:
         pipeline: the file's content.
         releases: where components are found.
         base: folder that paths in the file are relative to; without one there are only artifacts.
+        inspect: looks into local files; without one their content is left to the run.
+        locate: local copy of an artifact, None when there is no such artifact; without it artifacts are not looked at.
     """
-    return _Check(pipeline, releases, base).run()
+    return _Check(pipeline, releases, base, inspect, locate).run()
 
 
 class _Check:
-    def __init__(self, pipeline: Pipeline, releases: Releases, base: Path | None) -> None:
-        self.pipeline, self.releases, self.base = pipeline, releases, base
+    def __init__(self, pipeline: Pipeline, releases: Releases, base: Path | None, inspect: Inspect | None, locate: Locate | None) -> None:
+        self.pipeline, self.releases, self.base, self.inspect, self.locate = pipeline, releases, base, inspect, locate
+        self.located: dict[str, Path] = {}
         self.plan = Plan(pipeline)
         self.found: dict[str, tuple[PlannedVertex, Release]] = {}
 
@@ -116,6 +126,8 @@ class _Check:
             self.fault("param.missing" if one.missing else "param.invalid", about, one.message, detail=f"params.{one.path}".rstrip("."))
         manifest = release.manifest
         self.secrets(about, vertex.secrets, manifest)
+        if vertex.key is not None and vertex.partitions == 1:
+            self.fault("key.unused", about, f"key {vertex.key!r} has no effect without partitions", "leave it out", "key")
         self.unknown_slots(about, "generated file", vertex.generated, list(manifest.generated_file_schema))
         generated = {
             slot: vertex.generated.get(slot, f"{name}-{declared.default_name}") for slot, declared in manifest.generated_file_schema.items()
@@ -140,7 +152,7 @@ class _Check:
         versions = self.releases.versions(component)
         if not versions:
             known = sorted({full.partition("@")[0] for full in self.releases.names()})
-            self.fault("component.unknown", about, f"there is no component {component!r}", _closest(component, known))
+            self.fault("component.unknown", about, f"there is no component {component!r}", did_you_mean(component, known))
             return None
         if not version:
             self.fault("component.unpinned", about, f"component {component} has no version", f"pin it: {component}@{versions[-1]}")
@@ -159,7 +171,7 @@ class _Check:
     def unknown_slots(self, about: tuple[str, str], kind: str, given: Iterable[str], slots: list[str]) -> None:
         for slot in given:
             if slot not in slots:
-                self.fault("slot.unknown", about, f"there is no {kind} slot {slot!r}", _closest(slot, slots))
+                self.fault("slot.unknown", about, f"there is no {kind} slot {slot!r}", did_you_mean(slot, slots))
 
     def secrets(self, about: tuple[str, str], given: dict[str, str], manifest: Manifest) -> None:
         self.unknown_slots(about, "secret", given, manifest.secrets)
@@ -173,17 +185,36 @@ class _Check:
             if slot not in manifest.file_schema:
                 continue
             if text.startswith("sha256:"):
-                found[slot] = text
+                if not self.unknown_artifact(about, slot, manifest.file_schema[slot], text):
+                    found[slot] = text
             elif self.base is None or not (self.base / text).exists():
                 hint = f"looked in {self.base}" if self.base else "upload it, and bind the artifact"
                 self.fault("file.missing", about, f"{text} is not there", hint, f"files.{slot}")
-            else:
+            elif not self.unfit(about, slot, manifest.file_schema[slot], text, self.base / text):
                 found[slot] = self.base / text
         self.unknown_slots(about, "file", given, list(manifest.file_schema))
         for slot, declared in manifest.file_schema.items():
             if declared.required and slot not in given:
                 self.fault("slot.unbound", about, f"file slot {slot!r} ({declared.type}) is not bound", f"files: {{{slot}: PATH}}")
         return found
+
+    def unknown_artifact(self, about: tuple[str, str], slot: str, declared: FileSlot, artifact: str) -> bool:
+        """Whether an artifact is not there, or cannot be bound; its faults are told."""
+        if self.locate is None:
+            return False
+        path = self.locate(artifact)
+        if path is None:
+            self.fault("file.missing", about, f"there is no artifact {artifact}", "upload it: thalweg file put", f"files.{slot}")
+            return True
+        self.located[artifact] = path
+        return self.unfit(about, slot, declared, artifact, path)
+
+    def unfit(self, about: tuple[str, str], slot: str, declared: FileSlot, text: str, path: Path) -> bool:
+        """Whether a file that is there cannot be bound; its faults are told."""
+        faults = self.inspect(declared, path) if self.inspect else []
+        for one in faults:
+            self.fault(one.code, about, f"{text}: {one.message}", one.hint, f"files.{slot}")
+        return bool(faults)
 
     def edge(self, edge: Edge) -> bool:
         about = ("edge", str(edge))
@@ -194,7 +225,7 @@ class _Check:
     def known_vertex(self, vertex: str, about: tuple[str, ...]) -> bool:
         if vertex in self.pipeline.vertices:
             return True
-        self.fault("vertex.unknown", about, f"there is no vertex {vertex!r}", _closest(vertex, list(self.pipeline.vertices)))
+        self.fault("vertex.unknown", about, f"there is no vertex {vertex!r}", did_you_mean(vertex, list(self.pipeline.vertices)))
         return False
 
     def known_port(self, vertex: str, port: str, about: tuple[str, ...], side: str) -> bool:
@@ -266,7 +297,11 @@ class _Check:
             f"{conflict.reason}{at}\n  {edge.src_vertex}.{edge.src_port} emits {format_type(source)}; "
             f"{edge.dst_vertex}.{edge.dst_port} accepts {format_type(substitute(target, bindings))}"
         )
-        self.fault("graph.port_type_mismatch", ("edge", str(edge)), lines, self.converter(source, target))
+        hint = self.converter(source, target)
+        if isinstance(target, ListOf) and find_conflict(source, target.item) is None:
+            component = self.found[edge.dst_vertex][0].manifest.name
+            hint = f"each record of {component} is a list here; in its code, call the argument `batch` to get records in lists"
+        self.fault("graph.port_type_mismatch", ("edge", str(edge)), lines, hint)
         return False
 
     def converter(self, source: StreamType, target: StreamType) -> str | None:
@@ -283,24 +318,22 @@ class _Check:
         return None
 
     def outputs(self, planned: PlannedVertex, release: Release, arriving: dict[str, StreamType], bindings: dict[str, StreamType]) -> None:
-        paths = {slot: path for slot, path in planned.files.items() if isinstance(path, Path)}
+        paths = {slot: path if isinstance(path, Path) else self.located.get(path) for slot, path in planned.files.items()}
+        local = {slot: path for slot, path in paths.items() if path is not None}
         if any(declared.required and slot not in planned.files for slot, declared in planned.manifest.file_schema.items()):
             return
         if any(fault.about == ("vertex", planned.name) and fault.detail.startswith("params") for fault in self.plan.faults):
             return
         try:
-            found = release.resolve(planned.params, arriving, paths)
+            found = release.resolve(planned.params, arriving, local)
         except ThalwegError as error:
             self.fault(error.code, ("vertex", planned.name), str(error), error.hint)
             return
+        except Exception as error:  # of a component's own code
+            what = f"{planned.manifest.name} cannot say its output types: {type(error).__name__}: {error}"
+            self.fault("component.raised", ("vertex", planned.name), what)
+            return
         planned.outputs = {port: substitute(kind, bindings) for port, kind in found.items()}
-
-
-def _closest(name: str, known: list[str]) -> str | None:
-    close = difflib.get_close_matches(name, known, n=3)
-    if close:
-        return f"did you mean {' or '.join(close)}?"
-    return f"there are {', '.join(known[:12])}" if known else None
 
 
 def _cycle(waiting: dict[str, set[str]]) -> list[str]:

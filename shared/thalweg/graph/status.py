@@ -8,7 +8,7 @@ from typing import Literal
 
 from thalweg.graph.backend import Backend
 from thalweg.graph.pipeline import Edge
-from thalweg.graph.plan import Fault, Plan, check_pipeline
+from thalweg.graph.plan import Fault, Inspect, Locate, Plan, check_pipeline
 from thalweg.graph.releases import Releases
 
 INCOMPLETE = frozenset(
@@ -54,15 +54,18 @@ class Status:
         return all(part.state == "complete" for part in (self.whole, *self.vertices.values(), *self.edges.values()))
 
 
-def status_of(backend: Backend, releases: Releases, base: Path | None = None) -> Status:
+def status_of(
+    backend: Backend, releases: Releases, base: Path | None = None, inspect: Inspect | None = None, locate: Locate | None = None
+) -> Status:
     """How far a backend is built.
 
     Args:
         backend: the graph.
         releases: where components are found.
         base: folder that file bindings are relative to; without one there are only artifacts.
+        inspect, locate: as for `check_pipeline`.
     """
-    plan = check_pipeline(backend, releases, base)
+    plan = check_pipeline(backend, releases, base, inspect, locate)
     faults = plan.faults + _unchecked(backend, plan)
     whole = [fault for fault in faults if fault.about[0] not in ("vertex", "edge")]
     return Status(

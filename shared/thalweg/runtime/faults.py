@@ -66,6 +66,7 @@ class Faults:
     def settle(self, error: Exception, value: Any, record_id: int) -> None:
         """Makes a dead letter, or stops the run."""
         message = str(error) if isinstance(error, RecordError) else f"{type(error).__name__}: {error}"
+        message += f" (tried {RETRIES + 1} times)" if self._on_error == "retry" else ""
         where = self._context.position
         if self._on_error != "dead-letter":
             if isinstance(error, RecordError) and error.where:

@@ -74,12 +74,12 @@ def load_module(code: str) -> ModuleType:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, code)
     if spec is None or spec.loader is None or not Path(code).is_file():
-        raise RejectedError(f"{code} is not a Python file", code="component.unreadable")
+        raise RejectedError(f"{code}: there is no such file", code="component.unreadable")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise RejectedError(f"{code} does not import: {type(error).__name__}: {error}", code="component.unreadable") from error
     return module
@@ -92,7 +92,13 @@ def components_in(module: ModuleType) -> dict[str, Component]:
 
 
 def _python_files(path: Path) -> Iterator[Path]:
+    """Absolute paths, since a vertex may run in another working directory."""
+    path = path.absolute()
     if path.is_dir():
         yield from sorted(file for file in path.glob("*.py") if not file.name.startswith("_"))
-    else:
+    elif path.exists() and path.suffix == ".py":
         yield path
+    else:
+        what = "is not a .py file" if path.exists() else "there is no such file or folder"
+        hint = "--components and THALWEG_COMPONENTS name .py files, or folders of them"
+        raise RejectedError(f"{path}: {what}", code="component.unreadable", hint=hint)

@@ -160,7 +160,9 @@ def _read_class(found: Component) -> None:
         elif typing.get_origin(annotation) is not typing.ClassVar and not name.startswith("_"):
             _place(found, name, annotation, attributes)
     found.context_name = None
-    methods = {name[3:]: name for name in vars(target) if name.startswith("on_") and name != "on_watermark"}
+    # `dir` would sort them: the order of ports is the order in which they are written, those of base classes first.
+    written = dict.fromkeys(name for base in reversed(target.__mro__) for name in vars(base))
+    methods = {name[3:]: name for name in written if name.startswith("on_") and name != "on_watermark" and callable(getattr(target, name))}
     if methods:
         for port, method in methods.items():
             ports = _method_ports(found, getattr(target, method))

@@ -12,6 +12,7 @@ from thalweg.graph.derive import stream_type
 from thalweg.graph.manifest import GeneratedSlot, Manifest
 from thalweg.graph.releases import ParamFault
 from thalweg.graph.types import StreamType, format_type
+from thalweg.graph.wording import data_faults, did_you_mean
 from thalweg.sdk.component import Component
 from thalweg.sdk.source import source_digest
 
@@ -38,9 +39,10 @@ class ComponentRelease:
         try:
             checked = model.model_validate(params)
         except ValidationError as error:
-            return {}, [ParamFault(".".join(map(str, one["loc"])), one["msg"], one["type"] == "missing") for one in error.errors()]
+            faults = data_faults(error, self.manifest.params_schema, "param")
+            return {}, [ParamFault(one.path, one.message, one.kind == "missing") for one in faults]
         unknown = [
-            ParamFault(name, f"unknown param; {self.manifest.name} has {', '.join(model.model_fields)}")
+            ParamFault("", f"unknown param {name!r}; {did_you_mean(name, list(model.model_fields))}")
             for name in params
             if name not in model.model_fields and not _is_alias(model, name)
         ]

@@ -67,3 +67,13 @@ def log(workspace: str, deployment: str, vertex: str) -> str:
 def deployments_bucket(workspace: str) -> str:
     """Name of the JetStream key-value bucket that holds deployments: key `<deployment>` is a DeploymentSpec."""
     return f"TW_{workspace}_deployments"
+
+
+def operations_stream(workspace: str) -> str:
+    """Name of the stream of all operation logs."""
+    return f"TW_{workspace}_ops"
+
+
+def operations(workspace: str, backend: str = "*") -> str:
+    """Subject of a backend's operation log; of all without a name."""
+    return f"tw.{workspace}.ops.{backend}"

@@ -38,7 +38,7 @@ def test_an_attempt_is_made_again_until_it_succeeds() -> None:
     assert Patience(60).run(attempt) == "done"
 
 
-@pytest.mark.parametrize("error", [UnreachableError("down", code="store.unreachable"), RejectedError("denied", code="store.denied")])
+@pytest.mark.parametrize("error", [UnreachableError("down", code="store.unreachable"), RejectedError("refused", code="store.refused")])
 def test_patience_ends_and_is_for_passing_errors_only(error: Exception) -> None:
     calls = []
 

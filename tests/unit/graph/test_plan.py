@@ -166,7 +166,11 @@ def test_all_faults_are_told_at_once(base: Path) -> None:
     [
         ("backend: b\nbackend: c\nvertices: {}\n", "pipeline.unreadable", "'backend' is given twice"),
         ("backend: [", "pipeline.unreadable", "is not YAML"),
-        ("backend: b\nvertices: {a: {component: x@1, prams: {}}}\n", "pipeline.invalid", "vertices.a.prams"),
+        (
+            "backend: b\nvertices: {a: {component: x@1, prams: {}}}\n",
+            "pipeline.invalid",
+            "vertices.a: unknown key 'prams'; did you mean params?",
+        ),
         ("backend: b\nvertices: {a: {component: x@1}}\nedges: [a.out > b.in]\n", "pipeline.invalid", "vertex.port -> vertex.port"),
         ("- 1\n", "pipeline.invalid", "file"),
     ],

@@ -1,0 +1,127 @@
+"""`thalweg up`: the embedded servers and a coordinator for every deployment, in the foreground."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import uvloop
+
+from thalweg.bus.connection import connect
+from thalweg.bus.presence import wait_for_coordinator
+from thalweg.embedded import EmbeddedStack, ManagedProcess
+from thalweg.embedded.leftovers import end_leftover
+from thalweg.embedded.servers import HOST
+from thalweg.errors import UnreachableError
+from thalweg.settings import Settings
+
+_READY_TIMEOUT_S = 30.0
+_PORTS, _KEYS = "ports.json", "s3-keys.sh"
+
+
+def run_up(settings: Settings, nats_port: int, say: Callable[[str], None]) -> None:
+    """Serves until SIGINT or SIGTERM, then ends everything in order: coordinator, vertices, servers.
+
+    Deployments stay stored, and go on with the next start in the same folder. Ports are those of the last start where they are free.
+
+    Args:
+        settings: workspace, bucket and data folder; given servers are left aside.
+        nats_port: 0 for the one of the last start, else any.
+        say: prints a line.
+
+    Raises:
+        RejectedError: the data folder is in use.
+        UnreachableError: a server does not come up.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    data = settings.data.resolve()
+    last = _last_ports(data)
+    with EmbeddedStack(data, nats_port or last[0], last[1]) as stack:
+        _note(data, stack)
+        _end_vertices(data)  # that a killed owner left
+        coordinator = _coordinator(settings, data, stack)
+        coordinator.start()
+        try:
+            if not uvloop.run(_is_up(stack.nats_url, settings.workspace)):
+                raise UnreachableError(
+                    "the coordinator does not answer", code="coordinator.silent", hint=f"its log is {coordinator.log_path}"
+                )
+            _show(data, stack, say)
+            stop.wait()
+            say("stopping")
+        finally:
+            coordinator.stop()
+            _end_vertices(data)
+
+
+async def _is_up(nats_url: str, workspace: str) -> bool:
+    client = await connect(nats_url, "thalweg up")
+    try:
+        return await wait_for_coordinator(client, workspace, _READY_TIMEOUT_S)
+    finally:
+        await client.close()
+
+
+def _coordinator(settings: Settings, data: Path, stack: EmbeddedStack) -> ManagedProcess:
+    (data / "logs").mkdir(parents=True, exist_ok=True)
+    env = {
+        **os.environ,
+        **stack.environment(),
+        "THALWEG_S3_BUCKET": settings.s3_bucket,
+        "THALWEG_WORKSPACE": settings.workspace,
+        "THALWEG_DATA": str(data),
+        "PYTHONSAFEPATH": "1",
+    }
+    command = [sys.executable, "-m", "thalweg_coordinator"]
+    return ManagedProcess("coordinator", command, env, data / "logs" / "coordinator.log", pid_path=data / "coordinator.pid")
+
+
+def _end_vertices(data: Path) -> None:
+    """Ends the vertices of the folder, side by side. They outlive a coordinator by design, but not their servers."""
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(end_leftover, (data / "vertices").glob("*/*.json")))
+
+
+def _last_ports(data: Path) -> tuple[int, int]:
+    """NATS and S3 port of the last start; 0 for one that is taken now, or was none."""
+    try:
+        noted = json.loads((data / _PORTS).read_text())
+        return _if_free(noted["nats"]), _if_free(noted["s3"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0, 0
+
+
+def _if_free(port: int) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of the last owner may still be closing
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return 0
+    return port
+
+
+def _note(data: Path, stack: EmbeddedStack) -> None:
+    ports = {name: int(url.rpartition(":")[2]) for name, url in (("nats", stack.nats_url), ("s3", stack.s3_endpoint))}
+    (data / _PORTS).write_text(json.dumps(ports) + "\n")
+    keys = data / _KEYS
+    keys.touch(mode=0o600)
+    keys.write_text(f"export THALWEG_S3_ACCESS_KEY={stack.s3_access_key}\nexport THALWEG_S3_SECRET_KEY={stack.s3_secret_key}\n")
+
+
+def _show(data: Path, stack: EmbeddedStack, say: Callable[[str], None]) -> None:
+    say(f"NATS {stack.nats_url}, file store {stack.s3_endpoint}, data in {data}")
+    say("In another terminal, for `thalweg run` to use them:")
+    say(f"  export THALWEG_NATS_URL={stack.nats_url}")
+    say(f"  export THALWEG_S3_ENDPOINT={stack.s3_endpoint}")
+    say(f"  . '{data / _KEYS}'")
+    say("Ctrl-C stops everything; started again on this folder it goes on where it was.")
