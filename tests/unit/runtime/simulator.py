@@ -115,7 +115,7 @@ class _Run:
         self._commit: Commit | None = None
         self._inline: bytes | None = None
         self._snapshot: bytes | None = None
-        self._promised = BEGINNING
+        self._promised, self._dead_commits = BEGINNING, 0
         self._left = Left({port: [] for port in simulation.spec.outputs}, written={port: [] for port in simulation.spec.outputs})
         self._start()
 
@@ -165,10 +165,12 @@ class _Run:
                 self._snapshot = body
             elif port == DEAD_PORT:
                 left.dead += msgspec.msgpack.decode(body)
+                self._dead_commits += 1
             else:
                 self._inline = msgspec.msgpack.decode(body)["s"]
             if port not in (STATE_PORT, DEAD_PORT, COMMIT_PORT):
                 self._read(port, body, cut.commit)
+        assert cut.commit.dead_commits == self._dead_commits
         if before is not None:
             assert cut.commit.watermark >= before.watermark
             assert all(position >= before.positions[key] for key, position in cut.commit.positions.items() if key in before.positions)

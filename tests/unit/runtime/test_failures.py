@@ -208,9 +208,13 @@ class Both:
         return record
 
 
-def _settle(engine: Engine) -> Commit | None:
+def _settle_all(engine: Engine) -> None:
     while engine.step() is not Turn.IDLE and not engine.finished:
         pass
+
+
+def _settle(engine: Engine) -> Commit | None:
+    _settle_all(engine)
     return engine.cut().commit if engine.needs_commit() else None
 
 
@@ -233,6 +237,34 @@ def test_the_marks_of_an_input_survive_a_restart() -> None:
             second.offer(message)
     after = _settle(second)
     assert after is not None and after.ended and after.counters.records_out == 3
+
+
+@component("at-its-end", version="1.0.0")
+class AtItsEnd:
+    """One emission, at the end, without a time of its own."""
+
+    def process(self, record: int) -> None:
+        """Nothing."""
+
+    def finish(self, context: Context) -> Iterator[int]:
+        """A number."""
+        yield 1
+
+    outputs = {"out": int}  # noqa: RUF012
+
+
+def test_what_is_emitted_at_the_end_has_the_time_of_the_last_record_over_a_restart() -> None:
+    *records, end = [Message(EDGE, n, n, one.body, one.watermark, one.ended) for n, one in enumerate(stream([1, 2, 3], [10, 20, 70]), 1)]
+    simulation = Simulation(AtItsEnd, {"in": [*records, end]}, int)
+    first, second = simulation.engine(), simulation.engine()
+    first.restore(None, None)
+    for message in records:
+        first.offer(message)
+    second.restore(_settle(first), None)
+    second.offer(records[-1])
+    second.offer(end)
+    _settle_all(second)
+    assert second.outbox.ports["out"].times == [70]
 
 
 @component("kept", version="1.0.0")
