@@ -18,6 +18,7 @@ from thalweg.graph.parse import parse_type
 from thalweg.runtime.assemble import assemble
 from thalweg.runtime.engine import Limits
 from thalweg.runtime.loop import VertexLoop, refuse
+from thalweg.runtime.snapshots import EVERY_MESSAGES
 from thalweg.runtime.spool import Spool
 from thalweg.settings import Settings
 from thalweg.wire.commit import Failure
@@ -80,7 +81,8 @@ async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: V
         return await _refuse(client, spec, mine, error)
     log = VertexLog(client, spec.workspace, spec.name, mine.name, mine.inputs, release.component.combine == "arrival")
     generated = _fresh(scratch / "generated", mine)
-    limits = Limits(records=spec.batch_records, size_bytes=spec.batch_bytes)
+    snapshot_messages = min(EVERY_MESSAGES, spec.max_messages_per_subject // 4)
+    limits = Limits(spec.batch_records, spec.batch_bytes, snapshot_messages=snapshot_messages)
     engine = assemble(mine, release, files, generated, limits, parse_type)
     spool = Spool(scratch / "spool") if generated else None
     upload = partial(upload_generated, settings, mine, generated) if generated else None
