@@ -56,14 +56,14 @@ def checked(model: type[Q], as_json: bool, **fields: Any) -> Q:
         fail(RejectedError("\n".join(fault_lines(error)), code="request.invalid"), as_json)
 
 
-def ask(call: Call[Q, R], request: Q, as_json: bool = False) -> R:
+def ask(call: Call[Q, R], request: Q, as_json: bool = False, timeout_s: float = 30.0) -> R:
     """Asks the coordinator of the settings' servers; what it refuses ends the command."""
     from thalweg.client import open_session
     from thalweg.settings import load_settings
 
     async def asked() -> R:
         async with open_session(load_settings()) as session:
-            return await session.ask(call, request)
+            return await session.ask(call, request, timeout_s)
 
     try:
         return asyncio.run(asked())

@@ -112,6 +112,7 @@ def deploy_vertex(store: Store, planned: PlannedVertex, progress: Progress) -> V
         component=f"{manifest.name}@{manifest.version}",
         digest=manifest.digest,
         code=manifest.code,
+        archive=manifest.archive,
         kind=manifest.kind,
         params=planned.params,
         files=files,

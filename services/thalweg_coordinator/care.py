@@ -20,8 +20,10 @@ from thalweg.wire.commit import Commit, Failure
 from thalweg.wire.spec import DeploymentSpec
 from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.restarts import CRASHES_BEFORE_GIVING_UP, Attempts, decide_restart, describe_exit
+from thalweg_coordinator.stalls import find_stall
 from thalweg_coordinator.trimming import plan_trim
 
+STALL_S = 10.0  # nobody has committed anything for so long, before a stall is looked for
 _log = logging.getLogger("thalweg.coordinator")
 
 Reveal = Callable[[Mapping[str, str]], Awaitable[dict[str, str]]]
@@ -44,6 +46,7 @@ class Care:
         self._log_created = ""
         self._attempts: dict[str, Attempts] = {}
         self._trimmed: dict[str, int] = {}
+        self._silence: tuple[int, float] = (0, 0.0)  # the last sequence of the log, and since when
 
     async def step(self, spec: DeploymentSpec) -> None:
         """Does what the deployment needs now; harmless when it is broken off or repeated."""
@@ -56,7 +59,7 @@ class Care:
         if look is None:
             return
         if look.created != self._log_created:
-            self._log_created = look.created
+            self._log_created, self._silence = look.created, (0, 0.0)
             self._attempts.clear()
             self._trimmed.clear()
         commits = latest_commits(look.heads)
@@ -66,6 +69,8 @@ class Care:
         for vertex in spec.vertices:
             await self._keep_running(spec, vertex.name, codes, commits.get(vertex.name))
         await self._trim(spec, look.heads)
+        if any(commit.waits_for is not None for commit in commits.values()):
+            await self._fail_if_stalled(spec, look)
 
     async def stop(self) -> None:
         """Ends the vertices."""
@@ -122,14 +127,28 @@ class Care:
             log = VertexLog(self._client, spec.workspace, spec.name, vertex, [], in_arrival_order=False)
             await refuse(log, Failure(f"{vertex}: {error}", error.code, error.hint))
             return
-        self._launcher.start(self._name, vertex, secrets, with_store=bool(mine.files or mine.generated))
+        self._launcher.start(self._name, vertex, secrets, with_store=bool(mine.files or mine.generated or mine.archive))
 
     async def _give_up(self, spec: DeploymentSpec, vertex: str, code: int) -> None:
         said = f"{vertex}: died {CRASHES_BEFORE_GIVING_UP} times without getting further: {describe_exit(code)}"
         lines = [said, *(f"  {line}" for line in self._launcher.log_tail(self._name, vertex))]
         _log.error("%s/%s crashes again and again", self._name, vertex)
-        log = VertexLog(self._client, spec.workspace, spec.name, vertex, [], in_arrival_order=False)
-        await refuse(log, Failure("\n".join(lines), "vertex.crash_loop"))
+        await self._refuse(spec, vertex, Failure("\n".join(lines), "vertex.crash_loop"))
+
+    async def _fail_if_stalled(self, spec: DeploymentSpec, look: Look) -> None:
+        if look.last_sequence != self._silence[0]:
+            self._silence = (look.last_sequence, time.monotonic())
+        if time.monotonic() - self._silence[1] < STALL_S:
+            return
+        self._silence = (look.last_sequence, time.monotonic())  # if it is none, it is looked at again after as long
+        stall = find_stall(spec, look.heads, await deployments.count_messages(self._client, spec.workspace, spec.name))
+        if stall is not None:
+            failure = stall.failure()
+            _log.error("%s/%s", self._name, failure.message)
+            await self._refuse(spec, stall.vertex, failure)
+
+    async def _refuse(self, spec: DeploymentSpec, vertex: str, failure: Failure) -> None:
+        await refuse(VertexLog(self._client, spec.workspace, spec.name, vertex, [], in_arrival_order=False), failure)
 
     async def _trim(self, spec: DeploymentSpec, heads: list[StoredMessage]) -> None:
         for subject, sequence in plan_trim(spec, heads):

@@ -118,7 +118,7 @@ class Files:
 
     def _look_into(self, asked: api.Register) -> tuple[int, dict[str, Any]]:
         """Size and facts of a stored file of that type. Blocking."""
-        size_bytes = self._store.size_of(asked.id)
+        size_bytes = self._store.stored_size(asked.id)
         if size_bytes is None:
             raise RejectedError(f"{asked.name}: {asked.id} is not in the file store", code="artifact.unknown", hint="upload it first")
         path = self._store.fetch(asked.id, COPY)

@@ -16,18 +16,23 @@ from thalweg.bus.connection import Client, connect_unless
 from thalweg.bus.micro import serve
 from thalweg.bus.operation_logs import ensure_operation_logs
 from thalweg.bus.presence import answer_pings
+from thalweg.bus.releases import ensure_releases
 from thalweg.errors import RejectedError, UsageError
+from thalweg.published import Environments, Sources, Workers
+from thalweg.published.releases import PublishedReleases
 from thalweg.sdk.catalog import Catalog
 from thalweg.settings import Settings
 from thalweg.wire import subjects
 from thalweg_coordinator.api import answers
-from thalweg_coordinator.artifacts import local_copies
+from thalweg_coordinator.artifacts import local_archives, local_copies
 from thalweg_coordinator.backends import Backends
 from thalweg_coordinator.care import Care
+from thalweg_coordinator.components import Components
 from thalweg_coordinator.files import Files
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
 from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.secrets import SecretCalls, Secrets
+from thalweg_coordinator.stored_releases import StoredReleases
 from thalweg_coordinator.uses import Uses
 
 _log = logging.getLogger("thalweg.coordinator")
@@ -49,6 +54,7 @@ class Coordinator:
         self._launcher = ProcessLauncher(settings.data / "vertices", settings.data / "logs")
         self._cares: dict[str, Care] = {}
         self._reported: dict[str, str] = {}
+        self._workers: Workers | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Reconciles a few times a second until `stop` is set. What runs is left running."""
@@ -69,6 +75,8 @@ class Coordinator:
                     continue
         finally:
             await client.close()
+            if self._workers is not None:
+                await asyncio.to_thread(self._workers.close)
 
     async def _serve(self, client: Client) -> None:
         """Answers the API; its state is in JetStream alone, so any copy may answer."""
@@ -83,16 +91,20 @@ class Coordinator:
             workspace,
             self._settings.data / "cache",
         )
-        logs = LogsOfBackends(client, workspace)
+        await ensure_releases(client, workspace)
+        sources = Sources(local_archives(store), self._settings.data / "cache" / "releases")
+        self._workers = Workers(sources, Environments(self._settings.data / "environments"))
+        releases = PublishedReleases(catalog, self._workers)
+        logs, look = LogsOfBackends(client, workspace), (check_bound, local_copies(store))
+        backends = Backends(logs, releases, *look)
+        stored = StoredReleases(client, workspace, releases, backends.forget)
+        components = Components(stored, Catalog(), sources, self._workers, logs, *look)
         uses = Uses(client, workspace, logs)
-        files = Bucket(client, subjects.files_bucket(workspace))
-        await files.ensure()
-        await Bucket(client, subjects.secrets_bucket(workspace)).ensure()
-        handlers = {
-            **Backends(logs, catalog, check_bound, local_copies(store)).handlers(),
-            **Files(files, store, uses).handlers(),
-            **SecretCalls(self._secrets(client), uses).handlers(),
-        }
+        records, sealed = (Bucket(client, name(workspace)) for name in (subjects.files_bucket, subjects.secrets_bucket))
+        await records.ensure()
+        await sealed.ensure()
+        files, secrets = Files(records, store, uses), SecretCalls(self._secrets(client), uses)
+        handlers = stored.refreshing({**backends.handlers(), **components.handlers()}) | files.handlers() | secrets.handlers()
         await serve(client, workspace, version("thalweg"), answers(handlers))
         await answer_pings(client, workspace)
 

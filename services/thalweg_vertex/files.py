@@ -18,7 +18,7 @@ def fetch_files(settings: Settings, mine: VertexSpec) -> dict[str, Path]:
     """Local paths of the bound files, digests checked."""
     if not mine.files:
         return {}
-    store = _store(settings)
+    store = store_of(settings)
     return {slot: store.fetch(file.artifact, file.name) for slot, file in mine.files.items()}
 
 
@@ -28,7 +28,7 @@ def upload_generated(settings: Settings, mine: VertexSpec, paths: dict[str, Path
     Raises:
         RunFailedError: `generated.missing`, when the component left one out.
     """
-    store, found = _store(settings), dict[str, Generated]()
+    store, found = store_of(settings), dict[str, Generated]()
     for slot, path in paths.items():
         if not path.exists():
             raise RunFailedError(f"{mine.name}: the component left no file in slot {slot}", code="generated.missing")
@@ -37,7 +37,8 @@ def upload_generated(settings: Settings, mine: VertexSpec, paths: dict[str, Path
     return found
 
 
-def _store(settings: Settings) -> Store:
+def store_of(settings: Settings) -> Store:
+    """The file store; loads what talks to it."""
     from thalweg.artifacts import Store  # boto3 costs a vertex without files 20 MB and 0.15 s
 
     return Store(

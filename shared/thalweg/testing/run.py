@@ -179,6 +179,7 @@ def spec_of(planned: PlannedVertex) -> VertexSpec:
         component=f"{manifest.name}@{manifest.version}",
         digest=manifest.digest,
         code=manifest.code,
+        archive=manifest.archive,
         kind=manifest.kind,
         params=planned.params,
         on_error=planned.on_error,  # type: ignore[arg-type]
