@@ -23,8 +23,8 @@ from thalweg.wire.commit import CHUNK_HEADER, HEADER, decode_commit
 
 _log = logging.getLogger("thalweg.bus")
 DEPTH = 64
-PULL_BYTES = 16 << 20
-BUFFER_BYTES = 8 << 20
+PULL_BYTES = 8 << 20  # more than any message: a body is cut into pieces of 4 MiB
+BUFFER_BYTES = 4 << 20
 SILENCE_S, WATCH_S = 1.0, 0.25
 EXPIRES_NS = 30_000_000_000
 
@@ -79,7 +79,7 @@ class Reader:
         """Asks the server for more when few messages are on their way and there is room."""
         if self._outstanding <= DEPTH // 2 and self.buffered_bytes < BUFFER_BYTES and self._subscription is not None:
             self._outstanding += DEPTH
-            body = json.dumps({"batch": DEPTH, "expires": EXPIRES_NS, "max_bytes": max(PULL_BYTES, 2 * self._client.max_payload)}).encode()
+            body = json.dumps({"batch": DEPTH, "expires": EXPIRES_NS, "max_bytes": PULL_BYTES}).encode()
             subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
             asked = asyncio.create_task(self._publish(subject, body, self._subscription.subject))
             self._asked.add(asked)

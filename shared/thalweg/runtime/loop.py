@@ -20,7 +20,7 @@ from thalweg.wire.subjects import COMMIT_PORT
 
 SLOW_S = 4 * SLICE_S  # after a step that took longer, steps run on a thread, so that the connection is served meanwhile
 TURNS_TO_SEND = 3  # of the event loop, until a commit is on its way; then the next batch is worked on
-MAX_WAITING_BYTES = 16 << 20
+MAX_WAITING_BYTES = 4 << 20
 SAY_WAITING_S = 2.0  # for one edge, with records of others in hand and nothing arriving, until the log is told
 _pack = msgspec.msgpack.Encoder().encode
 R = TypeVar("R")
