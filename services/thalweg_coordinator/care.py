@@ -1,4 +1,4 @@
-"""Takes care of one deployment: its log exists, its vertices run, what nobody needs is trimmed."""
+"""Takes care of one deployment: its log exists, its vertices run, what nobody needs is trimmed, what is to end ends."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from thalweg.bus.watch import LogWatch, Look
 from thalweg.errors import RejectedError
 from thalweg.runtime.loop import refuse
 from thalweg.wire.commit import Commit, Failure
-from thalweg.wire.spec import DeploymentSpec
+from thalweg.wire.spec import DeploymentSpec, VertexSpec
+from thalweg.wire.subjects import parse_port
+from thalweg_coordinator.asked import Asked
 from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.restarts import CRASHES_BEFORE_GIVING_UP, Attempts, decide_restart, describe_exit
+from thalweg_coordinator.teardown import Teardown
 from thalweg_coordinator.trimming import plan_trim
 
 _log = logging.getLogger("thalweg.coordinator")
+Codes = dict[str, int | None]
 
 
 class Care:
@@ -32,22 +36,31 @@ class Care:
         launcher: starts and ends its vertices.
         scratch: folder of what its vertices keep beside the log.
         workspace, name: which deployment.
+        teardown: saves what it leaves, then removes it; None for a coordinator that tears nothing down.
     """
 
-    def __init__(self, client: Client, launcher: ProcessLauncher, scratch: Path, workspace: str, name: str) -> None:
+    def __init__(
+        self, client: Client, launcher: ProcessLauncher, scratch: Path, workspace: str, name: str, teardown: Teardown | None = None
+    ) -> None:
         self._client, self._launcher, self._scratch, self._name = client, launcher, scratch, name
+        self._teardown = teardown
         self._watch = LogWatch(client, workspace, name)
         self._log_created = ""
         self._attempts: dict[str, Attempts] = {}
+        self._asked = Asked()
         self._trimmed: dict[str, int] = {}
+        self._purged: set[tuple[str, int]] = set()
 
     async def step(self, spec: DeploymentSpec) -> None:
         """Does what the deployment needs now; harmless when it is broken off or repeated."""
         if spec.desired == "stopped":
             await self.stop()
             return
+        if spec.desired == "discarding":
+            await self._discard(spec)
+            return
         # Before the log is looked at: the last commit of a vertex that has ended is on it then.
-        codes = {one.name: self._exit_code(one.name) for one in spec.vertices if self._launcher.knows(self._name, one.name)}
+        codes = {vertex: self._launcher.exit_code(self._name, vertex) for vertex in self._launcher.vertices(self._name)}
         look = await self._watch.look() or await self._make_log(spec)
         if look is None:
             return
@@ -56,16 +69,21 @@ class Care:
             self._attempts.clear()
             self._trimmed.clear()
         commits = latest_commits(look.heads)
-        if any(commit.failure is not None for commit in commits.values()):
+        if spec.has_failed(commits):
             await self.stop()
+            await self._tear_down_if_draining(spec, commits)
             return
+        is_clean = await self._remove_vertices(spec, codes, look.heads)
         for vertex in spec.vertices:
-            await self._keep_running(spec, vertex.name, codes, commits.get(vertex.name))
+            await self._keep_running(spec, vertex, codes, commits.get(vertex.name))
         await self._trim(spec, look.heads)
+        if is_clean and spec.has_ended(commits):
+            await self._tear_down_if_draining(spec, commits)
 
     async def stop(self) -> None:
         """Ends the vertices."""
         self._attempts.clear()
+        self._asked.clear()
         if self._name in self._launcher.deployments():
             await asyncio.to_thread(self._launcher.stop, self._name)
 
@@ -73,6 +91,16 @@ class Care:
         """Ends the vertices of a deployment that is gone, and removes what they kept."""
         await self.stop()
         shutil.rmtree(self._scratch, ignore_errors=True)
+
+    async def _discard(self, spec: DeploymentSpec) -> None:
+        await self.stop()
+        look = await self._watch.look()
+        if self._teardown is not None:
+            await self._teardown.discard(spec, latest_commits(look.heads) if look is not None else {})
+
+    async def _tear_down_if_draining(self, spec: DeploymentSpec, commits: dict[str, Commit]) -> None:
+        if spec.desired == "draining" and self._teardown is not None:
+            await self._teardown.finish(spec, commits)
 
     async def _make_log(self, spec: DeploymentSpec) -> Look | None:
         """Makes the log; vertices that still run belong to a former one of that name. None when the deployment is gone too."""
@@ -88,33 +116,63 @@ class Care:
             shutil.rmtree(self._scratch, ignore_errors=True)
         return look
 
-    def _exit_code(self, vertex: str) -> int | None:
-        return self._launcher.exit_code(self._name, vertex)
+    async def _remove_vertices(self, spec: DeploymentSpec, codes: Codes, heads: list[StoredMessage]) -> bool:
+        """Ends vertices that a redeploy has taken away, then purges what they wrote; whether none is left."""
+        kept = {one.name for one in spec.vertices}
+        written = {place[0] for head in heads if (place := parse_port(head.subject)) is not None}
+        gone = {one for one in ({*codes} | written) - kept if one in codes or (one, spec.generation) not in self._purged}
+        for vertex in sorted(gone):
+            if vertex in codes and codes[vertex] is None:
+                self._ask(vertex)
+                continue
+            self._launcher.forget(self._name, vertex)
+            await deployments.purge_vertex(self._client, spec.workspace, spec.name, vertex)
+            shutil.rmtree(self._scratch / vertex, ignore_errors=True)
+            self._purged.add((vertex, spec.generation))
+        return not gone
 
-    async def _keep_running(self, spec: DeploymentSpec, vertex: str, codes: dict[str, int | None], commit: Commit | None) -> None:
+    def _ask(self, vertex: str) -> None:
+        pid = self._launcher.signal(self._name, vertex, 0)
+        if pid is not None and (number := self._asked.decide(vertex, pid, time.monotonic())) is not None:
+            self._launcher.signal(self._name, vertex, number)
+
+    async def _keep_running(self, spec: DeploymentSpec, vertex: VertexSpec, codes: Codes, commit: Commit | None) -> None:
         if commit is not None and commit.ended:
             return
-        if not self._launcher.knows(self._name, vertex):
-            self._launcher.start(self._name, vertex)
+        if not self._launcher.knows(self._name, vertex.name):
+            self._start(vertex)
             return
-        code, attempts = codes.get(vertex), self._attempts.get(vertex, Attempts())
+        code = codes.get(vertex.name)
+        is_former = self._launcher.generation(self._name, vertex.name) < vertex.generation
         if code is None:
-            return
+            if is_former or (spec.desired == "draining" and not vertex.inputs):
+                self._ask(vertex.name)
+        elif is_former:
+            self._attempts.pop(vertex.name, None)
+            self._start(vertex)
+        else:
+            await self._restart(spec, vertex, code, commit)
+
+    def _start(self, vertex: VertexSpec) -> None:
+        self._launcher.start(self._name, vertex.name, vertex.generation)
+
+    async def _restart(self, spec: DeploymentSpec, vertex: VertexSpec, code: int, commit: Commit | None) -> None:
+        name, attempts = vertex.name, self._attempts.get(vertex.name, Attempts())
         if attempts.not_before is None:
-            attempts = self._attempts[vertex] = decide_restart(attempts, code, commit, time.monotonic())
-            _log.warning("%s/%s %s; restart %d", self._name, vertex, describe_exit(code), attempts.crashes)
+            attempts = self._attempts[name] = decide_restart(attempts, code, commit, time.monotonic())
+            _log.warning("%s/%s %s; restart %d", self._name, name, describe_exit(code), attempts.crashes)
         if attempts.is_hopeless:
             await self._give_up(spec, vertex, code)
         elif attempts.not_before is not None and time.monotonic() >= attempts.not_before:
-            self._attempts[vertex] = Attempts(attempts.crashes, attempts.progress)
-            self._launcher.start(self._name, vertex)
+            self._attempts[name] = Attempts(attempts.crashes, attempts.progress)
+            self._start(vertex)
 
-    async def _give_up(self, spec: DeploymentSpec, vertex: str, code: int) -> None:
-        said = f"{vertex}: died {CRASHES_BEFORE_GIVING_UP} times without getting further: {describe_exit(code)}"
-        lines = [said, *(f"  {line}" for line in self._launcher.log_tail(self._name, vertex))]
-        _log.error("%s/%s crashes again and again", self._name, vertex)
-        log = VertexLog(self._client, spec.workspace, spec.name, vertex, [], in_arrival_order=False)
-        await refuse(log, Failure("\n".join(lines), "vertex.crash_loop"))
+    async def _give_up(self, spec: DeploymentSpec, vertex: VertexSpec, code: int) -> None:
+        said = f"{vertex.name}: died {CRASHES_BEFORE_GIVING_UP} times without getting further: {describe_exit(code)}"
+        lines = [said, *(f"  {line}" for line in self._launcher.log_tail(self._name, vertex.name))]
+        _log.error("%s/%s crashes again and again", self._name, vertex.name)
+        log = VertexLog(self._client, spec.workspace, spec.name, vertex.name, [], in_arrival_order=False)
+        await refuse(log, Failure("\n".join(lines), "vertex.crash_loop"), vertex.generation)
 
     async def _trim(self, spec: DeploymentSpec, heads: list[StoredMessage]) -> None:
         for subject, sequence in plan_trim(spec, heads):

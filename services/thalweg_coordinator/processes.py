@@ -10,7 +10,9 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from thalweg.embedded.leftovers import end_leftovers, process_of, write_pid_file
+import psutil
+
+from thalweg.embedded.leftovers import end_leftovers, fact_of, process_of, write_pid_file
 
 STOP_TIMEOUT_S = 3.0
 _TAIL_BYTES, _TAIL_LINES, _LINE_LENGTH = 4096, 5, 200
@@ -28,8 +30,8 @@ class ProcessLauncher:
         self._folder, self._logs = folder, logs
         self._children: dict[tuple[str, str], subprocess.Popen[bytes]] = {}
 
-    def start(self, deployment: str, vertex: str) -> None:
-        """Starts a vertex's process."""
+    def start(self, deployment: str, vertex: str, generation: int = 1) -> None:
+        """Starts a vertex's process; `generation` is that of the vertex in the stored spec now."""
         log, path = self._logs / deployment / f"{vertex}.log", self._pid_path(deployment, vertex)
         for folder in (log.parent, path.parent):
             folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +47,7 @@ class ProcessLauncher:
                 env={**os.environ, "PYTHONSAFEPATH": "1", "PYTHONHASHSEED": "0"},
             )
         self._children[deployment, vertex] = child
-        write_pid_file(path, child.pid)
+        write_pid_file(path, child.pid, generation=generation)
 
     def exit_code(self, deployment: str, vertex: str) -> int | None:
         """None while the vertex runs; its exit code, or -9 where another coordinator started it and it is gone."""
@@ -57,6 +59,29 @@ class ProcessLauncher:
     def knows(self, deployment: str, vertex: str) -> bool:
         """Whether the vertex was ever started here."""
         return (deployment, vertex) in self._children or self._pid_path(deployment, vertex).exists()
+
+    def generation(self, deployment: str, vertex: str) -> int:
+        """What a known vertex was started as."""
+        return fact_of(self._pid_path(deployment, vertex), "generation", 1)
+
+    def signal(self, deployment: str, vertex: str, number: int) -> int | None:
+        """Sends a signal to a vertex that runs; its process id, None where it does not run."""
+        process = process_of(self._pid_path(deployment, vertex))
+        if process is None:
+            return None
+        with suppress(psutil.Error):
+            process.send_signal(number)
+        return process.pid
+
+    def forget(self, deployment: str, vertex: str) -> None:
+        """Forgets a vertex that has ended."""
+        self._children.pop((deployment, vertex), None)
+        self._pid_path(deployment, vertex).unlink(missing_ok=True)
+
+    def vertices(self, deployment: str) -> list[str]:
+        """Vertices of a deployment that were started here."""
+        noted = {path.stem for path in (self._folder / deployment).glob("*.json")}
+        return sorted(noted | {vertex for name, vertex in self._children if name == deployment})
 
     def stop(self, deployment: str) -> None:
         """Ends every vertex of a deployment and forgets them. Blocking, up to two times `STOP_TIMEOUT_S`; idempotent."""

@@ -12,18 +12,22 @@ from thalweg.artifacts import Store
 from thalweg.artifacts.content.bound import check_bound
 from thalweg.bus import deployments
 from thalweg.bus.connection import Client, connect_unless
+from thalweg.bus.leadership import Leadership
 from thalweg.bus.micro import serve
 from thalweg.bus.operation_logs import ensure_operation_logs
 from thalweg.bus.presence import answer_pings
 from thalweg.errors import RejectedError, UsageError
 from thalweg.sdk.catalog import Catalog
+from thalweg.sealed.evidence import workspace_key
 from thalweg.settings import Settings
 from thalweg_coordinator.api import answers
 from thalweg_coordinator.artifacts import local_copies
 from thalweg_coordinator.backends import Backends
 from thalweg_coordinator.care import Care
+from thalweg_coordinator.deployments import Deployments
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
 from thalweg_coordinator.processes import ProcessLauncher
+from thalweg_coordinator.teardown import Teardown
 
 _log = logging.getLogger("thalweg.coordinator")
 TICK_S = 0.1
@@ -43,6 +47,8 @@ class Coordinator:
         self._launcher = ProcessLauncher(settings.data / "vertices", settings.data / "logs")
         self._cares: dict[str, Care] = {}
         self._reported: dict[str, str] = {}
+        self._teardown: Teardown | None = None
+        self._leadership: Leadership | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Reconciles a few times a second until `stop` is set. What runs is left running."""
@@ -51,21 +57,32 @@ class Coordinator:
         client = await connect_unless(stop, self._settings.nats_url, "coordinator")
         if client is None:
             return
+        leading: asyncio.Task[None] | None = None
         try:
             await deployments.ensure_bucket(client, self._settings.workspace)
+            await self._prepare(client)
             if self._only is None:
-                await self._serve(client)
+                self._leadership = Leadership(client, self._settings.workspace)
+                leading = asyncio.create_task(self._leadership.keep())
             while not stop.is_set():
-                await self._guard("reconcile", self._reconcile(client))
+                if self._leadership is None or self._leadership.leads:
+                    await self._guard("reconcile", self._reconcile(client))
+                else:
+                    self._cares.clear()  # what another copy does meanwhile is not known here
                 try:
                     await asyncio.wait_for(stop.wait(), TICK_S)
                 except TimeoutError:
                     continue
         finally:
+            if leading is not None:
+                leading.cancel()
+                await asyncio.gather(leading, return_exceptions=True)
             await client.close()
 
-    async def _serve(self, client: Client) -> None:
-        """Answers the API; its state is in JetStream alone, so any copy may answer."""
+    async def _prepare(self, client: Client) -> None:
+        """Answers the API, but for a coordinator of one deployment; its state is in JetStream alone, so any copy may answer."""
+        if self._only is not None:
+            return
         workspace = self._settings.workspace
         await ensure_operation_logs(client, workspace)
         catalog = Catalog(paths=self._settings.components)
@@ -77,8 +94,13 @@ class Coordinator:
             workspace,
             self._settings.data / "cache",
         )
-        backends = Backends(LogsOfBackends(client, workspace), catalog, check_bound, local_copies(store))
-        await serve(client, workspace, version("thalweg"), answers(backends.handlers()))
+        key = await asyncio.to_thread(workspace_key, self._settings.signing_key, self._settings.data)
+        self._teardown = Teardown(client, workspace, store, key)
+        await self._teardown.ensure()
+        logs, locate = LogsOfBackends(client, workspace), local_copies(store)
+        backends = Backends(logs, catalog, check_bound, locate)
+        deployed = Deployments(client, workspace, logs, catalog, check_bound, locate, key.public)
+        await serve(client, workspace, version("thalweg"), answers({**backends.handlers(), **deployed.handlers()}))
         await answer_pings(client, workspace)
 
     async def _guard(self, what: str, work: Coroutine[Any, Any, None]) -> None:
@@ -118,5 +140,5 @@ class Coordinator:
     def _care_of(self, client: Client, name: str) -> Care:
         if name not in self._cares:
             scratch = self._settings.data / "scratch" / name
-            self._cares[name] = Care(client, self._launcher, scratch, self._settings.workspace, name)
+            self._cares[name] = Care(client, self._launcher, scratch, self._settings.workspace, name, self._teardown)
         return self._cares[name]

@@ -104,6 +104,12 @@ class Store:
             raise RejectedError(f"{path}: {error.strerror or error}", code="artifact.not_storable", path=str(path)) from error
         return artifact
 
+    def put_bytes(self, body: bytes) -> Artifact:
+        """Store a few bytes; raises as `put_file`."""
+        with self._scratch() as scratch:
+            (scratch / "bytes").write_bytes(body)
+            return self.put_file(scratch / "bytes")
+
     def put_directory(self, path: Path, progress: Progress | None = None) -> Artifact:
         """Store a directory as its canonical tar; needs as much free disk in the cache folder.
 

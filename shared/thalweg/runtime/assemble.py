@@ -58,7 +58,7 @@ def assemble(
         )
         for order, edge in enumerate(ordered)
     ]
-    return Engine(spec.name, program, edges, outputs, spec.on_error, limits, has_spool=bool(generated))
+    return Engine(spec.name, program, edges, outputs, spec.on_error, limits, bool(generated), spec.stop_after)
 
 
 def _port_type(declared: StreamType, arriving: set[str], parse: Callable[[str], StreamType]) -> StreamType:

@@ -72,6 +72,7 @@ class Engine:
         on_error: `fail`, `dead-letter` or `retry`.
         limits: when a commit is cut.
         has_spool: a new copy of the vertex is given all inputs again, so that neither state nor rebuild are needed.
+        stop_after: a source ends after so many records.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Engine:
         on_error: str = "fail",
         limits: Limits | None = None,
         has_spool: bool = False,
+        stop_after: int | None = None,
     ) -> None:
         self.vertex, self.program, self.edges = vertex, program, edges
         self.limits, self.has_spool = limits or Limits(), has_spool
@@ -94,6 +96,10 @@ class Engine:
         self.ended = self.finished = False
         self.epoch = self.number = 0
         self.generated: dict[str, Generated] = {}
+        self.missing: list[str] = []
+        self.undeclared: list[str] = []
+        self.generation, self.stop_after, self.drained = 1, stop_after, False
+        self._wants_snapshot = False
         self._target: dict[str, tuple[int, int]] | None = None
         self._restored, self._restored_watermark = self.standing.counters, BEGINNING
         self._floor: dict[str, tuple[int, int]] | None = None
@@ -120,14 +126,18 @@ class Engine:
             self.faults.dead_commits = commit.dead_commits
             if commit.cursor is not None:
                 self.standing.cursor = msgspec.msgpack.decode(base64.b64decode(commit.cursor))
+            self.drained = commit.drained
             for name, stored in commit.ports.items():
-                self.outbox.ports[name].restore(stored)
+                if name in self.outbox.ports:  # a redeploy may have taken it away
+                    self.outbox.ports[name].restore(stored)
             self._place_edges(commit)
-        if state is not None and not self.has_spool:
-            own, self._latest = decode_state(state, self.edges)
         try:
+            if state is not None and not self.has_spool:
+                own, self._latest = decode_state(state, self.edges)
             self.program.start(own)
         except (Exception, SystemExit) as error:
+            if state is not None and isinstance(error, msgspec.DecodeError):
+                error = _unreadable(self.vertex, error)
             raised = f"{self.vertex}: before the first record: {type(error).__name__}: {error}"
             self.fail(error if isinstance(error, ThalwegError) else RunFailedError(raised, code="component.raised"))
         self.program.context.late_count = self.standing.counters.late
@@ -155,6 +165,16 @@ class Engine:
         self.program.context.late_count = self._restored.late
 
     # --- working ------------------------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Ends a source now, behind what it has emitted; nothing for any other vertex. Call it between steps."""
+        if not self.edges and not self.finished and self.failure is None:
+            self.drained = True
+            self._finish()
+
+    def want_snapshot(self) -> None:
+        """The next commit has the state with it, so that a copy with other params goes on from there without a rebuild."""
+        self._wants_snapshot = not self.standing.rebuilding
 
     def offer(self, message: Message) -> None:
         """Takes a message of the log in. One that does not decode as the edge's type fails the vertex."""
@@ -220,7 +240,8 @@ class Engine:
     def _do_some(self, limit: int) -> int:
         """Works on some records; how many, 0 when there is nothing to do now."""
         if not self.edges:
-            done, ended = self.intake.pull(limit)
+            left = limit if self.stop_after is None else min(limit, self.stop_after - self.standing.counters.records_in)
+            done, ended = self.intake.pull(left) if left > 0 else (0, True)
             if ended:
                 self._finish()
             return done
@@ -431,7 +452,10 @@ class Engine:
 
     def needs_commit(self) -> bool:
         """Whether there is anything that the log does not know yet."""
-        return self.standing.touched and not self.standing.rebuilding
+        return (self.standing.touched or self._has_stale_snapshot()) and not self.standing.rebuilding
+
+    def _has_stale_snapshot(self) -> bool:
+        return self._wants_snapshot and self._floor is not None and self._floor != self.positions
 
     def cut(self) -> Cut:
         """Takes everything since the last commit as the next one."""
@@ -457,7 +481,7 @@ class Engine:
         if state is None or len(state) <= SMALL_STATE_BYTES:
             self._floor = None
             return state
-        if self._schedule.is_due(self._floor is None, sum(edge.taken_messages for edge in self.edges)):
+        if self._wants_snapshot or self._schedule.is_due(self._floor is None, sum(edge.taken_messages for edge in self.edges)):
             parts.append((STATE_PORT, state))
             self._floor = self.positions
         return None
@@ -485,7 +509,18 @@ class Engine:
             ports={name: port.stored() for name, port in self.outbox.ports.items()},
             generated=dict(self.generated),
             failure=self.failure,
+            generation=self.generation,
+            drained=self.drained,
+            missing=list(self.missing),
+            undeclared=list(self.undeclared),
         )
+
+
+def _unreadable(vertex: str, error: Exception) -> RunFailedError:
+    """A redeploy may have changed the component so that it does not know its own state again."""
+    what = f"{vertex}: the state that it committed cannot be read by what it is now: {error}"
+    hint = "undeploy and deploy again, or redeploy the release that wrote it"
+    return RunFailedError(what, code="state.unreadable", hint=hint)
 
 
 def _same(value: Any) -> Any:

@@ -33,7 +33,7 @@ def decode_state(state: bytes, edges: list[Edge]) -> tuple[bytes | None, dict[st
     """Inverse of `encode_state`; records are of the classes that the edges decode into."""
     found = _decoder.decode(state)
     kinds = {edge.port: edge.value_type for edge in edges}
-    return found.own, {port: msgspec.msgpack.decode(raw, type=kinds[port]) for port, raw in found.latest.items()}
+    return found.own, {port: msgspec.msgpack.decode(raw, type=kinds[port]) for port, raw in found.latest.items() if port in kinds}
 
 
 class Schedule:
