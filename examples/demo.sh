@@ -7,8 +7,9 @@ for name in weather video; do
     pipeline="examples/$name/pipeline.yaml"
     out="out/$name"
     mkdir -p "$out"
-    printf '\n== %s: %s\n' "$name" "$pipeline"
+    printf '\n== %s: %s\nin:\n' "$name" "$pipeline"
+    find "examples/$name/data" -type f -printf '  %10s bytes  %p\n' | sort -k3
     .venv/bin/thalweg run "$pipeline" --out "$out"
-    printf 'made in %s:\n' "$out"
-    find "$out" -type f -printf '  %10s bytes  %p\n' | sort -k3
+    printf 'out:\n'
+    find "$out" -type f -not -name '.*' -printf '  %10s bytes  %p\n' | sort -k3
 done

@@ -1,16 +1,21 @@
-"""What every image processor has in common: the format it emits, and how it is applied to a record."""
+"""What image processors have in common: their ports, the format they emit, how they are applied to a record."""
 
 from __future__ import annotations
 
-from typing import Any
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from thalweg import Context, Image
-from thalweg_components.frames import Format, image_of, with_image
+from thalweg.graph.types import StreamType
+from thalweg_components.frames import Format, image_of, image_output, with_image
 
+In = TypeVar("In")
+Out = TypeVar("Out")
 Pixels = NDArray[np.uint8]
 
 
@@ -23,18 +28,30 @@ class ImageParams(BaseModel):
     quality: int = Field(90, ge=1, le=100, description="of JPEG")
 
 
-def replaced(record: Any, pixels: Any, params: ImageParams, context: Context) -> Any:
-    """The record with other pixels: BGR or grey, uint8."""
-    wanted = np.asarray(pixels, dtype=np.uint8)
-    if params.format == "bgr8" and wanted.ndim == 2:
-        wanted = np.repeat(wanted[..., None], 3, axis=2)
-    if params.format == "gray8" and wanted.ndim == 3:
+class ImageOperation:
+    """Base of components that turn the image of each record into another one; they say how in `change`."""
+
+    params: ImageParams
+
+    @classmethod
+    def resolve_types(cls, params: ImageParams, inputs: dict[str, StreamType], files: dict[str, Path]) -> dict[str, StreamType]:
+        """The input's type with its image in the format asked for."""
+        return {"out": image_output(inputs["in"], params.format)}
+
+    def process(self, record: In, context: Context) -> Out:  # type: ignore[type-var]  # what Out is, resolve_types says
+        """The record with its new image."""
+        return _replaced(record, self.change(image_of(record).to_array()), self.params, context)  # type: ignore[no-any-return]
+
+    @abstractmethod
+    def change(self, pixels: Pixels) -> Pixels:
+        """The new pixels of an image: BGR or grey, uint8, as the old ones."""
+
+
+def _replaced(record: Any, pixels: Pixels, params: ImageParams, context: Context) -> Any:
+    if params.format == "bgr8" and pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=2)
+    if params.format == "gray8" and pixels.ndim == 3:
         import cv2
 
-        wanted = np.asarray(cv2.cvtColor(wanted, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
-    return with_image(record, Image.from_array(wanted, format=params.format, quality=params.quality), context)
-
-
-def pixels_of(record: Any) -> Pixels:
-    """Pixels of the record's image: BGR, or grey."""
-    return image_of(record).to_array()
+        pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
+    return with_image(record, Image.from_array(pixels, format=params.format, quality=params.quality), context)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from pydantic import BaseModel
 
@@ -43,4 +45,37 @@ def drown(record: int) -> int:
     """Ends as the kernel ends a process that has no memory left."""
     print("taking more and more", flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
+    return record
+
+
+class Sizes(BaseModel):
+    """Sizes of the values, bytes."""
+
+    bytes: list[int]
+
+
+@thalweg.component("blobs", version="1.0.0")
+def blobs(params: Sizes, cursor: int | None) -> Iterator[thalweg.At[bytes]]:
+    """A value of each size."""
+    for index in range(cursor or 0, len(params.bytes)):
+        yield thalweg.At(bytes([index + 1]) * params.bytes[index], index + 1)
+
+
+@dataclass
+class Weight:
+    """What arrived."""
+
+    size: int
+    digest: str
+
+
+@thalweg.component("weigh", version="1.0.0")
+def weigh(record: bytes) -> Weight:
+    """Size and digest of a value."""
+    return Weight(len(record), hashlib.sha256(record).hexdigest())
+
+
+@thalweg.component("same", version="1.0.0")
+def same(record: bytes) -> bytes:
+    """The value as it is."""
     return record

@@ -21,7 +21,7 @@ class Params(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    delimiter: str = Field(",", min_length=1, max_length=1)
+    delimiter: str = Field(",", min_length=1, max_length=1, description="character between cells")
     null_value: str = Field("", description="cell that stands for null")
     header: bool = True
 

@@ -42,7 +42,7 @@ class VideoFile:
     """
 
     params: Params
-    file: Annotated[GeneratedFile, "mp4", "video.mp4"]
+    file: Annotated[GeneratedFile, "video", "video.mp4"]
 
     @classmethod
     def resolve_types(cls, params: Params, inputs: dict[str, StreamType], files: dict[str, Path]) -> dict[str, StreamType]:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import cv2
 import numpy as np
 from pydantic import Field
 
-from thalweg import Context, component
-from thalweg.graph.types import StreamType
-from thalweg_components.frames import image_output
-from thalweg_components.image_operation import ImageParams, pixels_of, replaced
-
-In = TypeVar("In")
-Out = TypeVar("Out")
+from thalweg import component
+from thalweg_components.image_operation import ImageOperation, ImageParams, Pixels
 
 
 class Params(ImageParams):
@@ -27,7 +21,7 @@ class Params(ImageParams):
 
 
 @component("color", version="1.0.0")
-class Color:
+class Color(ImageOperation):
     """Changes the colours of images.
 
     **Ports**: `in` takes images, or records with a field `image`; `out` emits the same with the new image.
@@ -40,14 +34,8 @@ class Color:
 
     params: Params
 
-    @classmethod
-    def resolve_types(cls, params: Params, inputs: dict[str, StreamType], files: dict[str, Path]) -> dict[str, StreamType]:
-        """The input's type with its image in the format asked for."""
-        return {"out": image_output(inputs["in"], params.format)}
-
-    def process(self, record: In, context: Context) -> Out:  # type: ignore[type-var]  # what Out is, resolve_types says
-        """The record with its new image."""
-        pixels = pixels_of(record)
+    def change(self, pixels: Pixels) -> Pixels:
+        """The new pixels."""
         if self.params.to == "gray" and pixels.ndim == 3:
             pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
         elif self.params.to == "invert":
@@ -55,4 +43,4 @@ class Color:
         if self.params.brightness or self.params.contrast != 1:
             table = np.clip(np.arange(256) * self.params.contrast + self.params.brightness + 0.5, 0, 255).astype(np.uint8)
             pixels = np.asarray(cv2.LUT(pixels, table), dtype=np.uint8)
-        return replaced(record, pixels, self.params, context)  # type: ignore[no-any-return]
+        return pixels

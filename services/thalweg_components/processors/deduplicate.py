@@ -46,7 +46,9 @@ class Deduplicate:
     **Params**: `key` (field or fields that are equal in duplicates), `within_s` (seconds of event time after which a key may
     pass again; without it a key passes once, and every key is remembered).
 
-    **Faults**: unknown fields are rejected before it runs. **Memory**: one entry per key within the bound.
+    **Faults**: unknown fields are rejected before it runs.
+
+    **Memory**: one entry per key within the bound.
     """
 
     params: Params

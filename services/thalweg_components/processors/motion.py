@@ -25,7 +25,7 @@ class Params(BaseModel):
     width: int = Field(320, ge=16, le=4096, description="frames are looked at in this width, pixels")
     threshold: int = Field(20, ge=1, le=255, description="difference of grey levels that counts as motion")
     min_area: float = Field(0.001, ge=0, le=1, description="smallest box, as a share of the frame")
-    max_boxes: int = Field(16, ge=1, le=1000)
+    max_boxes: int = Field(16, ge=1, le=1000, description="at most so many boxes a frame, the largest first")
     learning_rate: float = Field(0.05, gt=0, le=1, description="background: weight of a new frame in the mean")
     cut: float = Field(0.15, gt=0, le=1, description="mean difference to the previous frame, of the full range, that is a scene cut")
 

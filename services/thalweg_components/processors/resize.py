@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TypeVar
-
 import cv2
 import numpy as np
 from pydantic import Field
 
-from thalweg import Context, component
-from thalweg.graph.types import StreamType
-from thalweg_components.frames import image_output
-from thalweg_components.image_operation import ImageParams, pixels_of, replaced
-
-In = TypeVar("In")
-Out = TypeVar("Out")
+from thalweg import component
+from thalweg_components.image_operation import ImageOperation, ImageParams, Pixels
 
 
 class Params(ImageParams):
@@ -26,7 +18,7 @@ class Params(ImageParams):
 
 
 @component("resize", version="1.0.0")
-class Resize:
+class Resize(ImageOperation):
     """Makes images of another size.
 
     **Ports**: `in` takes images, or records with a field `image`; `out` emits the same with the new image.
@@ -39,19 +31,13 @@ class Resize:
 
     params: Params
 
-    @classmethod
-    def resolve_types(cls, params: Params, inputs: dict[str, StreamType], files: dict[str, Path]) -> dict[str, StreamType]:
-        """The input's type with its image in the format asked for."""
-        return {"out": image_output(inputs["in"], params.format)}
-
-    def process(self, record: In, context: Context) -> Out:  # type: ignore[type-var]  # what Out is, resolve_types says
-        """The record with its new image."""
-        pixels = pixels_of(record)
+    def change(self, pixels: Pixels) -> Pixels:
+        """The new pixels."""
         height, width = pixels.shape[:2]
         new_width, new_height = _size(self.params, width, height)
         method = cv2.INTER_AREA if new_width < width else cv2.INTER_LINEAR
         pixels = np.asarray(cv2.resize(pixels, (new_width, new_height), interpolation=method), dtype=np.uint8)
-        return replaced(record, pixels, self.params, context)  # type: ignore[no-any-return]
+        return pixels
 
 
 def _size(params: Params, width: int, height: int) -> tuple[int, int]:

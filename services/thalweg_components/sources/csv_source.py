@@ -31,8 +31,8 @@ class Params(BaseModel):
 
     columns: dict[str, str] = Field(default_factory=dict, description="column -> stream type; the others are inferred")
     time: str | None = Field(None, description="column that is the event time: a timestamp, or an int of UTC ns")
-    delimiter: str = Field(",", min_length=1, max_length=1)
-    quote: str = Field('"', min_length=1, max_length=1)
+    delimiter: str = Field(",", min_length=1, max_length=1, description="character between cells")
+    quote: str = Field('"', min_length=1, max_length=1, description="character around cells that hold delimiters or line ends")
     null_values: list[str] = Field(default_factory=lambda: [""], description="cells that stand for null")
     header: bool = Field(True, description="false: the file has no header, and `columns` names all columns in order")
 
@@ -41,8 +41,8 @@ class Params(BaseModel):
 class CsvSource:
     """Reads a CSV file row by row, in constant memory.
 
-    **Emits** on `out` one record a row, a field a column. Column names become field names: all but letters (a to z), digits
-    and `_` turns into `_` (`wind (m/s)` becomes `wind_m_s`), a Python keyword gets one behind it (`class_`).
+    **Emits** on `out` one record a row, a field a column. Column names become field names: what is not
+    a letter (a to z), a digit or `_` becomes `_` (`wind (m/s)` is `wind_m_s`), and a Python keyword gets a `_` (`class_`).
     Types are `bool`, `int`, `float`, `timestamp` (ISO 8601 dates or date-times, UTC where
     no zone is given) or `str`; what `columns` does not declare is inferred from the first 1,000 rows of the bound file,
     and a column with an empty cell among them is `T?`.

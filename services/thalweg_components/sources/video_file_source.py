@@ -35,8 +35,8 @@ class Params(BaseModel):
 class VideoFileSource:
     """Decodes a video file frame by frame.
 
-    **Emits** on `out` `record{index: int, time: float, image: image<jpeg>}`: the index counts from 0, `time` is in seconds
-    from the start, as the file says, and is the event time too.
+    **Emits** on `out` `record{index: int, time: float, image: image}`, the image in the `format` of the params: the index
+    counts from 0, `time` is in seconds from the start, as the file says, and is the event time too.
 
     **Files**: `video` (video): anything that FFmpeg reads; its first video stream is used.
 

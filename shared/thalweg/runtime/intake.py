@@ -10,14 +10,11 @@ from typing import Any
 from thalweg.errors import RunFailedError
 from thalweg.runtime.faults import Faults
 from thalweg.runtime.outbox import FIRST_NS, LAST_NS, Outbox
-from thalweg.runtime.passes import CloserLookError
+from thalweg.runtime.passes import CHUNK_S, STRIDE, CloserLookError
 from thalweg.runtime.program import Program
 from thalweg.runtime.standing import Standing
 from thalweg.sdk.values import At, Bad, Emit, RecordError
 from thalweg.wire import ids
-
-CHUNK_S = 0.002  # how long records are taken before they are counted
-STRIDE = 16  # records taken between looks at the clock, where they come fast enough
 
 
 class Intake:

@@ -15,6 +15,8 @@ from thalweg.graph.types import StreamType
 from thalweg.sdk.conform import Conform, exact_test
 from thalweg.sdk.values import At, Emit
 
+CHUNK_S = 0.002  # how long records are worked on before the limits are looked at again
+STRIDE = 16  # records between looks at the clock, where they are fast enough
 _LOOPS = """
 def run(call, values, parts):
     for value in values:

@@ -1,0 +1,66 @@
+"""A rebuild: inputs are read again from a snapshot's floor, outputs suppressed, until the state is that of the last commit."""
+
+from __future__ import annotations
+
+import msgspec
+
+from thalweg.runtime.inputs import BEGINNING, Edge
+from thalweg.runtime.standing import Standing
+from thalweg.sdk.context import Context
+from thalweg.wire.commit import Commit
+
+Place = tuple[int, int]
+_START = (1, 0)
+
+
+class Rebuild:
+    """Where a rebuild goes to. While it goes on, `standing.rebuilding` is set; without one it does nothing.
+
+    Attributes:
+        watermark: of the commit that it goes to.
+    """
+
+    def __init__(self, standing: Standing) -> None:
+        self._standing = standing
+        self._target: dict[str, Place] | None = None
+        self._counters = standing.counters
+        self.watermark = BEGINNING
+
+    def begin(self, commit: Commit, edges: list[Edge], *, from_start: bool) -> None:
+        """Places the edges where reading begins; a rebuild begins when that is before where the commit stood.
+
+        Args:
+            commit: the last one.
+            edges: of the vertex.
+            from_start: all inputs are read again; else those from the commit's floor.
+        """
+        target = {key: (pair[0], pair[1]) for key, pair in commit.positions.items()}
+        floor: dict[str, Place] = {} if from_start else dict(commit.floor or target)
+        for edge in edges:
+            edge.position = floor.get(edge.key, _START)
+        if any(edge.position != target.get(edge.key, _START) for edge in edges):
+            self._target, self._counters = target, msgspec.structs.replace(commit.counters)
+            self.watermark, self._standing.rebuilding = commit.watermark, True
+
+    def is_reached(self, edges: list[Edge]) -> bool:
+        """Whether one goes on, and every edge stands where the commit stood."""
+        return self._target is not None and all(edge.position >= self._target.get(edge.key, _START) for edge in edges)
+
+    def holds(self, edge: Edge) -> bool:
+        """Whether an edge that is where it was committed waits for the others: what follows on it must not be suppressed."""
+        return self._target is not None and edge.position >= self._target.get(edge.key, _START)
+
+    def left(self, edge: Edge) -> int:
+        """Records of an edge's first message that may be worked on: those up to the committed position."""
+        head = edge.first
+        if self._target is not None:
+            sequence, skip = self._target.get(edge.key, _START)
+            if sequence == head.message.first and skip > head.index:
+                return skip - head.index
+        return head.left
+
+    def end(self, context: Context) -> None:
+        """Ends it, reached or not; counts are those of the commit."""
+        if self._target is not None:
+            self._target, self._standing.rebuilding, self._standing.counters = None, False, self._counters
+            context.late_count = self._counters.late
