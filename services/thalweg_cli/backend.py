@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from thalweg.errors import RejectedError, ThalwegError, UsageError
-from thalweg_cli.output import AsJson, Author, Reason, ask, author_of, fail
+from thalweg_cli.output import AsJson, Author, Reason, ask, author_of, checked, fail
 
 if TYPE_CHECKING:
     from thalweg.api.backends import Edited
@@ -40,7 +40,7 @@ def apply(
         document = upload_bindings(content, pipeline.resolve().parent)
     except ThalwegError as error:
         fail(error, as_json)
-    request = _checked(
+    request = checked(
         Apply,
         as_json,
         backend=content["backend"],
@@ -82,7 +82,7 @@ def show(
 
     from thalweg.api.backends import SHOW, Which
 
-    found = ask(SHOW, _checked(Which, as_json, backend=name, revision=revision), as_json)
+    found = ask(SHOW, checked(Which, as_json, backend=name, revision=revision), as_json)
     if as_json:
         typer.echo(found.model_dump_json())
         return
@@ -107,7 +107,7 @@ def log_of(
     """Shows a backend's operation log, oldest first."""
     from thalweg.api.backends import LOG, History
 
-    found = ask(LOG, _checked(History, as_json, backend=name, after=after, limit=limit, all=all_entries), as_json)
+    found = ask(LOG, checked(History, as_json, backend=name, after=after, limit=limit, all=all_entries), as_json)
     if as_json:
         typer.echo(found.model_dump_json())
         return
@@ -129,7 +129,7 @@ def diff(
     """Shows what is different between two revisions."""
     from thalweg.api.backends import DIFF, Compare
 
-    found = ask(DIFF, _checked(Compare, as_json, backend=name, old=old, new=new), as_json)
+    found = ask(DIFF, checked(Compare, as_json, backend=name, old=old, new=new), as_json)
     typer.echo(found.model_dump_json() if as_json else "\n".join(found.lines) or "no difference")
 
 
@@ -138,7 +138,7 @@ def undo(name: Name, revision: Revision, author: Author = "", reason: Reason = "
     """Appends the inverse of one revision; what was changed since is kept, or the command is refused."""
     from thalweg.api.backends import UNDO, GoTo
 
-    request = _checked(GoTo, as_json, backend=name, revision=revision, author=author_of(author), reason=reason)
+    request = checked(GoTo, as_json, backend=name, revision=revision, author=author_of(author), reason=reason)
     _show_edited(ask(UNDO, request, as_json), as_json)
 
 
@@ -147,7 +147,7 @@ def checkout(name: Name, revision: Revision, author: Author = "", reason: Reason
     """Makes the graph what it was at a revision, as a new revision."""
     from thalweg.api.backends import CHECKOUT, GoTo
 
-    request = _checked(GoTo, as_json, backend=name, revision=revision, author=author_of(author), reason=reason)
+    request = checked(GoTo, as_json, backend=name, revision=revision, author=author_of(author), reason=reason)
     _show_edited(ask(CHECKOUT, request, as_json), as_json)
 
 
@@ -156,7 +156,7 @@ def compact(name: Name, author: Author = "", reason: Reason = "", as_json: AsJso
     """Writes the shortest history of the same graph; the old one stays readable (`log --all`)."""
     from thalweg.api.backends import COMPACT, Signed
 
-    found = ask(COMPACT, _checked(Signed, as_json, backend=name, author=author_of(author), reason=reason), as_json)
+    found = ask(COMPACT, checked(Signed, as_json, backend=name, author=author_of(author), reason=reason), as_json)
     typer.echo(found.model_dump_json() if as_json else f"{name}: revision {found.revision} holds the whole graph")
 
 
@@ -178,7 +178,7 @@ def edit(
         content = json.loads(sys.stdin.read() if str(operations) == "-" else operations.read_text())
     except (OSError, ValueError) as error:
         fail(UsageError(f"{operations}: {error}", code="operations.unreadable"), as_json)
-    request = _checked(Edit, as_json, backend=name, revision=revision, operations=content, author=author_of(author), reason=reason)
+    request = checked(Edit, as_json, backend=name, revision=revision, operations=content, author=author_of(author), reason=reason)
     _show_edited(ask(EDIT, request, as_json), as_json)
 
 
@@ -195,20 +195,8 @@ def alias(
     from thalweg.api.backends import EDIT, Edit
 
     operation = {"op": "set_alias", "alias": alias_name, "target": target} if target else {"op": "remove_alias", "alias": alias_name}
-    request = _checked(Edit, as_json, backend=name, operations=[operation], author=author_of(author), reason=reason)
+    request = checked(Edit, as_json, backend=name, operations=[operation], author=author_of(author), reason=reason)
     _show_edited(ask(EDIT, request, as_json), as_json)
-
-
-def _checked(model: Any, as_json: bool, **fields: Any) -> Any:
-    """A request out of what was given; what it refuses is a fault of usage."""
-    from pydantic import ValidationError
-
-    from thalweg.graph.pipeline import fault_lines
-
-    try:
-        return model.model_validate(fields)
-    except ValidationError as error:
-        fail(RejectedError("\n".join(fault_lines(error)), code="request.invalid"), as_json)
 
 
 def _show_edited(found: Edited, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.errors import NotReproducedError, RejectedError, ThalwegError
-from thalweg_cli import backend
+from thalweg_cli import backend, deployments, evidence
 from thalweg_cli.output import AsJson, fail
 
 # What commands need is imported by them: pydantic, NATS and the rest would make `--help` wait.
@@ -29,7 +29,10 @@ app = typer.Typer(
 component_app = typer.Typer(no_args_is_help=True, help="Component releases.")
 app.add_typer(component_app, name="component")
 app.add_typer(backend.app, name="backend")
+app.add_typer(evidence.app, name="evidence")
 app.command("apply")(backend.apply)
+for _command in (deployments.deploy, deployments.redeploy, deployments.undeploy, deployments.status, deployments.logs):
+    app.command()(_command)
 
 PipelineFile = Annotated[Path, typer.Argument(help="The pipeline file (YAML).", show_default=False)]
 Sets = Annotated[list[str], typer.Option("--set", help="vertex.param=VALUE (VALUE as YAML); may be repeated.")]

@@ -6,11 +6,11 @@ import asyncio
 import getpass
 import json
 import os
-from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
-from thalweg.errors import ThalwegError
+from thalweg.errors import RejectedError, ThalwegError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -57,3 +57,15 @@ def ask(call: Call[Q, R], request: Q, as_json: bool = False) -> R:
         return asyncio.run(asked())
     except ThalwegError as error:
         fail(error, as_json)
+
+
+def checked(model: Any, as_json: bool, **fields: Any) -> Any:
+    """A request out of what was given; what it refuses is a fault of usage."""
+    from pydantic import ValidationError
+
+    from thalweg.graph.pipeline import fault_lines
+
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        fail(RejectedError("\n".join(fault_lines(error)), code="request.invalid"), as_json)

@@ -49,6 +49,7 @@ class Coordinator:
         self._reported: dict[str, str] = {}
         self._teardown: Teardown | None = None
         self._leadership: Leadership | None = None
+        self._led: bool | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Reconciles a few times a second until `stop` is set. What runs is left running."""
@@ -65,7 +66,7 @@ class Coordinator:
                 self._leadership = Leadership(client, self._settings.workspace)
                 leading = asyncio.create_task(self._leadership.keep())
             while not stop.is_set():
-                if self._leadership is None or self._leadership.leads:
+                if self._leads():
                     await self._guard("reconcile", self._reconcile(client))
                 else:
                     self._cares.clear()  # what another copy does meanwhile is not known here
@@ -78,6 +79,13 @@ class Coordinator:
                 leading.cancel()
                 await asyncio.gather(leading, return_exceptions=True)
             await client.close()
+
+    def _leads(self) -> bool:
+        leads = self._leadership is None or self._leadership.leads
+        if leads != self._led:
+            self._led = leads
+            _log.info("this coordinator %s", "leads" if leads else "follows")
+        return leads
 
     async def _prepare(self, client: Client) -> None:
         """Answers the API, but for a coordinator of one deployment; its state is in JetStream alone, so any copy may answer."""

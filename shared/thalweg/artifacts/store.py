@@ -153,6 +153,16 @@ class Store:
             self._move(found, target, artifact_id)
         return target
 
+    def check(self, artifact_id: str) -> None:
+        """Read what the store has under an id, and check that it is what was stored.
+
+        Raises:
+            RejectedError: unknown (`artifact.unknown`), or other bytes (`artifact.corrupt`).
+            UnreachableError: no answer from the store.
+        """
+        with self._scratch() as scratch:
+            Patience(self._patience_s).run(lambda: self._download(artifact_id, scratch))
+
     def abort_stale_uploads(self, older_than: timedelta) -> int:
         """Free what unfinished uploads of the workspace hold on the server, once nobody can be expected to carry them on.
 
