@@ -140,21 +140,22 @@ class Care:
         if commit is not None and commit.ended:
             return
         if not self._launcher.knows(self._name, vertex.name):
-            self._start(vertex)
+            self._start(spec, vertex)
             return
         code = codes.get(vertex.name)
         is_former = self._launcher.generation(self._name, vertex.name) < vertex.generation
         if code is None:
-            if is_former or (spec.desired == "draining" and not vertex.inputs):
+            is_asked_for = spec.desired == "draining" and not vertex.inputs and not self._launcher.drains(self._name, vertex.name)
+            if is_former or is_asked_for:
                 self._ask(vertex.name)
         elif is_former:
             self._attempts.pop(vertex.name, None)
-            self._start(vertex)
+            self._start(spec, vertex)
         else:
             await self._restart(spec, vertex, code, commit)
 
-    def _start(self, vertex: VertexSpec) -> None:
-        self._launcher.start(self._name, vertex.name, vertex.generation)
+    def _start(self, spec: DeploymentSpec, vertex: VertexSpec) -> None:
+        self._launcher.start(self._name, vertex.name, vertex.generation, drains=spec.desired == "draining")
 
     async def _restart(self, spec: DeploymentSpec, vertex: VertexSpec, code: int, commit: Commit | None) -> None:
         name, attempts = vertex.name, self._attempts.get(vertex.name, Attempts())
@@ -165,7 +166,7 @@ class Care:
             await self._give_up(spec, vertex, code)
         elif attempts.not_before is not None and time.monotonic() >= attempts.not_before:
             self._attempts[name] = Attempts(attempts.crashes, attempts.progress)
-            self._start(vertex)
+            self._start(spec, vertex)
 
     async def _give_up(self, spec: DeploymentSpec, vertex: VertexSpec, code: int) -> None:
         said = f"{vertex.name}: died {CRASHES_BEFORE_GIVING_UP} times without getting further: {describe_exit(code)}"

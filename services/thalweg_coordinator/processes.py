@@ -30,8 +30,8 @@ class ProcessLauncher:
         self._folder, self._logs = folder, logs
         self._children: dict[tuple[str, str], subprocess.Popen[bytes]] = {}
 
-    def start(self, deployment: str, vertex: str, generation: int = 1) -> None:
-        """Starts a vertex's process; `generation` is that of the vertex in the stored spec now."""
+    def start(self, deployment: str, vertex: str, generation: int = 1, *, drains: bool = False) -> None:
+        """Starts a vertex's process; `generation` is that of the vertex in the stored spec now, `drains` what that desires."""
         log, path = self._logs / deployment / f"{vertex}.log", self._pid_path(deployment, vertex)
         for folder in (log.parent, path.parent):
             folder.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ class ProcessLauncher:
                 env={**os.environ, "PYTHONSAFEPATH": "1", "PYTHONHASHSEED": "0"},
             )
         self._children[deployment, vertex] = child
-        write_pid_file(path, child.pid, generation=generation)
+        write_pid_file(path, child.pid, generation=generation, drains=int(drains))
 
     def exit_code(self, deployment: str, vertex: str) -> int | None:
         """None while the vertex runs; its exit code, or -9 where another coordinator started it and it is gone."""
@@ -63,6 +63,10 @@ class ProcessLauncher:
     def generation(self, deployment: str, vertex: str) -> int:
         """What a known vertex was started as."""
         return fact_of(self._pid_path(deployment, vertex), "generation", 1)
+
+    def drains(self, deployment: str, vertex: str) -> bool:
+        """Whether a known vertex was started to drain: it ends by itself, and would die of a signal that comes too early."""
+        return fact_of(self._pid_path(deployment, vertex), "drains", 0) == 1
 
     def signal(self, deployment: str, vertex: str, number: int) -> int | None:
         """Sends a signal to a vertex that runs; its process id, None where it does not run."""

@@ -96,6 +96,8 @@ class Engine:
         self.undeclared: list[str] = []
         self.generation, self.stop_after, self.drained = 1, stop_after, False
         self._wants_snapshot = False
+        self._taken: tuple[Commit | None, bytes | None] = (None, None)
+        self._stuck: Commit | None = None
         self._floor: dict[str, tuple[int, int]] | None = None
         self._schedule = Schedule()
         self._uncommitted, self._first_at = 0, 0.0
@@ -108,6 +110,7 @@ class Engine:
     def restore(self, commit: Commit | None, state: bytes | None) -> None:
         """Starts the component where `commit` left it; a rebuild replays inputs from the floor, outputs suppressed."""
         own: bytes | None = None
+        self._taken = commit, state if commit is None or commit.floor is None else None
         if commit is not None:
             self.epoch, self.number = commit.epoch, commit.number
             self.ended, self.failure, self.generated = commit.ended, commit.failure, dict(commit.generated)
@@ -128,6 +131,7 @@ class Engine:
         except (Exception, SystemExit) as error:
             if state is not None and isinstance(error, msgspec.DecodeError):
                 error = _unreadable(self.vertex, error)
+            self._stuck = commit
             raised = f"{self.vertex}: before the first record: {type(error).__name__}: {error}"
             self.fail(error if isinstance(error, ThalwegError) else RunFailedError(raised, code="component.raised"))
         self.program.context.late_count = self.standing.counters.late
@@ -156,7 +160,9 @@ class Engine:
             self.fail(error)
 
     def fail(self, error: Exception) -> None:
-        """Stops the vertex; the next commit says why."""
+        """Stops the vertex; the next commit says why. Before a rebuild is over, it leaves all else as the last one has it."""
+        if self.standing.rebuilding:
+            self._stuck = self._taken[0]
         self.rebuild.end(self.program.context)
         if isinstance(error, ThalwegError):
             message, code, hint = str(error), error.code, error.hint
@@ -246,6 +252,8 @@ class Engine:
 
     def _cut_state(self, parts: list[tuple[str, bytes]]) -> bytes | None:
         """The state when it is small; a large one goes into `parts` when a snapshot is due."""
+        if self._stuck is not None:
+            return self._taken[1]
         state = None if self.has_spool else encode_state(self.program.snapshot(), self.processing.latest)
         if state is None or len(state) <= SMALL_STATE_BYTES:
             self._floor = None
@@ -264,6 +272,9 @@ class Engine:
 
     def _commit(self) -> Commit:
         standing = self.standing
+        if self._stuck is not None:
+            said = {"epoch": self.epoch, "number": self.number, "generation": self.generation, "failure": self.failure}
+            return msgspec.structs.replace(self._stuck, claim=False, **said)
         return Commit(
             epoch=self.epoch,
             number=self.number,
