@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import BaseModel
 
 import thalweg
-from thalweg import At, GeneratedFile
+from thalweg import At, Context, GeneratedFile
 
 
 class Count(BaseModel):
@@ -107,7 +107,7 @@ class Careless:
     def process(self, n: int) -> None:
         """Takes a number."""
 
-    def finish(self) -> None:
+    def finish(self, context: Context) -> None:
         """Writes what it writes."""
         self.kept.path.write_text("kept")
         (self.kept.path.parent / "surplus.txt").write_text("surplus")

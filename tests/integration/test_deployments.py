@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from thalweg.bus.presence import wait_for_coordinator
 from thalweg.client import Session, open_session
 from thalweg.embedded import EmbeddedStack
 from thalweg.embedded.leftovers import process_of
+from thalweg.embedded.servers import load_or_make_keys, s3_process
 from thalweg.errors import RejectedError
 from thalweg.graph.operations import PinRelease, SetParam
 from thalweg.sealed.evidence import check_signature
@@ -371,6 +373,7 @@ async def test_evidence_is_verified_and_run_again_and_tells_what_differs(place: 
 async def test_a_teardown_survives_a_dead_store_and_a_killed_coordinator(own_place: Place) -> None:
     coordinator = own_place.coordinator()
     _, s3 = own_place.stack.processes
+    keys = load_or_make_keys(own_place.settings.data / "s3-keys.json")
     try:
         async with open_session(own_place.settings) as session:
             assert await wait_for_coordinator(session.client, "default", 20)
@@ -386,6 +389,7 @@ async def test_a_teardown_survives_a_dead_store_and_a_killed_coordinator(own_pla
             coordinator = own_place.coordinator()
             assert await wait_for_coordinator(session.client, "default", 20)
             assert (await _status(session, name)).state == "stopping"
+            s3 = s3_process(own_place.settings.data, int(own_place.stack.s3_endpoint.rpartition(":")[2]), keys)
             await asyncio.to_thread(s3.start)
             found = await _when(session, name, lambda vertices, whole: whole.report is not None)
             assert found.report is not None and found.report.outcome == "finished"
@@ -394,6 +398,7 @@ async def test_a_teardown_survives_a_dead_store_and_a_killed_coordinator(own_pla
     finally:
         coordinator.terminate()
         await asyncio.to_thread(coordinator.wait)
+        await asyncio.to_thread(s3.stop)
 
 
 async def test_a_second_coordinator_takes_over_within_five_seconds(own_place: Place) -> None:
@@ -422,8 +427,6 @@ async def test_a_second_coordinator_takes_over_within_five_seconds(own_place: Pl
 
 
 def _wait_for_line(path: Path, text: str) -> None:
-    import time
-
     deadline = time.monotonic() + DEADLINE_S
     while path.read_text().count(text) < 2:  # each begins so
         assert time.monotonic() < deadline
