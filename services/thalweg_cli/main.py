@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.errors import NotReproducedError, RejectedError, ThalwegError
-from thalweg_cli import backend, deployments, evidence
+from thalweg_cli import backend, deployments, evidence, tap
 from thalweg_cli.output import AsJson, fail
 
 # What commands need is imported by them: pydantic, NATS and the rest would make `--help` wait.
@@ -31,6 +31,7 @@ app.add_typer(component_app, name="component")
 app.add_typer(backend.app, name="backend")
 app.add_typer(evidence.app, name="evidence")
 app.command("apply")(backend.apply)
+app.command("tap")(tap.tap)
 for _command in (deployments.deploy, deployments.redeploy, deployments.undeploy, deployments.status, deployments.logs):
     app.command()(_command)
 

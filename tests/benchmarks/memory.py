@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,9 @@ def _peaks(stage: Stage, megabytes: int) -> dict[str, float]:
     }
     run, peaks = stage.start(pipeline), dict[str, float]()
     while run.poll() is None:
-        for process in psutil.process_iter():
-            try:
-                words = process.cmdline()
-                if "thalweg_vertex" in words:
-                    peaks[words[-1]] = max(peaks.get(words[-1], 0), process.memory_info().rss)
-            except psutil.Error:
-                continue
+        for vertex, process in stage.vertices():
+            with suppress(psutil.Error):
+                peaks[vertex] = max(peaks.get(vertex, 0), process.memory_info().rss)
         time.sleep(0.1)
     assert run.returncode == 0, run.communicate()[1][-2000:]
     table.unlink()

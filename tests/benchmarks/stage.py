@@ -7,10 +7,12 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from thalweg.embedded import EmbeddedStack
@@ -52,6 +54,16 @@ class Stage:
         command = [sys.executable, "-m", "thalweg_cli", "run", str(path), "--components", str(HERE / "parts.py")]
         command += ["--out", str(self.folder / "out"), "--json"]
         return subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def vertices(self) -> Iterator[tuple[str, psutil.Process]]:
+        """The vertex processes of the run that goes on, by name."""
+        for process in psutil.process_iter():
+            try:
+                words = process.cmdline()
+                if "thalweg_vertex" in words and process.environ().get("THALWEG_DATA") == str(self.folder / "data"):
+                    yield words[-1], process
+            except psutil.Error:
+                continue
 
     def run(self, pipeline: dict[str, Any]) -> dict[str, Any]:
         """Runs a pipeline to its end; its summary."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -43,15 +44,11 @@ def _round(stage: Stage) -> tuple[list[float], list[float]]:
     run = stage.start(pipeline)
     ready, resident = list[float](), dict[int, float]()
     while run.poll() is None:
-        for process in psutil.process_iter():
-            try:
-                if "thalweg_vertex" not in process.cmdline():
-                    continue
+        for vertex, process in stage.vertices():
+            with suppress(psutil.Error):
                 resident[process.pid] = max(resident.get(process.pid, 0), process.memory_info().rss)
-                if "map" in process.cmdline() and not ready and (times / "map").exists() and (text := (times / "map").read_text()):
+                if vertex == "map" and not ready and (times / "map").exists() and (text := (times / "map").read_text()):
                     ready.append(float(text) - process.create_time())
-            except psutil.Error:
-                continue
         time.sleep(0.1)
     assert run.returncode == 0, run.communicate()[1][-2000:]
     return ready, list(resident.values())

@@ -79,3 +79,26 @@ def weigh(record: bytes) -> Weight:
 def same(record: bytes) -> bytes:
     """The value as it is."""
     return record
+
+
+@dataclass
+class Picture:
+    """A number, and a picture of its grey."""
+
+    n: int
+    image: thalweg.Image
+
+
+@thalweg.component("pictures", version="1.0.0")
+def pictures(params: Count, cursor: int | None) -> Iterator[thalweg.At[Picture]]:
+    """Grey pictures, each a little lighter."""
+    import numpy as np
+
+    for n in range(cursor or 0, params.count):
+        time.sleep(params.pause_s)
+        yield thalweg.At(Picture(n, thalweg.Image.from_array(np.full((12, 16, 3), n % 256, np.uint8), "png")), n + 1)
+
+
+@thalweg.component("glance", version="1.0.0")
+def glance(record: Picture) -> None:
+    """Looks at it."""

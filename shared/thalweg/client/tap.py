@@ -1,0 +1,124 @@
+"""Shows the records on an edge, from the deployment log: decoded, filtered, sampled; the running graph does not notice."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from thalweg.bus.connection import Client
+from thalweg.bus.deployments import log_state
+from thalweg.bus.reader import Reader
+from thalweg.errors import RejectedError
+from thalweg.graph.parse import parse_type
+from thalweg.graph.types import StreamType
+from thalweg.runtime.program import Program
+from thalweg.sdk.catalog import Catalog
+from thalweg.sdk.records import python_type
+from thalweg.sdk.values import RecordError
+from thalweg.wire import subjects
+from thalweg.wire.batch import batch_decoder
+from thalweg.wire.spec import DeploymentSpec
+
+Keep = Callable[[Any], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One record on an edge.
+
+    Attributes:
+        sequence, index: where it is: its message on the log, and its place in it.
+        time_ns: event time, UTC.
+        record_id: its trace id.
+        value: decoded, as the port's type says.
+    """
+
+    sequence: int
+    index: int
+    time_ns: int
+    record_id: int
+    value: Any
+
+
+def type_of(spec: DeploymentSpec, vertex: str, port: str) -> StreamType:
+    """What a port emits.
+
+    Raises:
+        RejectedError: `vertex.unknown` or `port.unknown`.
+    """
+    found = next((one for one in spec.vertices if one.name == vertex), None)
+    if found is None:
+        there = ", ".join(one.name for one in spec.vertices)
+        raise RejectedError(f"deployment {spec.name} has no vertex {vertex}", code="vertex.unknown", hint=f"there are {there}")
+    if port not in found.outputs:
+        there = ", ".join(found.outputs) or "none"
+        raise RejectedError(f"{vertex} has no output port {port!r}", code="port.unknown", hint=f"its outputs: {there}")
+    return parse_type(found.outputs[port])
+
+
+def where(expression: str, stream_type: StreamType) -> Keep:
+    """A test by a CEL expression over the records of a type, as the component `filter` has it.
+
+    Raises:
+        RejectedError: the expression does not fit the type.
+    """
+    release = Catalog().find("filter", "1.0.0")
+    assert release is not None
+    params, _ = release.check_params({"where": expression})
+    release.resolve(params, {"in": stream_type}, {})
+    program = Program(release.component, "tap", params, {"in": stream_type}, {"out": stream_type}, {}, {})
+    program.start()
+
+    def keep(value: Any) -> bool:
+        with suppress(RecordError):
+            return program.calls["in"](value) is not None
+        return False
+
+    return keep
+
+
+async def tap(
+    client: Client, spec: DeploymentSpec, vertex: str, port: str, *, start: int | None, keep: Keep | None = None, sample: float = 1.0
+) -> AsyncIterator[Seen]:
+    """Records of an output port, oldest first, until the port has ended.
+
+    Args:
+        client: NATS connection.
+        spec: the deployment.
+        vertex, port: which output.
+        start: sequence on the log to begin at; what was trimmed is left out. None begins with what comes now.
+        keep: shows only records for which it is true.
+        sample: share of those to show, 0 to 1, chosen at random.
+
+    Raises:
+        RejectedError: there is no such port, or no log.
+    """
+    stream_type = type_of(spec, vertex, port)
+    state = await log_state(client, spec.workspace, spec.name)
+    if state is None:
+        raise RejectedError(f"deployment {spec.name} has no log", code="deployment.unknown")
+    decoder, rng = batch_decoder(python_type(stream_type)), random.Random()
+    arrived = asyncio.Event()
+    subject = subjects.port(spec.workspace, spec.name, vertex, port)
+    begin = state[1] + 1 if start is None else max(start, 1)
+    reader = Reader(client, subjects.stream(spec.workspace, spec.name), {subject: ["tap"]}, begin, arrived.set)
+    await reader.open()
+    try:
+        while True:
+            while reader.arrived:
+                message = reader.pop()
+                reader.pull_soon()
+                batch = decoder.decode(message.body)
+                for index, (value, time_ns, record_id) in enumerate(zip(batch.v, batch.t, batch.ids(), strict=True)):
+                    if (keep is None or keep(value)) and (sample >= 1 or rng.random() < sample):
+                        yield Seen(message.first, index, time_ns, record_id, value)
+                if message.ended:
+                    return
+            arrived.clear()
+            await arrived.wait()
+    finally:
+        await reader.close()

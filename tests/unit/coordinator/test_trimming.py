@@ -1,0 +1,79 @@
+"""What may be removed from a log: nothing that a reader would read again, nor what its writer would."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thalweg.bus.heads import StoredMessage
+from thalweg.wire import subjects
+from thalweg.wire.commit import CHUNK_HEADER, Commit
+from thalweg.wire.spec import DeploymentSpec, EdgeSpec, VertexSpec
+from thalweg_coordinator.trimming import plan_trim
+
+PLACE = ("w", "d")
+
+
+def vertex(name: str, *sources: str) -> VertexSpec:
+    edges = [EdgeSpec(source, "out", f"in{number}", "int") for number, source in enumerate(sources)]
+    return VertexSpec(name, "c@1", "", "", "processor", inputs=edges, outputs={"out": "int"})
+
+
+def head(name: str, port: str, sequence: int, commit: Commit | None, chunks: int = 1) -> StoredMessage:
+    headers = {CHUNK_HEADER: f"{chunks}/{chunks}"} if chunks > 1 else {}
+    return StoredMessage(subjects.port(*PLACE, name, port), sequence, headers, b"", commit)
+
+
+def trimmed(spec: DeploymentSpec, *heads: StoredMessage) -> dict[str, int]:
+    return {subject.removeprefix("tw.w.d.v."): sequence for subject, sequence in plan_trim(spec, list(heads))}
+
+
+SPEC = DeploymentSpec(*PLACE, "b", [vertex("source"), vertex("fast", "source"), vertex("slow", "source")])
+
+
+def at(sequence: int, floor: int | None = None, number: int = 1) -> Commit:
+    key = "source.out>in0"
+    return Commit(1, number, positions={key: (sequence, 0)}, floor=None if floor is None else {key: (floor, 0)})
+
+
+def test_the_slowest_reader_decides() -> None:
+    found = trimmed(SPEC, head("source", "out", 90, Commit(1, 9)), head("fast", "out", 91, at(80)), head("slow", "out", 92, at(40)))
+    assert found["source.out.0"] == 40
+
+
+def test_a_rebuild_would_begin_at_the_floor() -> None:
+    found = trimmed(SPEC, head("source", "out", 90, Commit(1, 9)), head("fast", "out", 91, at(80)), head("slow", "out", 92, at(70, 30)))
+    assert found["source.out.0"] == 30
+
+
+def test_a_reader_without_a_commit_needs_everything() -> None:
+    assert trimmed(SPEC, head("source", "out", 90, Commit(1, 9)), head("fast", "out", 91, at(80)))["source.out.0"] == 0
+
+
+def test_the_last_message_stays_with_all_of_its_pieces() -> None:
+    found = trimmed(SPEC, head("fast", "out", 91, at(80), chunks=7), head("fast", "_state", 84, None, chunks=3))
+    assert found["fast.out.0"] == 85 and found["fast._state.0"] == 82
+
+
+def test_dead_letters_stay() -> None:
+    assert "fast._dead.0" not in trimmed(SPEC, head("fast", "_dead", 50, at(80)), head("fast", "out", 91, at(80)))
+
+
+def test_the_newest_commit_of_a_vertex_counts_whatever_subject_it_is_on() -> None:
+    older, newer = head("slow", "out", 60, at(20, number=1)), head("slow", "_commit", 93, at(75, number=2))
+    assert trimmed(SPEC, head("source", "out", 90, Commit(1, 9)), head("fast", "out", 91, at(80)), older, newer)["source.out.0"] == 75
+
+
+@given(
+    places=st.lists(st.tuples(st.integers(1, 1000), st.integers(1, 1000) | st.none()) | st.none(), min_size=2, max_size=2),
+    last=st.integers(1, 1000),
+)
+def test_nothing_that_any_reader_needs_is_removed(places: list[tuple[int, int | None] | None], last: int) -> None:
+    heads = [head("source", "out", last, Commit(1, 9))]
+    for name, place in zip(("fast", "slow"), places, strict=True):
+        if place is not None:
+            heads.append(head(name, "out", last + 1, at(*place)))
+    below = trimmed(SPEC, *heads)["source.out.0"]
+    assert below <= last
+    for place in places:
+        assert below <= (0 if place is None else place[0] if place[1] is None else place[1])
