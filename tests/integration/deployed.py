@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -33,6 +34,12 @@ def stuck() -> Iterator[int]:
     """Gives one number, then waits for something that never comes."""
     yield 0
     time.sleep(3600)
+
+
+@thalweg.component("noisy", version="1.0.0")
+def noisy(n: int) -> int:
+    """Says that it is deterministic, and is not."""
+    return n + int.from_bytes(os.urandom(4), "big")
 
 
 @dataclass

@@ -370,6 +370,32 @@ async def test_evidence_is_verified_and_run_again_and_tells_what_differs(place: 
     assert done.returncode == 5 and "lines: generated file" in done.stderr
 
 
+async def test_a_run_that_comes_out_otherwise_is_not_reproduced(place: Place, asking: Session) -> None:
+    vertices = {"numbers": {"component": "numbers@1.0.0"}, "noisy": {"component": "noisy@1.0.0"}}
+    name = await _store(asking, vertices, "numbers.out -> noisy.in")
+    await asking.ask(api.DEPLOY, api.Deploy(backend=name))
+    await _when(asking, name, lambda vertices, whole: whole.state == "finished")
+    report = await _undeploy(asking, name)
+    assert report.evidence is not None
+    done = await asyncio.to_thread(place.command, "evidence", "rerun", report.evidence)
+    assert done.returncode == 5 and done.stdout.splitlines()[-1] == "not reproduced"
+    assert done.stderr.startswith("error: noisy.out: 100 records with digest")
+
+
+async def test_commands_deploy_look_and_undeploy(place: Place, asking: Session) -> None:
+    name = await _lines(asking, 50)
+    assert (await asyncio.to_thread(place.command, "deploy", name)).returncode == 0
+    await _when(asking, name, lambda vertices, whole: whole.state == "finished")
+    told = json.loads((await asyncio.to_thread(place.command, "status", name, "--json")).stdout)
+    assert [one["records_in"] for one in told[0]["vertices"]] == [50, 50, 50]
+    assert "ended: 50 in" in (await asyncio.to_thread(place.command, "logs", name, "tag")).stdout
+    done = await asyncio.to_thread(place.command, "undeploy", name)
+    assert done.returncode == 0 and "saved lines." in done.stdout
+    shown = await asyncio.to_thread(place.command, "status", name)
+    assert shown.stdout.startswith(f"{name}: stopped")
+    assert (await asyncio.to_thread(place.command, "undeploy", name)).returncode == 3
+
+
 async def test_a_teardown_survives_a_dead_store_and_a_killed_coordinator(own_place: Place) -> None:
     coordinator = own_place.coordinator()
     _, s3 = own_place.stack.processes

@@ -38,10 +38,11 @@ def build(spec: DeploymentSpec, commits: Mapping[str, Commit], evidence_id: str,
         "finished_ns": finished_ns,
         "storage": spec.storage,
         "sync": SYNC,
-        "spec": msgspec.to_builtins(spec),
+        # As text: canonical JSON sorts keys, and a component may mean the order within a param (columns of a table).
+        "spec": msgspec.json.encode(spec).decode(),
         "releases": {one.component: one.digest for one in spec.vertices},
         "input_artifacts": sorted({file.artifact for one in spec.vertices for file in one.files.values()}),
-        "vertices": {one.name: _vertex(commits.get(one.name)) for one in spec.vertices},
+        "vertices": {one.name: _vertex(one, commits.get(one.name)) for one in spec.vertices},
         "not_deterministic": [one.name for one in spec.vertices if not one.deterministic],
         "redeployed": [one.name for one in spec.vertices if one.generation > 1],
         "expectations": expectations,
@@ -49,9 +50,13 @@ def build(spec: DeploymentSpec, commits: Mapping[str, Commit], evidence_id: str,
     }
 
 
-def _vertex(commit: Commit | None) -> dict[str, Any]:
+def _vertex(spec: VertexSpec, commit: Commit | None) -> dict[str, Any]:
     commit = commit or Commit(epoch=0, number=0)
     return {
+        "release": spec.component,
+        "digest": spec.digest,
+        "params": spec.params,
+        "files": {slot: file.artifact for slot, file in spec.files.items()},
         "records_in": commit.counters.records_in,
         "records_out": commit.counters.records_out,
         "dead": commit.counters.dead,
@@ -88,9 +93,9 @@ def spec_from(document: Mapping[str, Any]) -> DeploymentSpec:
         RejectedError: `evidence.unreadable`.
     """
     try:
-        spec = msgspec.convert(document["spec"], DeploymentSpec)
+        spec = msgspec.json.decode(document["spec"], type=DeploymentSpec)
         vertices = [_as_it_ran(one, document["vertices"][one.name]) for one in spec.vertices]
-    except (KeyError, TypeError, AttributeError, msgspec.ValidationError) as error:
+    except (KeyError, TypeError, AttributeError, msgspec.DecodeError) as error:
         raise RejectedError(f"this is no evidence: {error!r}", code="evidence.unreadable") from error
     return msgspec.structs.replace(spec, vertices=vertices, desired="running", generation=1)
 
