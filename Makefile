@@ -8,10 +8,10 @@ BIN := .venv/bin
 LOCK := deploy/requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo lint test bench up clean
+.PHONY: help setup lock digests demo lint test bench up clean
 
 help:
-	@echo "make demo | test | lint | bench | up | setup | lock | clean"
+	@echo "make demo | test | lint | bench | up | setup | lock | digests | clean"
 
 # Two stamps: a change of pyproject.toml does not install the locked packages again.
 .venv/locked.stamp: $(LOCK)
@@ -29,6 +29,10 @@ setup: .venv/installed.stamp
 lock:
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --no-emit-index-url --no-strip-extras --quiet --output-file $(LOCK)
+
+# Pins the standard library's releases. A version that Thalweg was released with is never pinned anew: raise it instead.
+digests: setup
+	$(BIN)/python -m thalweg_components.digests
 
 demo: setup
 	@bash examples/demo.sh

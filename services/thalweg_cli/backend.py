@@ -93,6 +93,8 @@ def show(
             typer.echo(f"# {part.state}: {line}")
     for line in found.faults:
         typer.echo(f"# {line}")
+    for line in found.warnings:
+        typer.echo(f"# warning: {line}")
     typer.echo("# complete" if found.deployable else "# cannot be deployed yet")
 
 
@@ -208,3 +210,5 @@ def _show_edited(found: Edited, as_json: bool) -> None:
     typer.echo(f"{found.backend}: revision {found.revision}" + ("" if found.changes else ", nothing to do"))
     for line in found.faults:
         typer.echo(f"  not complete: {line}")
+    for line in found.warnings:
+        typer.echo(f"warning: {line}", err=True)

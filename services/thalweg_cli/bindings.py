@@ -31,7 +31,7 @@ def upload_bindings(content: dict[str, Any], base: Path) -> dict[str, Any]:
     wanted = [(name, files, slot) for name, files in bound for slot, path in files.items() if _is_path(path)]
     if not wanted:
         return content
-    store = _store()
+    store = open_store()
     for name, files, slot in wanted:
         path = base / files[slot]
         if not path.exists():
@@ -44,7 +44,13 @@ def _is_path(value: Any) -> bool:
     return isinstance(value, str) and not value.startswith("sha256:")
 
 
-def _store() -> Any:
+def open_store() -> Any:
+    """The file store of the settings, with its bucket.
+
+    Raises:
+        UsageError: `settings.missing`.
+        UnreachableError: it does not answer.
+    """
     from thalweg.artifacts import Store
     from thalweg.settings import load_settings
 

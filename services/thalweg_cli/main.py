@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import sys
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.errors import NotReproducedError, RejectedError, ThalwegError
-from thalweg_cli import backend, deployments, evidence, tap
+from thalweg_cli import backend, component, deployments, evidence, tap
 from thalweg_cli.output import AsJson, fail
 
 # What commands need is imported by them: pydantic, NATS and the rest would make `--help` wait.
 if TYPE_CHECKING:
     from thalweg.graph.manifest import Manifest
     from thalweg.graph.plan import Plan
+    from thalweg.graph.releases import Releases
     from thalweg.sdk.catalog import Catalog
 
 app = typer.Typer(
@@ -31,6 +33,11 @@ app.add_typer(component_app, name="component")
 app.add_typer(backend.app, name="backend")
 app.add_typer(evidence.app, name="evidence")
 app.command("apply")(backend.apply)
+backend.app.command()(component.outdated)
+component_app.command()(component.new)
+component_app.command()(component.publish)
+component_app.command()(component.yank)
+component_app.command()(component.rehearse)
 app.command("tap")(tap.tap)
 for _command in (deployments.deploy, deployments.redeploy, deployments.undeploy, deployments.status, deployments.logs):
     app.command()(_command)
@@ -78,14 +85,36 @@ def _catalog(components: list[Path]) -> Catalog:
     return Catalog(paths=(*load_settings().components, *components))
 
 
-def _check(pipeline: Path, sets: list[str], files: list[str], components: list[Path]) -> Plan:
+def _releases(components: list[Path], as_json: bool, *, needed: bool = False) -> Releases:
+    """Those of the catalog, and published ones where there is a coordinator to ask."""
+    from thalweg_cli.component import published
+
+    records = published(as_json, needed=needed)
+    catalog = _catalog(components)
+    if not records:
+        return catalog
+    from thalweg.published import Environments, Sources, Workers
+    from thalweg.published.releases import PublishedReleases
+    from thalweg.settings import load_settings
+    from thalweg_cli.bindings import open_store
+
+    def fetch(archive: str) -> Path:
+        return Path(open_store().fetch(archive, "archive.tar"))
+
+    data = load_settings().data.absolute()
+    workers = Workers(Sources(fetch, data / "cache" / "releases"), Environments(data / "environments"))
+    atexit.register(workers.close)
+    return PublishedReleases(catalog, workers, records)
+
+
+def _check(pipeline: Path, sets: list[str], files: list[str], components: list[Path], as_json: bool, *, needed: bool = False) -> Plan:
     from thalweg.artifacts.content.bound import check_bound
     from thalweg.graph.draft import check_draft, read_draft
     from thalweg.graph.pipeline import load_content
     from thalweg_cli.overrides import apply_overrides
 
     draft = read_draft(apply_overrides(load_content(pipeline), sets, files), str(pipeline))
-    return check_draft(draft, _catalog(components), pipeline.resolve().parent, check_bound)
+    return check_draft(draft, _releases(components, as_json, needed=needed), pipeline.resolve().parent, check_bound)
 
 
 @app.command()
@@ -104,7 +133,7 @@ def run(
     from thalweg_cli.run import run_pipeline
 
     try:
-        plan = _check(pipeline, sets, files, components)
+        plan = _check(pipeline, sets, files, components, as_json, needed=True)
         plan.raise_if_faulty()
         summary = run_pipeline(load_settings(), plan, out, keep=keep, quiet=as_json)
     except ThalwegError as error:
@@ -147,7 +176,7 @@ def validate(
     from thalweg.graph.types import format_type
 
     try:
-        plan = _check(pipeline, sets, files, components)
+        plan = _check(pipeline, sets, files, components, as_json)
         if as_json and plan.faults:
             typer.echo(
                 json.dumps(
@@ -185,16 +214,18 @@ def component_list(components: Components = [], as_json: AsJson = False) -> None
     from rich.table import Table
 
     try:
-        catalog = _catalog(components)
-        found = [release.manifest for full in catalog.names() if (release := catalog.find(*full.split("@", 1)))]
+        catalog = _releases(components, as_json)
+        found = [release for full in catalog.names() if (release := catalog.find(*full.split("@", 1)))]
     except ThalwegError as error:
         fail(error, as_json)
     if as_json:
-        typer.echo(json.dumps([one.model_dump(include={"name", "version", "kind", "summary", "digest"}) for one in found]))
+        shown = {"name", "version", "kind", "summary", "digest"}
+        typer.echo(json.dumps([{**one.manifest.model_dump(include=shown), "yanked": one.yanked} for one in found]))
         return
     table = Table("release", "kind", "what it does", box=None, pad_edge=False)
     for one in found:
-        table.add_row(f"{one.name}@{one.version}", one.kind, one.summary)
+        note = "" if one.yanked is None else f" (yanked{': ' if one.yanked else ''}{one.yanked})"
+        table.add_row(f"{one.manifest.name}@{one.manifest.version}", one.manifest.kind, one.manifest.summary + note)
     Console().print(table)
 
 
@@ -210,7 +241,7 @@ def component_show(
     from thalweg_cli.pages import show_page
 
     try:
-        manifest = _release(_catalog(components), name)
+        manifest = _release(_releases(components, as_json), name)
     except ThalwegError as error:
         fail(error, as_json)
     if as_json:
@@ -219,7 +250,7 @@ def component_show(
         show_page(manifest, Console())
 
 
-def _release(catalog: Catalog, name: str) -> Manifest:
+def _release(catalog: Releases, name: str) -> Manifest:
     """The manifest of NAME@VERSION; without a version, of the latest."""
     from thalweg.graph.wording import did_you_mean
 

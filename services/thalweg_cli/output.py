@@ -44,23 +44,8 @@ def author_of(given: str) -> str:
         return "unknown"
 
 
-def ask(call: Call[Q, R], request: Q, as_json: bool = False) -> R:
-    """Asks the coordinator of the settings' servers; what it refuses ends the command."""
-    from thalweg.client import open_session
-    from thalweg.settings import load_settings
-
-    async def asked() -> R:
-        async with open_session(load_settings()) as session:
-            return await session.ask(call, request)
-
-    try:
-        return asyncio.run(asked())
-    except ThalwegError as error:
-        fail(error, as_json)
-
-
-def checked(model: Any, as_json: bool, **fields: Any) -> Any:
-    """A request out of what was given; what it refuses is a fault of usage."""
+def checked(model: type[Q], as_json: bool, **fields: Any) -> Q:
+    """A request out of what was given; what it refuses ends the command."""
     from pydantic import ValidationError
 
     from thalweg.graph.pipeline import fault_lines
@@ -69,3 +54,18 @@ def checked(model: Any, as_json: bool, **fields: Any) -> Any:
         return model.model_validate(fields)
     except ValidationError as error:
         fail(RejectedError("\n".join(fault_lines(error)), code="request.invalid"), as_json)
+
+
+def ask(call: Call[Q, R], request: Q, as_json: bool = False, timeout_s: float = 30.0) -> R:
+    """Asks the coordinator of the settings' servers; what it refuses ends the command."""
+    from thalweg.client import open_session
+    from thalweg.settings import load_settings
+
+    async def asked() -> R:
+        async with open_session(load_settings()) as session:
+            return await session.ask(call, request, timeout_s)
+
+    try:
+        return asyncio.run(asked())
+    except ThalwegError as error:
+        fail(error, as_json)

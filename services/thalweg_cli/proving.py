@@ -203,6 +203,7 @@ def _artifacts(document: dict[str, Any]) -> list[tuple[str, str]]:
     found = [(f"input {artifact}", artifact) for artifact in document["input_artifacts"]]
     for vertex, one in document["vertices"].items():
         found += [(f"{vertex}: generated file {slot} ({file['name']})", file["artifact"]) for slot, file in one["generated"].items()]
+    found += [(f"source of {one.component}", one.archive) for one in spec_from(document).vertices if one.archive]
     return found
 
 
@@ -213,6 +214,8 @@ def _catalog(settings: Settings, components: list[str]) -> Catalog:
 def _release_faults(spec: DeploymentSpec, catalog: Catalog) -> list[str]:
     lines = []
     for vertex in spec.vertices:
+        if vertex.archive:
+            continue  # its source is an artifact, and is checked as one
         found = _digest_here(vertex, catalog)
         if found != vertex.digest:
             lines.append(
@@ -231,7 +234,7 @@ def _digest_here(vertex: VertexSpec, catalog: Catalog) -> str | None:
 
 def _located(vertex: VertexSpec, catalog: Catalog) -> VertexSpec:
     """With its code where it is here, which need not be where it was."""
-    found = catalog.find(*vertex.component.split("@", 1))
+    found = catalog.find(*vertex.component.split("@", 1)) if not vertex.archive else None
     return msgspec.structs.replace(vertex, code=found.code) if found is not None else vertex
 
 

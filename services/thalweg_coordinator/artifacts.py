@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from thalweg.artifacts import Store
 from thalweg.errors import RejectedError
 from thalweg.graph.plan import Locate
+from thalweg.published.archive import MAX_BYTES
 
 
 def local_copies(store: Store) -> Locate:
@@ -19,3 +21,17 @@ def local_copies(store: Store) -> Locate:
             return None
 
     return locate
+
+
+def local_archives(store: Store) -> Callable[[str], Path]:
+    """Fetches the archive of a release; one that is far too large is refused before it is fetched."""
+
+    def fetch(archive: str) -> Path:
+        size = store.stored_size(archive)
+        if size is None:
+            raise RejectedError(f"there is no archive {archive}", code="artifact.unknown")
+        if size > 2 * MAX_BYTES:
+            raise RejectedError(f"the release's archive: {size:,} bytes; {MAX_BYTES:,} are allowed", code="release.archive")
+        return store.fetch(archive, "archive.tar")
+
+    return fetch

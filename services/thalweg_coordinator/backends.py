@@ -15,7 +15,7 @@ from thalweg.graph.difference import compact, diff, invert, render
 from thalweg.graph.draft import read_draft
 from thalweg.graph.history import Entry, rebase
 from thalweg.graph.operations import Operation, apply
-from thalweg.graph.pins import pin_digests, pin_latest
+from thalweg.graph.pins import pin_digests, pin_latest, yanked_pins
 from thalweg.graph.pipeline import Pipeline
 from thalweg.graph.plan import Inspect, Locate, Plan
 from thalweg.graph.releases import Releases
@@ -52,6 +52,10 @@ class Backends:
             api.LOG: self.log,
             api.DIFF: self.diff,
         }
+
+    def forget(self) -> None:
+        """The releases have changed: what was found of graphs may not be so any more."""
+        self._known.clear()
 
     async def edit(self, asked: api.Edit) -> api.Edited:
         """Appends operations; those made on an older revision are rebased."""
@@ -117,6 +121,7 @@ class Backends:
             vertices=[_part(name, part) for name, part in status.vertices.items()],
             edges=[_part(name, part) for name, part in status.edges.items()],
             faults=[str(fault) for fault in status.whole.reasons],
+            warnings=yanked_pins(backend, self._releases),
             deployable=status.is_deployable,
         )
 
@@ -153,6 +158,7 @@ class Backends:
             changes=render(before, after),
             deployable=status.is_deployable,
             faults=[str(fault) for part in parts for fault in part.reasons],
+            warnings=yanked_pins(after, self._releases),
         )
 
     async def _summary(self, name: str) -> api.Summary:

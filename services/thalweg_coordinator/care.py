@@ -21,9 +21,11 @@ from thalweg.wire.subjects import parse_port
 from thalweg_coordinator.asked import Asked
 from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.restarts import CRASHES_BEFORE_GIVING_UP, Attempts, decide_restart, describe_exit
+from thalweg_coordinator.stalls import find_stall
 from thalweg_coordinator.teardown import Teardown
 from thalweg_coordinator.trimming import plan_trim
 
+STALL_S = 10.0  # nobody has committed anything for so long, before a stall is looked for
 _log = logging.getLogger("thalweg.coordinator")
 Codes = dict[str, int | None]
 
@@ -50,6 +52,7 @@ class Care:
         self._asked = Asked()
         self._trimmed: dict[str, int] = {}
         self._purged: set[tuple[str, int]] = set()
+        self._silence: tuple[int, float] = (0, 0.0)  # the last sequence of the log, and since when
 
     async def step(self, spec: DeploymentSpec) -> None:
         """Does what the deployment needs now; harmless when it is broken off or repeated."""
@@ -65,7 +68,7 @@ class Care:
         if look is None:
             return
         if look.created != self._log_created:
-            self._log_created = look.created
+            self._log_created, self._silence = look.created, (0, 0.0)
             self._attempts.clear()
             self._trimmed.clear()
         commits = latest_commits(look.heads)
@@ -77,6 +80,8 @@ class Care:
         for vertex in spec.vertices:
             await self._keep_running(spec, vertex, codes, commits.get(vertex.name))
         await self._trim(spec, look.heads)
+        if any(commit.waits_for is not None for commit in commits.values()):
+            await self._fail_if_stalled(spec, look)
         if is_clean and spec.has_ended(commits):
             await self._tear_down_if_draining(spec, commits)
 
@@ -172,8 +177,24 @@ class Care:
         said = f"{vertex.name}: died {CRASHES_BEFORE_GIVING_UP} times without getting further: {describe_exit(code)}"
         lines = [said, *(f"  {line}" for line in self._launcher.log_tail(self._name, vertex.name))]
         _log.error("%s/%s crashes again and again", self._name, vertex.name)
-        log = VertexLog(self._client, spec.workspace, spec.name, vertex.name, [], in_arrival_order=False)
-        await refuse(log, Failure("\n".join(lines), "vertex.crash_loop"), vertex.generation)
+        await self._refuse(spec, vertex.name, Failure("\n".join(lines), "vertex.crash_loop"))
+
+    async def _fail_if_stalled(self, spec: DeploymentSpec, look: Look) -> None:
+        if look.last_sequence != self._silence[0]:
+            self._silence = (look.last_sequence, time.monotonic())
+        if time.monotonic() - self._silence[1] < STALL_S:
+            return
+        self._silence = (look.last_sequence, time.monotonic())  # if it is none, it is looked at again after as long
+        stall = find_stall(spec, look.heads, await deployments.count_messages(self._client, spec.workspace, spec.name))
+        if stall is not None:
+            failure = stall.failure()
+            _log.error("%s/%s", self._name, failure.message)
+            await self._refuse(spec, stall.vertex, failure)
+
+    async def _refuse(self, spec: DeploymentSpec, vertex: str, failure: Failure) -> None:
+        generation = next((one.generation for one in spec.vertices if one.name == vertex), 1)
+        log = VertexLog(self._client, spec.workspace, spec.name, vertex, [], in_arrival_order=False)
+        await refuse(log, failure, generation)
 
     async def _trim(self, spec: DeploymentSpec, heads: list[StoredMessage]) -> None:
         for subject, sequence in plan_trim(spec, heads):

@@ -16,17 +16,22 @@ from thalweg.bus.leadership import Leadership
 from thalweg.bus.micro import serve
 from thalweg.bus.operation_logs import ensure_operation_logs
 from thalweg.bus.presence import answer_pings
+from thalweg.bus.releases import ensure_releases
 from thalweg.errors import RejectedError, UsageError
+from thalweg.published import Environments, Sources, Workers
+from thalweg.published.releases import PublishedReleases
 from thalweg.sdk.catalog import Catalog
 from thalweg.sealed.evidence import workspace_key
 from thalweg.settings import Settings
 from thalweg_coordinator.api import answers
-from thalweg_coordinator.artifacts import local_copies
+from thalweg_coordinator.artifacts import local_archives, local_copies
 from thalweg_coordinator.backends import Backends
 from thalweg_coordinator.care import Care
+from thalweg_coordinator.components import Components
 from thalweg_coordinator.deployments import Deployments
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
 from thalweg_coordinator.processes import ProcessLauncher
+from thalweg_coordinator.stored_releases import StoredReleases
 from thalweg_coordinator.teardown import Teardown
 
 _log = logging.getLogger("thalweg.coordinator")
@@ -50,6 +55,7 @@ class Coordinator:
         self._teardown: Teardown | None = None
         self._leadership: Leadership | None = None
         self._led: bool | None = None
+        self._workers: Workers | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Reconciles a few times a second until `stop` is set. What runs is left running."""
@@ -79,6 +85,8 @@ class Coordinator:
                 leading.cancel()
                 await asyncio.gather(leading, return_exceptions=True)
             await client.close()
+            if self._workers is not None:
+                await asyncio.to_thread(self._workers.close)
 
     def _leads(self) -> bool:
         leads = self._leadership is None or self._leadership.leads
@@ -102,13 +110,20 @@ class Coordinator:
             workspace,
             self._settings.data / "cache",
         )
+        await ensure_releases(client, workspace)
+        sources = Sources(local_archives(store), self._settings.data / "cache" / "releases")
+        self._workers = Workers(sources, Environments(self._settings.data / "environments"))
+        releases = PublishedReleases(catalog, self._workers)
+        logs, look = LogsOfBackends(client, workspace), (check_bound, local_copies(store))
+        backends = Backends(logs, releases, *look)
         key = await asyncio.to_thread(workspace_key, self._settings.signing_key, self._settings.data)
         self._teardown = Teardown(client, workspace, store, key)
         await self._teardown.ensure()
-        logs, locate = LogsOfBackends(client, workspace), local_copies(store)
-        backends = Backends(logs, catalog, check_bound, locate)
-        deployed = Deployments(client, workspace, logs, catalog, check_bound, locate, key.public)
-        await serve(client, workspace, version("thalweg"), answers({**backends.handlers(), **deployed.handlers()}))
+        deployed = Deployments(client, workspace, logs, releases, *look, key.public)
+        stored = StoredReleases(client, workspace, releases, backends.forget)
+        components = Components(stored, Catalog(), sources, self._workers, logs, *look)
+        handlers = stored.refreshing({**backends.handlers(), **components.handlers(), **deployed.handlers()})
+        await serve(client, workspace, version("thalweg"), answers(handlers))
         await answer_pings(client, workspace)
 
     async def _guard(self, what: str, work: Coroutine[Any, Any, None]) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 
 import uvloop
 
 from thalweg.errors import ThalwegError
 from thalweg.settings import Settings
+from thalweg_vertex.releases import ElsewhereError
 from thalweg_vertex.service import serve
 
 
@@ -22,6 +24,9 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {given.deployment}/{given.vertex} %(levelname)s %(message)s")
     try:
         return uvloop.run(serve(Settings(), given.deployment, given.vertex))
+    except ElsewhereError as error:
+        # In place of this process: the launcher goes on knowing it by its number.
+        os.execv(error.python, [error.python, "-m", "thalweg_vertex", *sys.argv[1:]])
     except ThalwegError as error:
         logging.getLogger("thalweg.vertex").error("%s", error)
         return error.exit_code

@@ -20,13 +20,13 @@ def fetch_files(settings: Settings, mine: VertexSpec) -> dict[str, Path]:
     """Local paths of the bound files, digests checked."""
     if not mine.files:
         return {}
-    store = _store(settings)
+    store = store_of(settings)
     return {slot: store.fetch(file.artifact, file.name) for slot, file in mine.files.items()}
 
 
 def upload_generated(settings: Settings, mine: VertexSpec, paths: dict[str, Path], folder: Path) -> Left:
     """Stores every generated file; says which are missing, and what else is in the folder."""
-    store, found = _store(settings), dict[str, Generated]()
+    store, found = store_of(settings), dict[str, Generated]()
     store.ensure_bucket()
     for slot, path in paths.items():
         if not path.exists():
@@ -39,7 +39,8 @@ def upload_generated(settings: Settings, mine: VertexSpec, paths: dict[str, Path
     return Left(found, [slot for slot in paths if slot not in found], undeclared[:MAX_UNDECLARED])
 
 
-def _store(settings: Settings) -> Store:
+def store_of(settings: Settings) -> Store:
+    """The file store; loads what talks to it."""
     from thalweg.artifacts import Store  # boto3 costs a vertex without files 20 MB and 0.15 s
 
     return Store(

@@ -18,13 +18,14 @@ from thalweg.graph.parse import parse_type
 from thalweg.runtime.assemble import assemble
 from thalweg.runtime.engine import Limits
 from thalweg.runtime.loop import VertexLoop, refuse
+from thalweg.runtime.snapshots import EVERY_MESSAGES
 from thalweg.runtime.spool import Spool
-from thalweg.sdk.catalog import load_release
 from thalweg.settings import Settings
 from thalweg.wire.commit import Failure
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 from thalweg_vertex.files import fetch_files, upload_generated
 from thalweg_vertex.presence import run_while_wanted
+from thalweg_vertex.releases import load_pinned, prepare
 
 # A batch of records is thousands of new objects without cycles: collecting at Python's own pace cost a quarter of a vertex's time.
 GC_THRESHOLD = (200_000, 10, 10)
@@ -33,7 +34,11 @@ _log = logging.getLogger("thalweg.vertex")
 
 
 async def serve(settings: Settings, deployment: str, vertex: str) -> int:
-    """Runs one vertex until its inputs end; returns the process's exit code."""
+    """Runs one vertex until its inputs end; returns the process's exit code.
+
+    Raises:
+        ElsewhereError: it is to be run by another interpreter, in place of this one.
+    """
     if settings.nats_url is None:
         raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
     client = await connect(settings.nats_url, f"{deployment}/{vertex}")
@@ -42,16 +47,31 @@ async def serve(settings: Settings, deployment: str, vertex: str) -> int:
         mine = next((one for one in spec.vertices if one.name == vertex), None)
         if mine is None:
             raise RejectedError(f"deployment {deployment} has no vertex {vertex}", code="vertex.unknown")
-        return await run_while_wanted(client, spec, _run(settings, client, spec, mine))
+        return await run_while_wanted(client, spec, _run_in_place(settings, client, spec, mine))
     finally:
         await client.close()
 
 
-async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: VertexSpec) -> int:
+async def _run_in_place(settings: Settings, client: Client, spec: DeploymentSpec, mine: VertexSpec) -> int:
+    """Runs it in the environment that its release needs; nothing is taken from the launcher before, since this process may be replaced."""
+    try:
+        folder = await asyncio.to_thread(prepare, settings, mine)
+    except (RejectedError, RunFailedError, UsageError) as error:
+        return await _refuse(client, spec, mine, error)
+    return await _run(settings, client, spec, mine, folder)
+
+
+async def _refuse(client: Client, spec: DeploymentSpec, mine: VertexSpec, error: ThalwegError) -> int:
+    log = VertexLog(client, spec.workspace, spec.name, mine.name, [], in_arrival_order=False)
+    await refuse(log, Failure(str(error), error.code, error.hint), mine.generation)
+    return 4
+
+
+async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: VertexSpec, folder: Path | None) -> int:
     scratch = settings.data / "scratch" / spec.name / mine.name
     release = None
     try:
-        release = load_release(mine.component, mine.code)
+        release = load_pinned(mine, folder)
         if release.manifest.digest != mine.digest:
             raise RejectedError(
                 f"{mine.component} is pinned as {mine.digest}, but the code here is {release.manifest.digest}",
@@ -59,12 +79,11 @@ async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: V
             )
         files = await asyncio.to_thread(fetch_files, settings, mine)
     except (RejectedError, RunFailedError, UsageError) as error:
-        log = VertexLog(client, spec.workspace, spec.name, mine.name, [], in_arrival_order=False)
-        await refuse(log, Failure(str(error), error.code, error.hint), mine.generation)
-        return 4
+        return await _refuse(client, spec, mine, error)
     log = VertexLog(client, spec.workspace, spec.name, mine.name, mine.inputs, release.component.combine == "arrival")
     generated = _fresh(scratch / "generated", mine)
-    limits = Limits(records=spec.batch_records, size_bytes=spec.batch_bytes)
+    snapshot_messages = min(EVERY_MESSAGES, spec.max_messages_per_subject // 4)
+    limits = Limits(spec.batch_records, spec.batch_bytes, snapshot_messages=snapshot_messages)
     engine = assemble(mine, release, files, generated, limits, parse_type)
     spool = Spool(scratch / "spool") if generated else None
     upload = partial(upload_generated, settings, mine, generated, scratch / "generated") if generated else None

@@ -48,6 +48,62 @@ def drown(record: int) -> int:
     return record
 
 
+class Pauses(BaseModel):
+    """Before the record `at`, waits `pause_s` seconds."""
+
+    at: int = -1
+    pause_s: float = 0.0
+
+
+@thalweg.component("pausing", version="1.0.0")
+def pausing(params: Pauses, cursor: int | None) -> Iterator[thalweg.At[int]]:
+    """Sixty numbers, with a long silence before one of them, as from a live source."""
+    for n in range(cursor or 0, 60):
+        if n == params.at:
+            time.sleep(params.pause_s)
+        yield thalweg.At(n, n + 1)
+
+
+@thalweg.component("lingering", version="1.0.0")
+def lingering(record: int, params: Pauses) -> int:
+    """Every number; takes its time over one."""
+    if record == params.at:
+        time.sleep(params.pause_s)
+    return record
+
+
+@thalweg.component("thirds", version="1.0.0")
+def thirds(record: int) -> int | None:
+    """Every third number."""
+    return record if record % 3 == 0 else None
+
+
+@thalweg.component("pairs", version="1.0.0", combine="zip")
+def pairs(a: int, b: int) -> int:
+    """One of each."""
+    return a - b
+
+
+@dataclass
+class Padded:
+    """State that is too large for every commit."""
+
+    total: int = 0
+    padding: bytes = bytes(10_000)
+
+
+@thalweg.component("large", version="1.0.0")
+class LargeTotal:
+    """Running total in large state."""
+
+    state: Padded
+
+    def process(self, record: int) -> int:
+        """The total."""
+        self.state.total += record
+        return self.state.total
+
+
 class Sizes(BaseModel):
     """Sizes of the values, bytes."""
 

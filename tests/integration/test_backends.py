@@ -138,7 +138,7 @@ HOSTILE = st.fixed_dictionaries(
     optional={
         "backend": st.sampled_from(["a.b", "a b", "*", ">", "", "x" * 64, "../x", "a\n"]) | JSON,
         "author": st.just("eve") | JSON,
-        "revision": st.integers() | JSON,
+        "revision": st.integers(-(2**63), 2**64 - 1) | JSON,
         "operations": st.lists(st.fixed_dictionaries({"op": st.sampled_from(["add_vertex", "connect", "nope"]) | JSON}), max_size=3) | JSON,
         "document": JSON,
         "surplus": JSON,

@@ -6,23 +6,31 @@ import asyncio
 import itertools
 import os
 import signal
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
 
+from thalweg import Context, component
 from thalweg.bus.connection import Client, connect
 from thalweg.bus.deployments import create_log, delete_deployment, ensure_bucket, purge_below
 from thalweg.bus.heads import get_message, last_message, read_heads
 from thalweg.bus.vertex_log import VertexLog
 from thalweg.embedded import EmbeddedStack
 from thalweg.errors import FencedOutError, RunFailedError
-from thalweg.runtime.loop import claim
+from thalweg.graph.parse import parse_type
+from thalweg.runtime.assemble import assemble
+from thalweg.runtime.engine import Engine, Limits
+from thalweg.runtime.log import Recovered
+from thalweg.runtime.loop import VertexLoop, claim
+from thalweg.sdk.component import component_of
+from thalweg.sdk.release import ComponentRelease
 from thalweg.wire import subjects
 from thalweg.wire.batch import batch_decoder, encode_batch
-from thalweg.wire.commit import Commit
-from thalweg.wire.spec import DeploymentSpec, EdgeSpec
+from thalweg.wire.commit import END_OF_TIME, Commit
+from thalweg.wire.spec import DeploymentSpec, EdgeSpec, VertexSpec
 
 _numbers = itertools.count()
 _encode = msgspec.msgpack.Encoder().encode
@@ -165,6 +173,99 @@ async def test_a_reader_whose_consumer_is_gone_notices_and_goes_on(stack: Embedd
         got = [(await asyncio.wait_for(reader.next(), 10)).first for _ in range(3)]
         await reader.close()
         assert got == [3, 4, 5] and reader.readers[0].reopened_count >= 1
+
+
+async def test_a_consumer_that_is_deleted_in_the_middle_of_a_cut_value_is_noticed(stack: EmbeddedStack) -> None:
+    async with log_of(stack) as (client, spec):
+        writer, reader = view(client, spec, "up"), view(client, spec, "down", EDGE)
+        await claim(writer)
+        values = [bytes([number]) * (33 << 20) for number in (1, 2)]
+        for number, value in enumerate(values, 2):
+            await writer.write([("out", body(value))], Commit(epoch=1, number=number))
+        await reader.open({EDGE.key: (1, 0)})
+        (inner,) = reader.readers
+        real, pieces = inner._join, itertools.count(1)
+        gone: list[asyncio.Task[None]] = []
+
+        def join(subject: str, sequence: int, headers: dict[str, str], data: bytes) -> None:
+            real(subject, sequence, headers, data)
+            if next(pieces) == 3:
+                name = f"$JS.API.CONSUMER.DELETE.{subjects.stream('default', spec.name)}.{inner._consumer}"
+                gone.append(asyncio.create_task(client.publish(name, b"")))
+
+        inner._join = join  # type: ignore[method-assign]
+        got = [await asyncio.wait_for(reader.next(), 30) for _ in values]
+        await asyncio.gather(*gone)
+        await reader.close()
+        assert [batch_decoder(bytes).decode(one.body).v for one in got] == [[value] for value in values]
+        assert inner.reopened_count >= 1
+
+
+async def test_a_claim_that_races_the_old_copys_last_commit_rolls_nothing_back(stack: EmbeddedStack) -> None:
+    async with log_of(stack) as (client, spec):
+        old, new = view(client, spec, "up"), view(client, spec, "up")
+        await claim(old)
+        await old.write([("out", body(1))], Commit(epoch=1, number=2, positions={"s": (5, 0)}))
+        real, late = new.recover, iter([Commit(epoch=1, number=3, positions={"s": (6, 0)})])
+
+        async def recover() -> Recovered:
+            found = await real()
+            for commit in late:  # lands between the new copy's look and its claim
+                await old.write([("out", body(2))], commit)
+            return found
+
+        new.recover = recover  # type: ignore[method-assign]
+        claimed = (await claim(new)).commit
+        assert claimed is not None
+        assert (claimed.epoch, claimed.number, claimed.positions) == (2, 4, {"s": (6, 0)})
+        with pytest.raises(FencedOutError):
+            await old.write([("out", body(3))], Commit(epoch=1, number=4))
+
+
+@component("slow-end", version="1.0.0")
+class SlowEnd:
+    """Waits at its end until it is let go."""
+
+    may_end = threading.Event()
+
+    def process(self, record: int) -> int:
+        """As it is."""
+        return record
+
+    def finish(self, context: Context) -> None:
+        """Waits."""
+        self.may_end.wait(20)
+
+
+async def test_a_vertex_that_is_killed_after_it_has_read_its_inputs_end_still_ends(stack: EmbeddedStack) -> None:
+    async with log_of(stack) as (client, spec):
+        up, down = view(client, spec, "up"), subjects.vertex_prefix("default", spec.name, "down")
+        await claim(up)
+        await up.write([("out", body(*range(4)))], Commit(epoch=1, number=2, watermark=END_OF_TIME, ended=True))
+        release = ComponentRelease(component_of(SlowEnd), SlowEnd.__module__)
+        mine = VertexSpec("down", "slow-end@1.0.0", "", "", "processor", inputs=[EDGE], outputs={"out": "int"})
+
+        def start() -> tuple[Engine, asyncio.Task[None]]:
+            engine = assemble(mine, release, {}, {}, Limits(records=4), parse_type)
+            return engine, asyncio.create_task(VertexLoop(engine, view(client, spec, "down", EDGE), None, None).run())
+
+        async def committed() -> Commit | None:
+            last = await last_message(client, subjects.stream("default", spec.name), down)
+            return last.commit if last is not None else None
+
+        killed, task = start()
+        killed.program.is_async = True  # its end is waited for on a thread
+        async with asyncio.timeout(20):
+            while (commit := await committed()) is None or commit.counters.records_in < 4:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        task.cancel()
+        SlowEnd.may_end.set()
+        await asyncio.gather(task, return_exceptions=True)
+        assert not commit.ended
+        again, task = start()
+        await asyncio.wait_for(task, 20)
+        last = await committed()
+        assert again.ended and last is not None and last.ended and last.counters.records_out == 4
 
 
 async def test_a_killed_server_loses_nothing_that_it_acknowledged(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -26,6 +26,7 @@ from thalweg.graph.plan import check_pipeline
 from thalweg.sdk.catalog import Catalog
 from thalweg.wire.planned import spec_of
 from thalweg.wire.spec import DeploymentSpec
+from thalweg_coordinator.care import STALL_S
 from thalweg_vertex.presence import until_unwanted
 
 PARTS = Path(__file__).parent / "parts.py"
@@ -37,7 +38,17 @@ def _spec(name: str, step: str = "", count: int = 100, pause_s: float = 0.0, **s
     vertices: dict[str, Any] = {"numbers": {"component": "count@1.0.0", "params": {"count": count, "pause_s": pause_s}}}
     if step:
         vertices["step"] = {"component": f"{step}@1.0.0"}
-    edges = ["numbers.out -> step.in"] if step else []
+    return _deployment(name, vertices, ["numbers.out -> step.in"] if step else [], **settings)
+
+
+def _branches(name: str, source: dict[str, Any], branch: dict[str, Any]) -> DeploymentSpec:
+    """A source, and a zip of it with a branch of it, with little room between them."""
+    edges = ["source.out -> pairs.a", "source.out -> branch.in", "branch.out -> pairs.b"]
+    vertices = {"source": source, "branch": branch, "pairs": {"component": "pairs@1.0.0"}}
+    return _deployment(name, vertices, edges, max_messages_per_subject=32, batch_records=10)
+
+
+def _deployment(name: str, vertices: dict[str, Any], edges: list[str], **settings: Any) -> DeploymentSpec:
     pipeline = Pipeline.model_validate({"backend": "test", "vertices": vertices, "edges": edges})
     plan = check_pipeline(pipeline, Catalog(paths=(PARTS,)), Path())
     plan.raise_if_faulty()
@@ -106,6 +117,29 @@ async def test_a_name_can_be_deployed_again_and_is_trimmed_again(tmp_path: Path)
             commits = await _run(client, spec)
             assert commits["step"].counters.records_in == 2_000
             await _remove(client, data, "again")
+
+
+async def test_large_state_leaves_its_source_room_however_little_there_is(tmp_path: Path) -> None:
+    async with _coordinator(tmp_path) as (client, _):
+        commits = await _run(client, _spec("roomy", "large", count=500, max_messages_per_subject=8, batch_records=1))
+        assert commits["step"].counters.records_out == 500
+
+
+async def test_a_graph_that_waits_for_itself_fails_and_one_that_is_slow_or_silent_for_long_does_not(tmp_path: Path) -> None:
+    count, thirds = {"component": "count@1.0.0", "params": {"count": 2_000}}, {"component": "thirds@1.0.0"}
+    long_s = STALL_S + 4.0
+    specs = [
+        _branches("stalled", count, thirds),
+        _branches("slow", count, {"component": "lingering@1.0.0", "params": {"at": 900, "pause_s": long_s}}),
+        _branches("silent", {"component": "pausing@1.0.0", "params": {"at": 31, "pause_s": long_s}}, thirds),
+    ]
+    async with _coordinator(tmp_path) as (client, _):
+        stalled, slow, silent = await asyncio.gather(*(_run(client, spec) for spec in specs), return_exceptions=True)
+        assert isinstance(stalled, RunFailedError), stalled
+        assert stalled.code == "graph.stalled"
+        assert "branch.out>b" in str(stalled) and "source.out>a" in str(stalled)
+        assert isinstance(slow, dict) and slow["pairs"].counters.records_out == 2_000
+        assert isinstance(silent, dict) and silent["pairs"].counters.records_out == 20
 
 
 async def test_a_deployment_that_cannot_have_a_log_keeps_none_of_the_others_from_running(tmp_path: Path) -> None:

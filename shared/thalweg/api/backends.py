@@ -53,6 +53,7 @@ class Edited(Strict):
     changes: list[str] = Field(default_factory=list)
     deployable: bool
     faults: list[str] = Field(default_factory=list)
+    warnings: list[str] = Field(default_factory=list)
 
 
 class Which(Strict):
@@ -81,6 +82,7 @@ class Shown(Strict):
     vertices: list[PartStatus]
     edges: list[PartStatus]
     faults: list[str] = Field(default_factory=list)
+    warnings: list[str] = Field(default_factory=list)
     deployable: bool
 
 

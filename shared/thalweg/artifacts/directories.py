@@ -62,7 +62,7 @@ def extract_tar(path: Path, target: Path) -> None:
     try:
         with tarfile.open(path, mode="r:") as tar:
             for entry in tar:
-                if not (entry.isreg() or entry.isdir()):
+                if not (entry.isreg() or entry.isdir()) or entry.issparse():
                     raise RejectedError(f"{entry.name}: neither a file nor a directory", code="artifact.unsafe")
                 tar.extract(entry, target, set_attrs=True, filter="data")
     except tarfile.FilterError as error:

@@ -81,7 +81,7 @@ class Store:
 
     def exists(self, artifact_id: str) -> bool:
         """Whether an artifact is stored."""
-        return self._stored_size(artifact_id) is not None
+        return self.stored_size(artifact_id) is not None
 
     def put_file(self, path: Path, progress: Progress | None = None) -> Artifact:
         """Store a file, unless the same bytes are there already.
@@ -190,7 +190,7 @@ class Store:
     def _try_put(self, stream: BinaryIO, artifact: Artifact, progress: Progress) -> None:
         stream.seek(0)
         # Another size is what a server killed in the middle of a write may have left: send it again.
-        if self._stored_size(artifact.id) == artifact.size_bytes:
+        if self.stored_size(artifact.id) == artifact.size_bytes:
             progress(artifact.size_bytes, artifact.size_bytes)
         elif artifact.size_bytes <= PART_BYTES:
             self._put_at_once(stream, artifact, progress)
@@ -207,7 +207,8 @@ class Store:
             self._s3.put_object(Bucket=self._bucket, Key=self.key_of(artifact.id), Body=data)
         progress(artifact.size_bytes, artifact.size_bytes)
 
-    def _stored_size(self, artifact_id: str) -> int | None:
+    def stored_size(self, artifact_id: str) -> int | None:
+        """Bytes of an artifact as stored; None when it is not."""
         try:
             with translated_errors(artifact_id):
                 return self._s3.head_object(Bucket=self._bucket, Key=self.key_of(artifact_id))["ContentLength"]

@@ -139,6 +139,13 @@ async def log_state(client: Client, workspace: str, name: str) -> tuple[str, int
     raise UnreachableError(f"{stream}: {answer['error'].get('description')}", code="nats.unreachable")
 
 
+async def count_messages(client: Client, workspace: str, name: str) -> dict[str, int]:
+    """How many messages a deployment's log holds, by subject of its vertices."""
+    filtered = {"subjects_filter": subjects.all_vertices(workspace, name)}
+    answer = await call(client, f"STREAM.INFO.{subjects.stream(workspace, name)}", filtered)
+    return dict(answer.get("state", {}).get("subjects") or {})
+
+
 async def delete_deployment(client: Client, workspace: str, name: str) -> None:
     """Removes a deployment's spec, then its log; harmless when they are gone.
 

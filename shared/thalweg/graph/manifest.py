@@ -45,3 +45,4 @@ class Manifest(BaseModel):
     help: str = ""
     digest: str = ""
     code: str = ""
+    archive: str = ""  # artifact id of the source of a published release

@@ -12,10 +12,9 @@ from thalweg.graph.types import StreamType
 from thalweg.runtime.engine import Engine, Limits
 from thalweg.runtime.inputs import Edge
 from thalweg.runtime.program import Program
-from thalweg.sdk.adopt import adopter
+from thalweg.sdk.adopt import Build, adopter
 from thalweg.sdk.records import python_type
 from thalweg.sdk.release import ComponentRelease
-from thalweg.wire.batch import Adopted
 from thalweg.wire.spec import VertexSpec
 
 
@@ -53,8 +52,7 @@ def assemble(
             edge.key,
             edge.dst_port,
             order,
-            value_class(component.inputs[edge.dst_port], release.inputs[edge.dst_port], parse(edge.type)),
-            (1, 0),
+            *value_class(component.inputs[edge.dst_port], release.inputs[edge.dst_port], parse(edge.type)),
         )
         for order, edge in enumerate(ordered)
     ]
@@ -66,15 +64,15 @@ def _port_type(declared: StreamType, arriving: set[str], parse: Callable[[str], 
     return parse(next(iter(arriving))) if len(arriving) == 1 else declared
 
 
-def value_class(annotation: Any, declared: StreamType, arriving: StreamType) -> Any:
-    """What an edge's values are decoded into.
+def value_class(annotation: Any, declared: StreamType, arriving: StreamType) -> tuple[Any, Build | None]:
+    """What an edge's values are decoded into, and the step from there to what the component is given, where there is one.
 
     The author's own class; one made from the type where the port is generic; that one, with a step to the author's class, where
     msgspec cannot decode into it.
     """
     if is_generic(declared):
-        return python_type(arriving)
+        return python_type(arriving), None
     if get_origin(annotation) is Annotated:
-        return python_type(declared)
+        return python_type(declared), None
     build = adopter(annotation, arriving)
-    return annotation if build is None else Adopted(python_type(declared), build)
+    return (annotation, None) if build is None else (python_type(declared), build)

@@ -18,7 +18,7 @@ from thalweg.runtime.outbox import Outbox
 from thalweg.runtime.processing import Processing
 from thalweg.runtime.program import Program
 from thalweg.runtime.rebuild import Rebuild
-from thalweg.runtime.snapshots import SMALL_STATE_BYTES, Schedule, decode_state, encode_state
+from thalweg.runtime.snapshots import EVERY_MESSAGES, SMALL_STATE_BYTES, Schedule, decode_state, encode_state
 from thalweg.runtime.standing import Standing
 from thalweg.wire.commit import Commit, Failure, Generated
 from thalweg.wire.subjects import COMMIT_PORT, DEAD_PORT, STATE_PORT
@@ -30,11 +30,15 @@ _pack = msgspec.msgpack.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a commit is due: so many records or bytes of output, or so long after the first of them."""
+    """When a commit is due: so many records or bytes of output, or so long after the first of them.
+
+    And when one has a snapshot of large state: after so many messages, as the log counts them.
+    """
 
     records: int = 4096
     size_bytes: int = 1_048_576
     wait_s: float = 0.05
+    snapshot_messages: int = EVERY_MESSAGES
 
 
 class Turn(Enum):
@@ -91,6 +95,7 @@ class Engine:
         self.failure: Failure | None = None
         self.ended = False
         self.epoch = self.number = 0
+        self.waits_for: str | None = None
         self.generated: dict[str, Generated] = {}
         self.missing: list[str] = []
         self.undeclared: list[str] = []
@@ -99,7 +104,7 @@ class Engine:
         self._taken: tuple[Commit | None, bytes | None] = (None, None)
         self._stuck: Commit | None = None
         self._floor: dict[str, tuple[int, int]] | None = None
-        self._schedule = Schedule()
+        self._schedule = Schedule(self.limits.snapshot_messages)
         self._uncommitted, self._first_at = 0, 0.0
 
     @property
@@ -111,11 +116,12 @@ class Engine:
         """Starts the component where `commit` left it; a rebuild replays inputs from the floor, outputs suppressed."""
         own: bytes | None = None
         self._taken = commit, state if commit is None or commit.floor is None else None
+        floor_watermark, context = BEGINNING, self.program.context
         if commit is not None:
             self.epoch, self.number = commit.epoch, commit.number
             self.ended, self.failure, self.generated = commit.ended, commit.failure, dict(commit.generated)
             self.standing.counters, self.standing.watermark = commit.counters, commit.watermark
-            self.faults.dead_commits = commit.dead_commits
+            self.faults.dead_commits, context.time_ns = commit.dead_commits, commit.time_ns
             if commit.cursor is not None:
                 self.standing.cursor = msgspec.msgpack.decode(base64.b64decode(commit.cursor))
             self.drained = commit.drained
@@ -126,7 +132,8 @@ class Engine:
             self._floor = dict(commit.floor) if commit.floor is not None else None
         try:
             if state is not None and not self.has_spool:
-                own, self.processing.latest = decode_state(state, self.edges)
+                own, self.processing.latest, floor_watermark, time_ns = decode_state(state, self.edges)
+                context.time_ns = time_ns if self.standing.rebuilding else context.time_ns
             self.program.start(own)
         except (Exception, SystemExit) as error:
             if state is not None and isinstance(error, msgspec.DecodeError):
@@ -134,9 +141,9 @@ class Engine:
             self._stuck = commit
             raised = f"{self.vertex}: before the first record: {type(error).__name__}: {error}"
             self.fail(error if isinstance(error, ThalwegError) else RunFailedError(raised, code="component.raised"))
-        self.program.context.late_count = self.standing.counters.late
+        context.late_count = self.standing.counters.late
         if self.standing.rebuilding:
-            self.standing.watermark = BEGINNING
+            self.standing.watermark = floor_watermark
 
     def drain(self) -> None:
         """Ends a source now, behind what it has emitted; nothing for any other vertex. Call it between steps."""
@@ -179,9 +186,11 @@ class Engine:
                 done = self._do_some(self._room())
                 if not done and not self.finished:
                     return Turn.IDLE
+                self.waits_for = None
                 if not self._uncommitted:
                     self._first_at = time.perf_counter()
-                self._uncommitted += done
+                if not self.standing.rebuilding:  # else a long rebuild would use up the room of a commit that is not due
+                    self._uncommitted += done
                 if time.perf_counter() > deadline and not self._is_due():
                     return Turn.MORE if self._uncommitted - before >= FEW_RECORDS else Turn.SLOW
         except (Exception, SystemExit) as error:
@@ -193,6 +202,17 @@ class Engine:
         if self.outbox.ports or not self._uncommitted or self.faults.size:
             return 0.0
         return max(0.0, self._first_at + self.limits.wait_s - time.perf_counter())
+
+    def blocking_edge(self) -> str | None:
+        """After an idle step: the edge whose silence keeps records of others from being worked on."""
+        if self.standing.rebuilding or not any(edge.head for edge in self.edges):
+            return None
+        silent = [edge for edge in self.edges if not edge.head and not edge.ended]
+        return min(silent, key=lambda edge: (edge.watermark, edge.order)).key if silent else None
+
+    def say_waiting(self, edge: str) -> None:
+        """Has the next commit say what the vertex waits for."""
+        self.waits_for, self.standing.touched = edge, True
 
     def _room(self) -> int:
         """How many records may be worked on before a commit is due by their number."""
@@ -254,7 +274,9 @@ class Engine:
         """The state when it is small; a large one goes into `parts` when a snapshot is due."""
         if self._stuck is not None:
             return self._taken[1]
-        state = None if self.has_spool else encode_state(self.program.snapshot(), self.processing.latest)
+        state = None
+        if not self.has_spool:
+            state = encode_state(self.program.snapshot(), self.processing.latest, self.standing.watermark, self.program.context.time_ns)
         if state is None or len(state) <= SMALL_STATE_BYTES:
             self._floor = None
             return state
@@ -283,6 +305,8 @@ class Engine:
             cursor=base64.b64encode(_pack(standing.cursor)).decode() if standing.cursor is not None else None,
             watermark=standing.watermark,
             promise=self._promise(),
+            time_ns=self.program.context.time_ns if self.program.component.emits_aside else 0,
+            waits_for=self.waits_for,
             ended=self.ended,
             counters=msgspec.structs.replace(standing.counters),
             dead_commits=self.faults.dead_commits,

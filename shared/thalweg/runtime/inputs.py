@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from thalweg.errors import RunFailedError
+from thalweg.sdk.adopt import Build
 from thalweg.wire.batch import Batch, batch_decoder
 from thalweg.wire.commit import END_OF_TIME
 
@@ -50,12 +51,12 @@ class Edge:
         port: input port of the vertex.
         order: rank among the vertex's edges; ties in time go to the lower one.
         value_type: what msgspec decodes its values into.
-        position: where reading begins: (sequence, records to skip).
+        build: makes of a decoded value what the component is given; it may raise, as the component may.
     """
 
-    def __init__(self, key: str, port: str, order: int, value_type: Any, position: tuple[int, int]) -> None:
-        self.key, self.port, self.order, self.value_type = key, port, order, value_type
-        self.position = position
+    def __init__(self, key: str, port: str, order: int, value_type: Any, build: Build | None = None) -> None:
+        self.key, self.port, self.order, self.value_type, self.build = key, port, order, value_type, build
+        self.position = (1, 0)  # where reading begins: (sequence, records to skip)
         self.head: Arrived | None = None
         self.waiting: deque[Message] = deque()
         self.waiting_bytes = 0
@@ -108,11 +109,15 @@ class Edge:
                 return
             message, count, self.head = self.head.message, len(self.head.batch.v), None
             self.waiting_bytes -= len(message.body)
-            self.taken_messages += 1
+            self.taken_messages += message.last - message.first + 1
             self.position, self._passed = (message.first, count), message.last
             self.watermark = max(self.watermark, message.watermark)
             if message.ended:
                 self.ended, self.watermark = True, END_OF_TIME
+
+    def built(self, value: Any) -> Any:
+        """What the component is given for a decoded value: made anew for each call, so that a fault is one of that record alone."""
+        return value if self.build is None else self.build(value)
 
     def _decode(self, message: Message) -> Arrived:
         try:

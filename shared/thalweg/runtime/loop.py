@@ -25,6 +25,7 @@ TURNS_TO_SEND = 3  # of the event loop, until a commit is on its way; then the n
 MAX_WAITING_BYTES = 16 << 20
 UPLOAD_PAUSE_S = 5.0  # the store itself has tried for a minute by then
 _log = logging.getLogger("thalweg.vertex")
+SAY_WAITING_S = 2.0  # for one edge, with records of others in hand and nothing arriving, until the log is told
 _pack = msgspec.msgpack.Encoder().encode
 R = TypeVar("R")
 
@@ -97,6 +98,8 @@ class VertexLoop:
         self._is_slow = engine.program.is_async
         self._commit: asyncio.Task[None] | None = None
         self._is_stopped = False
+        self._waits_for: str | None = None
+        self._waits_since = 0.0
 
     def stop(self) -> None:
         """Asks `run` to finish what is in hand, commit it and return; call it on the loop's thread. Idempotent."""
@@ -160,14 +163,26 @@ class VertexLoop:
             if engine.finished and engine.failure is None and self.upload is not None:
                 await self._upload(self.upload)
             is_idle = turn is Turn.IDLE and not self._more_ready()
-            spare_s = engine.spare_s()
+            spare_s, silence_s = engine.spare_s(), self._note_silence(is_idle)
             may_wait = spare_s > 0 or (turn is Turn.SLOW and self._commit is not None and not self._commit.done())
             await self._commit_if(turn is Turn.DUE or is_done or ((is_idle or turn is Turn.SLOW) and not may_wait))
             if is_done:
                 await self._settle()
                 return
             if is_idle and engine.edges:
-                await self._wait(spare_s or None)
+                await self._wait(spare_s or silence_s)
+
+    def _note_silence(self, is_idle: bool) -> float | None:
+        """Has the engine say so when one edge keeps it waiting; returns how long until then, None when there is nothing to say."""
+        edge = self.engine.blocking_edge() if is_idle else None
+        if edge != self._waits_for:
+            self._waits_for, self._waits_since = edge, time.monotonic()
+        if edge is None or edge == self.engine.waits_for:
+            return None
+        left_s = self._waits_since + SAY_WAITING_S - time.monotonic()
+        if left_s <= 0:
+            self.engine.say_waiting(edge)
+        return max(0.0, left_s) or None
 
     async def _upload(self, upload: Upload) -> None:
         """Nothing is given up while the store is away: what was worked out is on this machine alone until it is stored."""

@@ -15,6 +15,7 @@ from thalweg.runtime.passes import CHUNK_S, STRIDE, CloserLookError
 from thalweg.runtime.program import Program
 from thalweg.runtime.rebuild import Rebuild
 from thalweg.runtime.standing import Standing
+from thalweg.sdk.adopt import Build
 from thalweg.sdk.values import RecordError
 from thalweg.wire import ids
 from thalweg.wire.commit import END_OF_TIME
@@ -108,7 +109,7 @@ class Processing:
 
     def _run_many(self, edge: Edge, count: int) -> int:
         """The fast path: one input, at most one output, no watermarks asked for; as many records as `CHUNK_S` allows."""
-        head, call, context = edge.first, self.program.calls[edge.port], self.program.context
+        head, call, context = edge.first, _building(edge.build, self.program.calls[edge.port]), self.program.context
         batch, low, high = head.batch, head.index, head.index + count
         parts: list[bytes | None] = []
         closer: Callable[[], Any] | None = None
@@ -159,10 +160,12 @@ class Processing:
             if len(self.latest) < len(self.program.component.arguments):
                 self._consume(edge)
                 return
-            joined = dict(self.latest)
-            self._guarded(edge, lambda: self.program.calls["*"](joined))
+            self._guarded(edge, lambda: self.program.calls["*"](self._built(self.latest)))
         else:
-            self._guarded(edge, lambda: self.program.calls[edge.port](value))
+            self._guarded(edge, lambda: self.program.calls[edge.port](edge.built(value)))
+
+    def _built(self, values: dict[str, Any]) -> dict[str, Any]:
+        return {edge.port: edge.built(values[edge.port]) for edge in self.edges}
 
     def _consume(self, edge: Edge) -> None:
         head = edge.first
@@ -202,18 +205,18 @@ class Processing:
         context = self.program.context
         context.time_ns, context.record_id, context.port = head.batch.t[head.index], head.ids[head.index], edge.port
         try:
-            given = self._call_batch(values)
+            given = self._call_batch(edge, values)
         except Exception:
             self.program.restore(before)
             for value in values:
-                self._guarded_results(edge, lambda value=value: _kept(self._call_batch([value])))  # type: ignore[misc]
+                self._guarded_results(edge, lambda value=value: _kept(self._call_batch(edge, [value])))  # type: ignore[misc]
             return count
         for one in given:
             self._guarded_results(edge, partial(_kept, [one]))
         return count
 
-    def _call_batch(self, values: list[Any]) -> list[Any]:
-        given = list(self.program.results(self.program.calls["in"](values)))
+    def _call_batch(self, edge: Edge, values: list[Any]) -> list[Any]:
+        given = list(self.program.results(self.program.calls["in"]([edge.built(value) for value in values])))
         if not self.outbox.ports:
             return [None] * len(values)
         if len(given) != len(values):
@@ -234,13 +237,15 @@ class Processing:
         first, *rest = self.edges
         joined = {edge.port: edge.first.batch.v[edge.first.index] for edge in self.edges}
         self.standing.watermark = max(self.standing.watermark, *(edge.progress for edge in self.edges))
-        self._guarded(first, lambda: self.program.calls["*"](joined))
+        self._guarded(first, lambda: self.program.calls["*"](self._built(joined)))
         for edge in rest:
             self._consume(edge)
         return len(self.edges)
 
     def _see_watermark(self, watermark: int) -> None:
         standing = self.standing
+        if standing.rebuilding:  # the mark of the last message may go further than the commit had seen; what that sets off is unwritten
+            watermark = min(watermark, self.rebuild.watermark)
         if watermark <= standing.watermark:
             return
         standing.touched = standing.touched or not standing.rebuilding
@@ -261,6 +266,10 @@ class Processing:
                 f"{self.vertex}: at the end of its input: {type(error).__name__}: {error}", code="component.raised"
             ) from error
         self.finish()
+
+
+def _building(build: Build | None, call: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return call if build is None else lambda value: call(build(value))
 
 
 def _same(value: Any) -> Any:

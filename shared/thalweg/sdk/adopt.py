@@ -7,11 +7,13 @@ import inspect
 import types
 import typing
 from collections.abc import Callable
+from functools import partial
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from thalweg.graph.types import ListOf, MapOf, OptionalOf, Record, StreamType, TupleOf
+from thalweg.sdk.values import RecordError
 
 Build = Callable[[Any], Any]
 
@@ -19,18 +21,27 @@ Build = Callable[[Any], Any]
 def adopter(annotation: Any, arriving: StreamType) -> Build | None:
     """A function from decoded values to the author's; None where msgspec decodes into the annotation as it stands.
 
-    That is the common case. It is not so for pydantic models, for Structs with another layout than a map of their fields, and for
-    classes with an optional field without default that `arriving` does not have.
+    That is the common case. It is not so for pydantic models and classes with `__post_init__`, which may refuse a record without
+    harm to its neighbours; for Structs with another layout than a map of their fields; and for classes with an optional field
+    without default that `arriving` does not have.
     """
     if get_origin(annotation) in (typing.Annotated, typing.Required, typing.NotRequired):
         return adopter(get_args(annotation)[0], arriving)
     if isinstance(arriving, OptionalOf):
         return adopter(annotation, arriving.item)
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
-        return lambda value: annotation.model_validate(value, from_attributes=True)
+        return partial(_validated, annotation)
     if isinstance(arriving, Record) and inspect.isclass(annotation):
         return _record(annotation, dict(arriving.fields))
     return _container(get_origin(annotation), get_args(annotation), arriving)
+
+
+def _validated(model: type[BaseModel], value: Any) -> Any:
+    try:
+        return model.model_validate(value, from_attributes=True)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False))
+        raise RecordError(f"not a {model.__name__}: {faults}") from error
 
 
 def _container(origin: Any, arguments: tuple[Any, ...], arriving: StreamType) -> Build | None:
@@ -65,7 +76,7 @@ def _record(kind: type, arriving: dict[str, StreamType]) -> Build | None:
     hints = typing.get_type_hints(kind, include_extras=True)
     needed -= {name for name in names if get_origin(hints[name]) is typing.NotRequired}  # TypedDicts miss it in annotations that are text
     builds = {name: build for name in names if name in arriving and (build := adopter(hints[name], arriving[name]))}
-    if not builds and needed <= set(arriving) and has_plain_layout(kind):
+    if not builds and needed <= set(arriving) and has_plain_layout(kind) and not hasattr(kind, "__post_init__"):
         return None
     absent = set(names) - needed - set(arriving)  # these the class fills in
     taken = [(name, builds.get(name)) for name in names if name not in absent]

@@ -25,6 +25,8 @@ class ComponentRelease:
         code: where its module is: an import path, or the path of a `.py` file.
     """
 
+    yanked: str | None = None
+
     def __init__(self, component: Component, code: str) -> None:
         self.component, self.code = component, code
         self.inputs = {port: stream_type(annotation) for port, annotation in component.inputs.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -55,31 +55,9 @@ def encode_batch(parts: list[bytes], times: list[int], ids: list[int], progress:
     return b"".join([head, *parts, tail])
 
 
-class Adopted(msgspec.Struct, frozen=True):
-    """A value type that msgspec cannot decode as it stands: values are decoded into `kind`, then built by `build`."""
-
-    kind: Any
-    build: Callable[[Any], Any]
-
-
 def batch_decoder(value_type: Any) -> msgspec.msgpack.Decoder[Batch[Any]]:
     """Decoder of bodies whose values are of `value_type`."""
-    if isinstance(value_type, Adopted):
-        return _AdoptingDecoder(value_type)  # type: ignore[return-value]  # msgspec's is final; `decode` is all that is asked of it
     return msgspec.msgpack.Decoder(Batch[value_type])
-
-
-class _AdoptingDecoder:
-    def __init__(self, value_type: Adopted) -> None:
-        self._decode, self._build = msgspec.msgpack.Decoder(Batch[value_type.kind]).decode, value_type.build  # type: ignore[name-defined]
-
-    def decode(self, body: bytes, /) -> Batch[Any]:
-        batch = self._decode(body)
-        try:
-            batch.v = [self._build(value) for value in batch.v]
-        except ValueError as error:  # a constraint of the author's model
-            raise msgspec.ValidationError(str(error)) from error
-        return batch
 
 
 def _array_header(count: int) -> bytes:

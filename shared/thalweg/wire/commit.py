@@ -65,6 +65,8 @@ class Commit(msgspec.Struct, omit_defaults=True):
         cursor: a source's own cursor, msgpack; None for others.
         watermark: event time in ns up to which this vertex has worked; END_OF_TIME when it has ended.
         promise: no record that follows on any port has a lower progress time; None where that is the watermark.
+        time_ns: event time of the last record, where emissions that no record causes may take it over.
+        waits_for: key of the edge that has brought nothing for a while, though others have records that can only be worked on after it.
         ended: nothing follows on any port.
         dead_commits: how many commits so far had dead letters.
         generation: `VertexSpec.generation` of the writer.
@@ -80,6 +82,8 @@ class Commit(msgspec.Struct, omit_defaults=True):
     cursor: str | None = None  # base64 of msgpack
     watermark: int = -(2**63)
     promise: int | None = None
+    time_ns: int = 0
+    waits_for: str | None = None
     ended: bool = False
     claim: bool = False
     counters: Counters = msgspec.field(default_factory=Counters)

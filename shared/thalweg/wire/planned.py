@@ -19,6 +19,7 @@ def spec_of(planned: PlannedVertex, files: Mapping[str, FileSpec] = MappingProxy
         component=f"{manifest.name}@{manifest.version}",
         digest=manifest.digest,
         code=manifest.code,
+        archive=manifest.archive,
         kind=manifest.kind,
         params=planned.params,
         files=dict(files),

@@ -50,7 +50,7 @@ class VertexSpec(msgspec.Struct, frozen=True):
     name: str
     component: str  # name@version
     digest: str  # sha256:<hex> of the component's source
-    code: str  # import path `package.module` or absolute path of a .py file
+    code: str  # import path `package.module`, absolute path of a .py file, or name of a file in the archive
     kind: Literal["source", "processor", "sink"]
     params: dict[str, Any] = {}
     inputs: list[EdgeSpec] = []
@@ -58,6 +58,7 @@ class VertexSpec(msgspec.Struct, frozen=True):
     files: dict[str, FileSpec] = {}
     generated: dict[str, str] = {}  # slot -> file name as it will be saved
     on_error: OnError = "fail"
+    archive: str = ""  # artifact id of the source of a published release
     deterministic: bool = True
     generated_types: dict[str, str] = {}  # slot -> artifact type
     generation: int = 1

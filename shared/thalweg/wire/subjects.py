@@ -82,3 +82,14 @@ def operations_stream(workspace: str) -> str:
 def operations(workspace: str, backend: str = "*") -> str:
     """Subject of a backend's operation log; of all without a name."""
     return f"tw.{workspace}.ops.{backend}"
+
+
+def releases_bucket(workspace: str) -> str:
+    """Name of the key-value bucket of published releases."""
+    return f"TW_{workspace}_releases"
+
+
+def release(workspace: str, full_name: str) -> str:
+    """Subject of a release's record: `name@version` with `.` and `=` in place of `@` and `+`, which keys cannot hold."""
+    name, _, version = full_name.partition("@")
+    return f"$KV.{releases_bucket(workspace)}.{name}.{version.replace('+', '=')}"

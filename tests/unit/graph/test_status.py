@@ -21,6 +21,8 @@ TABLE = "sha256:" + "1" * 64
 
 
 class Made:
+    yanked: str | None = None
+
     def __init__(self, manifest: Manifest) -> None:
         self.manifest = manifest
 
