@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.errors import NotReproducedError, RejectedError, ThalwegError
-from thalweg_cli import backend, component, file, secret, tap
+from thalweg_cli import backend, component, deployments, evidence, file, secret, tap
 from thalweg_cli.output import AsJson, fail
 
 # What commands need is imported by them: pydantic, NATS and the rest would make `--help` wait.
@@ -33,6 +33,7 @@ app.add_typer(component_app, name="component")
 app.add_typer(backend.app, name="backend")
 app.add_typer(file.app, name="file")
 app.add_typer(secret.app, name="secret")
+app.add_typer(evidence.app, name="evidence")
 app.command("apply")(backend.apply)
 backend.app.command()(component.outdated)
 component_app.command()(component.new)
@@ -40,6 +41,8 @@ component_app.command()(component.publish)
 component_app.command()(component.yank)
 component_app.command()(component.rehearse)
 app.command("tap")(tap.tap)
+for _command in (deployments.deploy, deployments.redeploy, deployments.undeploy, deployments.status, deployments.logs):
+    app.command()(_command)
 
 PipelineFile = Annotated[Path, typer.Argument(help="The pipeline file (YAML).", show_default=False)]
 Sets = Annotated[list[str], typer.Option("--set", help="vertex.param=VALUE (VALUE as YAML); may be repeated.")]

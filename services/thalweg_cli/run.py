@@ -16,12 +16,16 @@ from thalweg.bus.connection import connect
 from thalweg.bus.deployments import ensure_bucket, store_deployment
 from thalweg.client.runs import dead_letters, follow, wait_for_log
 from thalweg.embedded.leftovers import usable
+from thalweg.errors import RunFailedError
+from thalweg.graph.backend import Backend
 from thalweg.graph.plan import Plan, PlannedVertex
-from thalweg.graph.types import format_type
+from thalweg.sealed.evidence import workspace_key
 from thalweg.settings import Settings
 from thalweg.wire.commit import Commit
-from thalweg.wire.spec import DeploymentSpec, EdgeSpec, FileSpec, VertexSpec
+from thalweg.wire.planned import bound_artifact, expectations_of, spec_of
+from thalweg.wire.spec import DeploymentSpec, FileSpec, VertexSpec
 from thalweg_cli.interrupts import interruptible
+from thalweg_cli.keeping import keep_evidence
 from thalweg_cli.leftovers import close_deployment, end_killed_runs, end_processes, note_run, remove_killed_runs
 from thalweg_cli.progress import Progress
 from thalweg_cli.reach import reach
@@ -54,7 +58,7 @@ def run_pipeline(settings: Settings, plan: Plan, out: Path, *, keep: bool, quiet
     with interruptible() as interrupts:
         # Not by uvloop, out of which a signal's exception would not get.
         has_coordinator = settings.nats_url is not None and asyncio.run(reach(settings))
-        secrets = {} if has_coordinator else given_secrets(plan)
+        secrets = {} if has_coordinator else given_secrets(plan.vertices)
         killed = end_killed_runs(settings.data)
         with usable(settings.data):
             note = note_run(settings.data, name, os.getpid(), keep=keep)
@@ -62,9 +66,8 @@ def run_pipeline(settings: Settings, plan: Plan, out: Path, *, keep: bool, quiet
             try:
                 with nullcontext() if has_coordinator else coordinator_of_run(ready, name, secrets):
                     # A run with servers of its own does not reach those of the others.
-                    return interrupts.run(
-                        _run(ready, plan, name, out, progress, killed if ready.data == settings.data else [], has_store=has_coordinator)
-                    )
+                    mine = killed if ready.data == settings.data else []
+                    return interrupts.run(_run(ready, plan, name, out, progress, mine, settings.data, has_store=has_coordinator))
             finally:
                 if not has_coordinator:
                     end_processes(ready.data, name)
@@ -72,7 +75,9 @@ def run_pipeline(settings: Settings, plan: Plan, out: Path, *, keep: bool, quiet
                     note.unlink(missing_ok=True)
 
 
-async def _run(settings: Settings, plan: Plan, name: str, out: Path, progress: Progress, killed: list[Path], *, has_store: bool) -> Summary:
+async def _run(
+    settings: Settings, plan: Plan, name: str, out: Path, progress: Progress, killed: list[Path], home: Path, *, has_store: bool
+) -> Summary:
     started = time.monotonic()
     store = Store(
         settings.s3_endpoint,
@@ -86,10 +91,18 @@ async def _run(settings: Settings, plan: Plan, name: str, out: Path, progress: P
     client = await connect(settings.nats_url, "thalweg run")
     try:
         if has_store:
-            await check_stored(client, settings.workspace, plan)
+            await check_stored(client, settings.workspace, plan.vertices)
         await asyncio.to_thread(store.ensure_bucket)
         vertices = [await asyncio.to_thread(deploy_vertex, store, one, progress) for one in plan.vertices]
-        spec = DeploymentSpec(settings.workspace, name, plan.pipeline.backend, vertices)
+        spec = DeploymentSpec(
+            settings.workspace,
+            name,
+            plan.pipeline.backend,
+            vertices,
+            graph_digest=_graph_digest(plan, vertices),
+            deployed_ns=time.time_ns(),
+            expect=expectations_of(plan.pipeline.expect),
+        )
         await ensure_bucket(client, settings.workspace)
         await remove_killed_runs(client, settings.workspace, killed)
         await store_deployment(client, spec)
@@ -98,7 +111,9 @@ async def _run(settings: Settings, plan: Plan, name: str, out: Path, progress: P
             commits = await follow(client, spec, progress.update)
         saved = await asyncio.to_thread(save, store, commits, out)
         dead = await dead_letters(client, spec)
-        return Summary(name, time.monotonic() - started, _in_order(plan, commits), saved, dead, plan.pipeline.expect)
+        proof = await keep_evidence(client, store, workspace_key(settings.signing_key, home), spec, commits, home)
+        _refuse_missing(commits)
+        return Summary(name, time.monotonic() - started, _in_order(plan, commits), saved, dead, plan.pipeline.expect, proof)
     finally:
         await client.close()
 
@@ -106,27 +121,25 @@ async def _run(settings: Settings, plan: Plan, name: str, out: Path, progress: P
 def deploy_vertex(store: Store, planned: PlannedVertex, progress: Progress) -> VertexSpec:
     """A planned vertex as it is deployed: its files uploaded, its release pinned by digest."""
     files = {slot: _bind(store, given, progress) for slot, given in planned.files.items()}
-    manifest = planned.manifest
-    return VertexSpec(
-        name=planned.name,
-        component=f"{manifest.name}@{manifest.version}",
-        digest=manifest.digest,
-        code=manifest.code,
-        archive=manifest.archive,
-        kind=manifest.kind,
-        params=planned.params,
-        files=files,
-        generated=planned.generated,
-        secrets=planned.secrets,
-        on_error=planned.on_error,  # type: ignore[arg-type]
-        inputs=[EdgeSpec(vertex, port, own, format_type(kind)) for vertex, port, own, kind in planned.inputs],
-        outputs={port: format_type(kind) for port, kind in planned.outputs.items()},
-    )
+    return spec_of(planned, files)
+
+
+def _graph_digest(plan: Plan, vertices: list[VertexSpec]) -> str:
+    """Of the graph with its files bound by what they hold, not by where they were."""
+    bound = {one.name: {slot: file.artifact for slot, file in one.files.items()} for one in vertices}
+    changed = {name: vertex.model_copy(update={"files": bound[name]}) for name, vertex in plan.pipeline.vertices.items()}
+    return Backend.read(plan.pipeline.model_copy(update={"vertices": changed})).digest()
+
+
+def _refuse_missing(commits: dict[str, Commit]) -> None:
+    for vertex, commit in commits.items():
+        for slot in commit.missing:
+            raise RunFailedError(f"{vertex}: the component left no file in slot {slot}", code="generated.missing")
 
 
 def _bind(store: Store, given: Path | str, progress: Progress) -> FileSpec:
     if isinstance(given, str):
-        return FileSpec(given, given.removeprefix("sha256:")[:16], 0)
+        return bound_artifact(given)
     artifact = (store.put_directory if given.is_dir() else store.put_file)(given, progress.upload(given.name))
     return FileSpec(artifact.id, given.name, artifact.size_bytes, given.is_dir())
 

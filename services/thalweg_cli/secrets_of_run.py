@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from thalweg.api.backends import Nothing
 from thalweg.api.secrets import LIST, SetSecret
 from thalweg.bus.connection import Client
 from thalweg.bus.micro import ask
 from thalweg.errors import RejectedError
-from thalweg.graph.plan import Plan
+from thalweg.graph.plan import PlannedVertex
 from thalweg.settings import SEALING_KEYS, SECRET_PREFIX
+from thalweg.wire.spec import VertexSpec
+
+Vertices = Sequence[PlannedVertex] | Sequence[VertexSpec]
 
 
-def given_secrets(plan: Plan) -> dict[str, str]:
-    """Values by name of all secrets that a plan binds, from `THALWEG_SECRET_<NAME>`.
+def given_secrets(vertices: Vertices) -> dict[str, str]:
+    """Values by name of all secrets that vertices bind, from `THALWEG_SECRET_<NAME>`.
 
     Raises:
         RejectedError: `secret.unset`, or a value that no secret can have (`secret.invalid`).
     """
-    return {name: _given(vertex, name) for vertex, name in _bound(plan)}
+    return {name: _given(vertex, name) for vertex, name in _bound(vertices)}
 
 
-async def check_stored(client: Client, workspace: str, plan: Plan) -> None:
-    """Raises RejectedError (`secret.unknown`) when a plan binds a secret that the coordinator does not have."""
-    bound = _bound(plan)
+async def check_stored(client: Client, workspace: str, vertices: Vertices) -> None:
+    """Raises RejectedError (`secret.unknown`) when a vertex binds a secret that the coordinator does not have."""
+    bound = _bound(vertices)
     if not bound:
         return
     known = {one.name for one in (await ask(client, workspace, LIST, Nothing())).secrets}
@@ -34,8 +38,8 @@ async def check_stored(client: Client, workspace: str, plan: Plan) -> None:
             raise RejectedError(f"vertex {vertex}: there is no secret {name}", code="secret.unknown", hint=hint, secret=name)
 
 
-def _bound(plan: Plan) -> list[tuple[str, str]]:
-    return [(vertex.name, name) for vertex in plan.vertices for name in vertex.secrets.values()]
+def _bound(vertices: Vertices) -> list[tuple[str, str]]:
+    return [(vertex.name, name) for vertex in vertices for name in vertex.secrets.values()]
 
 
 def _given(vertex: str, name: str) -> str:

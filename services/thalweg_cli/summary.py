@@ -33,6 +33,7 @@ class Summary:
     saved: list[Saved]
     dead: list[dict[str, Any]]
     expect: list[Expectation]
+    evidence: Path
 
     def as_json(self) -> dict[str, Any]:
         """The same as JSON values."""
@@ -55,6 +56,7 @@ class Summary:
                 for one in self._saved_in_order()
             ],
             "dead_letters": self.dead,
+            "evidence": str(self.evidence),
             "unmet": self.unmet(),
         }
 
@@ -71,6 +73,7 @@ class Summary:
         for letter in self.dead:
             place, error = letter["where"], letter["error"]  # a source's error names its place itself
             typer.echo(f"dead letter: {letter['vertex']}: {error if error.startswith(place) else f'{place}: {error}'}")
+        typer.echo(f"evidence {self.evidence}")
         typer.echo(f"done in {self.seconds:.1f} s")
         for line in self.unmet():
             typer.echo(f"error: {line}", err=True)

@@ -1,4 +1,4 @@
-"""Takes care of one deployment: its log exists, its vertices run, what nobody needs is trimmed."""
+"""Takes care of one deployment: its log exists, its vertices run, what nobody needs is trimmed, what is to end ends."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ from thalweg.bus.watch import LogWatch, Look
 from thalweg.errors import RejectedError
 from thalweg.runtime.loop import refuse
 from thalweg.wire.commit import Commit, Failure
-from thalweg.wire.spec import DeploymentSpec
+from thalweg.wire.spec import DeploymentSpec, VertexSpec
+from thalweg.wire.subjects import parse_port
+from thalweg_coordinator.asked import Asked
 from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.restarts import CRASHES_BEFORE_GIVING_UP, Attempts, decide_restart, describe_exit
 from thalweg_coordinator.stalls import find_stall
+from thalweg_coordinator.teardown import Teardown
 from thalweg_coordinator.trimming import plan_trim
 
 STALL_S = 10.0  # nobody has committed anything for so long, before a stall is looked for
 _log = logging.getLogger("thalweg.coordinator")
+Codes = dict[str, int | None]
 
 Reveal = Callable[[Mapping[str, str]], Awaitable[dict[str, str]]]
 
@@ -38,14 +42,27 @@ class Care:
         scratch: folder of what its vertices keep beside the log.
         workspace, name: which deployment.
         reveal: values of secrets by slot, given their names by slot.
+        teardown: saves what it leaves, then removes it; None for a coordinator that tears nothing down.
     """
 
-    def __init__(self, client: Client, launcher: ProcessLauncher, scratch: Path, workspace: str, name: str, reveal: Reveal) -> None:
-        self._client, self._launcher, self._scratch, self._name, self._reveal = client, launcher, scratch, name, reveal
+    def __init__(
+        self,
+        client: Client,
+        launcher: ProcessLauncher,
+        scratch: Path,
+        workspace: str,
+        name: str,
+        reveal: Reveal,
+        teardown: Teardown | None = None,
+    ) -> None:
+        self._client, self._launcher, self._scratch, self._name = client, launcher, scratch, name
+        self._reveal, self._teardown = reveal, teardown
         self._watch = LogWatch(client, workspace, name)
         self._log_created = ""
         self._attempts: dict[str, Attempts] = {}
+        self._asked = Asked()
         self._trimmed: dict[str, int] = {}
+        self._purged: set[tuple[str, int]] = set()
         self._silence: tuple[int, float] = (0, 0.0)  # the last sequence of the log, and since when
 
     async def step(self, spec: DeploymentSpec) -> None:
@@ -53,8 +70,11 @@ class Care:
         if spec.desired == "stopped":
             await self.stop()
             return
+        if spec.desired == "discarding":
+            await self._discard(spec)
+            return
         # Before the log is looked at: the last commit of a vertex that has ended is on it then.
-        codes = {one.name: self._exit_code(one.name) for one in spec.vertices if self._launcher.knows(self._name, one.name)}
+        codes = {vertex: self._launcher.exit_code(self._name, vertex) for vertex in self._launcher.vertices(self._name)}
         look = await self._watch.look() or await self._make_log(spec)
         if look is None:
             return
@@ -63,18 +83,23 @@ class Care:
             self._attempts.clear()
             self._trimmed.clear()
         commits = latest_commits(look.heads)
-        if any(commit.failure is not None for commit in commits.values()):
+        if spec.has_failed(commits):
             await self.stop()
+            await self._tear_down_if_draining(spec, commits)
             return
+        is_clean = await self._remove_vertices(spec, codes, look.heads)
         for vertex in spec.vertices:
-            await self._keep_running(spec, vertex.name, codes, commits.get(vertex.name))
+            await self._keep_running(spec, vertex, codes, commits.get(vertex.name))
         await self._trim(spec, look.heads)
         if any(commit.waits_for is not None for commit in commits.values()):
             await self._fail_if_stalled(spec, look)
+        if is_clean and spec.has_ended(commits):
+            await self._tear_down_if_draining(spec, commits)
 
     async def stop(self) -> None:
         """Ends the vertices."""
         self._attempts.clear()
+        self._asked.clear()
         if self._name in self._launcher.deployments():
             await asyncio.to_thread(self._launcher.stop, self._name)
 
@@ -82,6 +107,16 @@ class Care:
         """Ends the vertices of a deployment that is gone, and removes what they kept."""
         await self.stop()
         shutil.rmtree(self._scratch, ignore_errors=True)
+
+    async def _discard(self, spec: DeploymentSpec) -> None:
+        await self.stop()
+        look = await self._watch.look()
+        if self._teardown is not None:
+            await self._teardown.discard(spec, latest_commits(look.heads) if look is not None else {})
+
+    async def _tear_down_if_draining(self, spec: DeploymentSpec, commits: dict[str, Commit]) -> None:
+        if spec.desired == "draining" and self._teardown is not None:
+            await self._teardown.finish(spec, commits)
 
     async def _make_log(self, spec: DeploymentSpec) -> Look | None:
         """Makes the log; vertices that still run belong to a former one of that name. None when the deployment is gone too."""
@@ -97,43 +132,76 @@ class Care:
             shutil.rmtree(self._scratch, ignore_errors=True)
         return look
 
-    def _exit_code(self, vertex: str) -> int | None:
-        return self._launcher.exit_code(self._name, vertex)
+    async def _remove_vertices(self, spec: DeploymentSpec, codes: Codes, heads: list[StoredMessage]) -> bool:
+        """Ends vertices that a redeploy has taken away, then purges what they wrote; whether none is left."""
+        kept = {one.name for one in spec.vertices}
+        written = {place[0] for head in heads if (place := parse_port(head.subject)) is not None}
+        gone = {one for one in ({*codes} | written) - kept if one in codes or (one, spec.generation) not in self._purged}
+        for vertex in sorted(gone):
+            if vertex in codes and codes[vertex] is None:
+                self._ask(vertex)
+                continue
+            self._launcher.forget(self._name, vertex)
+            await deployments.purge_vertex(self._client, spec.workspace, spec.name, vertex)
+            shutil.rmtree(self._scratch / vertex, ignore_errors=True)
+            self._purged.add((vertex, spec.generation))
+        return not gone
 
-    async def _keep_running(self, spec: DeploymentSpec, vertex: str, codes: dict[str, int | None], commit: Commit | None) -> None:
+    def _ask(self, vertex: str) -> None:
+        pid = self._launcher.signal(self._name, vertex, 0)
+        if pid is not None and (number := self._asked.decide(vertex, pid, time.monotonic())) is not None:
+            self._launcher.signal(self._name, vertex, number)
+
+    async def _keep_running(self, spec: DeploymentSpec, vertex: VertexSpec, codes: Codes, commit: Commit | None) -> None:
         if commit is not None and commit.ended:
             return
-        if not self._launcher.knows(self._name, vertex):
+        if not self._launcher.knows(self._name, vertex.name):
             await self._start(spec, vertex)
             return
-        code, attempts = codes.get(vertex), self._attempts.get(vertex, Attempts())
+        code = codes.get(vertex.name)
+        is_former = self._launcher.generation(self._name, vertex.name) < vertex.generation
         if code is None:
+            is_asked_for = spec.desired == "draining" and not vertex.inputs and not self._launcher.drains(self._name, vertex.name)
+            if is_former or is_asked_for:
+                self._ask(vertex.name)
+        elif is_former:
+            self._attempts.pop(vertex.name, None)
+            await self._start(spec, vertex)
+        else:
+            await self._restart(spec, vertex, code, commit)
+
+    async def _start(self, spec: DeploymentSpec, vertex: VertexSpec) -> None:
+        """Starts a vertex with the secrets that are bound to it; one whose secrets cannot be had says so on the log."""
+        try:
+            secrets = await self._reveal(vertex.secrets) if vertex.secrets else {}
+        except RejectedError as error:
+            await self._refuse(spec, vertex.name, Failure(f"{vertex.name}: {error}", error.code, error.hint))
             return
+        self._launcher.start(
+            self._name,
+            vertex.name,
+            vertex.generation,
+            drains=spec.desired == "draining",
+            secrets=secrets,
+            with_store=bool(vertex.files or vertex.generated or vertex.archive),
+        )
+
+    async def _restart(self, spec: DeploymentSpec, vertex: VertexSpec, code: int, commit: Commit | None) -> None:
+        name, attempts = vertex.name, self._attempts.get(vertex.name, Attempts())
         if attempts.not_before is None:
-            attempts = self._attempts[vertex] = decide_restart(attempts, code, commit, time.monotonic())
-            _log.warning("%s/%s %s; restart %d", self._name, vertex, describe_exit(code), attempts.crashes)
+            attempts = self._attempts[name] = decide_restart(attempts, code, commit, time.monotonic())
+            _log.warning("%s/%s %s; restart %d", self._name, name, describe_exit(code), attempts.crashes)
         if attempts.is_hopeless:
             await self._give_up(spec, vertex, code)
         elif attempts.not_before is not None and time.monotonic() >= attempts.not_before:
-            self._attempts[vertex] = Attempts(attempts.crashes, attempts.progress)
+            self._attempts[name] = Attempts(attempts.crashes, attempts.progress)
             await self._start(spec, vertex)
 
-    async def _start(self, spec: DeploymentSpec, vertex: str) -> None:
-        """Starts a vertex with the secrets that are bound to it; one whose secrets cannot be had says so on the log."""
-        mine = next(one for one in spec.vertices if one.name == vertex)
-        try:
-            secrets = await self._reveal(mine.secrets) if mine.secrets else {}
-        except RejectedError as error:
-            log = VertexLog(self._client, spec.workspace, spec.name, vertex, [], in_arrival_order=False)
-            await refuse(log, Failure(f"{vertex}: {error}", error.code, error.hint))
-            return
-        self._launcher.start(self._name, vertex, secrets, with_store=bool(mine.files or mine.generated or mine.archive))
-
-    async def _give_up(self, spec: DeploymentSpec, vertex: str, code: int) -> None:
-        said = f"{vertex}: died {CRASHES_BEFORE_GIVING_UP} times without getting further: {describe_exit(code)}"
-        lines = [said, *(f"  {line}" for line in self._launcher.log_tail(self._name, vertex))]
-        _log.error("%s/%s crashes again and again", self._name, vertex)
-        await self._refuse(spec, vertex, Failure("\n".join(lines), "vertex.crash_loop"))
+    async def _give_up(self, spec: DeploymentSpec, vertex: VertexSpec, code: int) -> None:
+        said = f"{vertex.name}: died {CRASHES_BEFORE_GIVING_UP} times without getting further: {describe_exit(code)}"
+        lines = [said, *(f"  {line}" for line in self._launcher.log_tail(self._name, vertex.name))]
+        _log.error("%s/%s crashes again and again", self._name, vertex.name)
+        await self._refuse(spec, vertex.name, Failure("\n".join(lines), "vertex.crash_loop"))
 
     async def _fail_if_stalled(self, spec: DeploymentSpec, look: Look) -> None:
         if look.last_sequence != self._silence[0]:
@@ -148,7 +216,9 @@ class Care:
             await self._refuse(spec, stall.vertex, failure)
 
     async def _refuse(self, spec: DeploymentSpec, vertex: str, failure: Failure) -> None:
-        await refuse(VertexLog(self._client, spec.workspace, spec.name, vertex, [], in_arrival_order=False), failure)
+        generation = next((one.generation for one in spec.vertices if one.name == vertex), 1)
+        log = VertexLog(self._client, spec.workspace, spec.name, vertex, [], in_arrival_order=False)
+        await refuse(log, failure, generation)
 
     async def _trim(self, spec: DeploymentSpec, heads: list[StoredMessage]) -> None:
         for subject, sequence in plan_trim(spec, heads):

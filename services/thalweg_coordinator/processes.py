@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from thalweg.embedded.leftovers import end_leftovers, process_of, write_pid_file
+import psutil
+
+from thalweg.embedded.leftovers import end_leftovers, fact_of, process_of, write_pid_file
 from thalweg.embedded.process import feed
 from thalweg.settings import child_environment
 
@@ -32,11 +34,22 @@ class ProcessLauncher:
         self._folder, self._logs = folder, logs
         self._children: dict[tuple[str, str], subprocess.Popen[bytes]] = {}
 
-    def start(self, deployment: str, vertex: str, secrets: Mapping[str, str] | None = None, *, with_store: bool = True) -> None:
+    def start(
+        self,
+        deployment: str,
+        vertex: str,
+        generation: int = 1,
+        *,
+        drains: bool = False,
+        secrets: Mapping[str, str] | None = None,
+        with_store: bool = True,
+    ) -> None:
         """Starts a vertex's process.
 
         Args:
             deployment, vertex: which.
+            generation: of the vertex in the stored spec now.
+            drains: whether the spec desires that the deployment drains.
             secrets: value per slot, handed over by a pipe: neither arguments, environment nor disk ever hold them.
             with_store: whether it uses the file store.
         """
@@ -57,7 +70,7 @@ class ProcessLauncher:
         if child.stdin is not None:
             feed(child.stdin, json.dumps(secrets).encode())
         self._children[deployment, vertex] = child
-        write_pid_file(path, child.pid)
+        write_pid_file(path, child.pid, generation=generation, drains=int(drains))
 
     def exit_code(self, deployment: str, vertex: str) -> int | None:
         """None while the vertex runs; its exit code, or -9 where another coordinator started it and it is gone."""
@@ -69,6 +82,33 @@ class ProcessLauncher:
     def knows(self, deployment: str, vertex: str) -> bool:
         """Whether the vertex was ever started here."""
         return (deployment, vertex) in self._children or self._pid_path(deployment, vertex).exists()
+
+    def generation(self, deployment: str, vertex: str) -> int:
+        """What a known vertex was started as."""
+        return fact_of(self._pid_path(deployment, vertex), "generation", 1)
+
+    def drains(self, deployment: str, vertex: str) -> bool:
+        """Whether a known vertex was started to drain: it ends by itself, and would die of a signal that comes too early."""
+        return fact_of(self._pid_path(deployment, vertex), "drains", 0) == 1
+
+    def signal(self, deployment: str, vertex: str, number: int) -> int | None:
+        """Sends a signal to a vertex that runs; its process id, None where it does not run."""
+        process = process_of(self._pid_path(deployment, vertex))
+        if process is None:
+            return None
+        with suppress(psutil.Error):
+            process.send_signal(number)
+        return process.pid
+
+    def forget(self, deployment: str, vertex: str) -> None:
+        """Forgets a vertex that has ended."""
+        self._children.pop((deployment, vertex), None)
+        self._pid_path(deployment, vertex).unlink(missing_ok=True)
+
+    def vertices(self, deployment: str) -> list[str]:
+        """Vertices of a deployment that were started here."""
+        noted = {path.stem for path in (self._folder / deployment).glob("*.json")}
+        return sorted(noted | {vertex for name, vertex in self._children if name == deployment})
 
     def stop(self, deployment: str) -> None:
         """Ends every vertex of a deployment and forgets them. Blocking, up to two times `STOP_TIMEOUT_S`; idempotent."""

@@ -13,6 +13,7 @@ from thalweg.artifacts.content.bound import check_bound
 from thalweg.bus import deployments
 from thalweg.bus.buckets import Bucket
 from thalweg.bus.connection import Client, connect_unless
+from thalweg.bus.leadership import Leadership
 from thalweg.bus.micro import serve
 from thalweg.bus.operation_logs import ensure_operation_logs
 from thalweg.bus.presence import answer_pings
@@ -21,6 +22,7 @@ from thalweg.errors import RejectedError, UsageError
 from thalweg.published import Environments, Sources, Workers
 from thalweg.published.releases import PublishedReleases
 from thalweg.sdk.catalog import Catalog
+from thalweg.sealed.evidence import workspace_key
 from thalweg.settings import Settings
 from thalweg.wire import subjects
 from thalweg_coordinator.api import answers
@@ -28,11 +30,13 @@ from thalweg_coordinator.artifacts import local_archives, local_copies
 from thalweg_coordinator.backends import Backends
 from thalweg_coordinator.care import Care
 from thalweg_coordinator.components import Components
+from thalweg_coordinator.deployments import Deployments
 from thalweg_coordinator.files import Files
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
 from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.secrets import SecretCalls, Secrets
 from thalweg_coordinator.stored_releases import StoredReleases
+from thalweg_coordinator.teardown import Teardown
 from thalweg_coordinator.uses import Uses
 
 _log = logging.getLogger("thalweg.coordinator")
@@ -54,6 +58,9 @@ class Coordinator:
         self._launcher = ProcessLauncher(settings.data / "vertices", settings.data / "logs")
         self._cares: dict[str, Care] = {}
         self._reported: dict[str, str] = {}
+        self._teardown: Teardown | None = None
+        self._leadership: Leadership | None = None
+        self._led: bool | None = None
         self._workers: Workers | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -63,23 +70,41 @@ class Coordinator:
         client = await connect_unless(stop, self._settings.nats_url, "coordinator")
         if client is None:
             return
+        leading: asyncio.Task[None] | None = None
         try:
             await deployments.ensure_bucket(client, self._settings.workspace)
+            await self._prepare(client)
             if self._only is None:
-                await self._serve(client)
+                self._leadership = Leadership(client, self._settings.workspace)
+                leading = asyncio.create_task(self._leadership.keep())
             while not stop.is_set():
-                await self._guard("reconcile", self._reconcile(client))
+                if self._leads():
+                    await self._guard("reconcile", self._reconcile(client))
+                else:
+                    self._cares.clear()  # what another copy does meanwhile is not known here
                 try:
                     await asyncio.wait_for(stop.wait(), TICK_S)
                 except TimeoutError:
                     continue
         finally:
+            if leading is not None:
+                leading.cancel()
+                await asyncio.gather(leading, return_exceptions=True)
             await client.close()
             if self._workers is not None:
                 await asyncio.to_thread(self._workers.close)
 
-    async def _serve(self, client: Client) -> None:
-        """Answers the API; its state is in JetStream alone, so any copy may answer."""
+    def _leads(self) -> bool:
+        leads = self._leadership is None or self._leadership.leads
+        if leads != self._led:
+            self._led = leads
+            _log.info("this coordinator %s", "leads" if leads else "follows")
+        return leads
+
+    async def _prepare(self, client: Client) -> None:
+        """Answers the API, but for a coordinator of one deployment; its state is in JetStream alone, so any copy may answer."""
+        if self._only is not None:
+            return
         workspace = self._settings.workspace
         await ensure_operation_logs(client, workspace)
         catalog = Catalog(paths=self._settings.components)
@@ -97,6 +122,10 @@ class Coordinator:
         releases = PublishedReleases(catalog, self._workers)
         logs, look = LogsOfBackends(client, workspace), (check_bound, local_copies(store))
         backends = Backends(logs, releases, *look)
+        key = await asyncio.to_thread(workspace_key, self._settings.signing_key, self._settings.data)
+        self._teardown = Teardown(client, workspace, store, key)
+        await self._teardown.ensure()
+        deployed = Deployments(client, workspace, logs, releases, *look, key.public)
         stored = StoredReleases(client, workspace, releases, backends.forget)
         components = Components(stored, Catalog(), sources, self._workers, logs, *look)
         uses = Uses(client, workspace, logs)
@@ -104,7 +133,11 @@ class Coordinator:
         await records.ensure()
         await sealed.ensure()
         files, secrets = Files(records, store, uses), SecretCalls(self._secrets(client), uses)
-        handlers = stored.refreshing({**backends.handlers(), **components.handlers()}) | files.handlers() | secrets.handlers()
+        handlers = (
+            stored.refreshing({**backends.handlers(), **components.handlers(), **deployed.handlers()})
+            | files.handlers()
+            | secrets.handlers()
+        )
         await serve(client, workspace, version("thalweg"), answers(handlers))
         await answer_pings(client, workspace)
 
@@ -151,5 +184,5 @@ class Coordinator:
         if name not in self._cares:
             scratch = self._settings.data / "scratch" / name
             reveal = self._secrets(client).reveal
-            self._cares[name] = Care(client, self._launcher, scratch, self._settings.workspace, name, reveal)
+            self._cares[name] = Care(client, self._launcher, scratch, self._settings.workspace, name, reveal, self._teardown)
         return self._cares[name]

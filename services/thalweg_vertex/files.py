@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thalweg.errors import RunFailedError
+from thalweg.runtime.loop import Left
 from thalweg.settings import Settings
 from thalweg.wire.commit import Generated
 from thalweg.wire.spec import VertexSpec
 
 if TYPE_CHECKING:
     from thalweg.artifacts import Store
+
+MAX_UNDECLARED = 20  # named in the commit, which is one header
 
 
 def fetch_files(settings: Settings, mine: VertexSpec) -> dict[str, Path]:
@@ -22,19 +24,19 @@ def fetch_files(settings: Settings, mine: VertexSpec) -> dict[str, Path]:
     return {slot: store.fetch(file.artifact, file.name) for slot, file in mine.files.items()}
 
 
-def upload_generated(settings: Settings, mine: VertexSpec, paths: dict[str, Path]) -> dict[str, Generated]:
-    """Stores every generated file.
-
-    Raises:
-        RunFailedError: `generated.missing`, when the component left one out.
-    """
+def upload_generated(settings: Settings, mine: VertexSpec, paths: dict[str, Path], folder: Path) -> Left:
+    """Stores every generated file; says which are missing, and what else is in the folder."""
     store, found = store_of(settings), dict[str, Generated]()
+    store.ensure_bucket()
     for slot, path in paths.items():
         if not path.exists():
-            raise RunFailedError(f"{mine.name}: the component left no file in slot {slot}", code="generated.missing")
+            continue
         artifact = store.put_directory(path) if path.is_dir() else store.put_file(path)
         found[slot] = Generated(mine.generated[slot], artifact.id, artifact.size_bytes)
-    return found
+    declared = set(paths.values())
+    files = (path for path in sorted(folder.rglob("*")) if not path.is_dir())
+    undeclared = [str(path.relative_to(folder)) for path in files if not declared & {path, *path.parents}]
+    return Left(found, [slot for slot in paths if slot not in found], undeclared[:MAX_UNDECLARED])
 
 
 def store_of(settings: Settings) -> Store:

@@ -10,7 +10,7 @@ import signal
 from functools import partial
 from pathlib import Path
 
-from thalweg.bus.connection import Client, connect
+from thalweg.bus.connection import Client, NatsError, connect
 from thalweg.bus.deployments import load_deployment
 from thalweg.bus.vertex_log import VertexLog
 from thalweg.errors import STOPPED_EXIT_CODE, RejectedError, RunFailedError, ThalwegError, UsageError
@@ -30,6 +30,7 @@ from thalweg_vertex.secrets import Output, take_secrets
 
 # A batch of records is thousands of new objects without cycles: collecting at Python's own pace cost a quarter of a vertex's time.
 GC_THRESHOLD = (200_000, 10, 10)
+ASK_TIMEOUT_S = 1.0
 _log = logging.getLogger("thalweg.vertex")
 
 
@@ -63,7 +64,7 @@ async def _run_in_place(settings: Settings, client: Client, spec: DeploymentSpec
 
 async def _refuse(client: Client, spec: DeploymentSpec, mine: VertexSpec, error: ThalwegError) -> int:
     log = VertexLog(client, spec.workspace, spec.name, mine.name, [], in_arrival_order=False)
-    await refuse(log, Failure(str(error), error.code, error.hint))
+    await refuse(log, Failure(str(error), error.code, error.hint), mine.generation)
     return 4
 
 
@@ -89,11 +90,15 @@ async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: V
     limits = Limits(spec.batch_records, spec.batch_bytes, snapshot_messages=snapshot_messages)
     engine = assemble(mine, release, files, generated, limits, parse_type, secrets, redactor)
     spool = Spool(scratch / "spool") if generated else None
-    upload = partial(upload_generated, settings, mine, generated) if generated else None
-    loop = VertexLoop(engine, log, spool, upload)
+    upload = partial(upload_generated, settings, mine, generated, scratch / "generated") if generated else None
+    loop = VertexLoop(engine, log, spool, upload, mine.generation)
+    if spec.desired == "draining":
+        loop.drain()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLD)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, loop.stop)
+    asked = set[asyncio.Task[None]]()
+    on_signal = partial(_on_sigterm, client, spec, mine, loop, asked)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, on_signal)
     await loop.run()
     if engine.failure is not None:
         _log.error("%s", engine.failure.message)
@@ -110,6 +115,27 @@ async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: V
         sum(reader.reopened_count for reader in log.readers),
     )
     return 0
+
+
+def _on_sigterm(client: Client, spec: DeploymentSpec, mine: VertexSpec, loop: VertexLoop, asked: set[asyncio.Task[None]]) -> None:
+    """Stops the vertex; a source of a deployment that is to drain ends instead, so that all behind it can finish."""
+    if mine.inputs or asked:
+        loop.stop()
+        return
+    asked.add(asyncio.create_task(_drain_or_stop(client, spec, loop)))
+
+
+async def _drain_or_stop(client: Client, spec: DeploymentSpec, loop: VertexLoop) -> None:
+    try:
+        async with asyncio.timeout(ASK_TIMEOUT_S):
+            now = await load_deployment(client, spec.workspace, spec.name)
+    except (ThalwegError, NatsError, OSError, TimeoutError):
+        loop.stop()  # its next copy finds out
+        return
+    if now.desired == "draining":
+        loop.drain()
+    else:
+        loop.stop()
 
 
 def _fresh(folder: Path, mine: VertexSpec) -> dict[str, Path]:

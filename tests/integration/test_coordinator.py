@@ -24,7 +24,7 @@ from thalweg.errors import STOPPED_EXIT_CODE, RunFailedError, UnreachableError
 from thalweg.graph.pipeline import Pipeline
 from thalweg.graph.plan import check_pipeline
 from thalweg.sdk.catalog import Catalog
-from thalweg.testing.run import spec_of
+from thalweg.wire.planned import spec_of
 from thalweg.wire.spec import DeploymentSpec
 from thalweg_coordinator.care import STALL_S
 from thalweg_vertex.presence import until_unwanted

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 PARTS = Path(__file__).parent / "parts.py"
+WEATHER = Path(__file__).resolve().parents[2] / "examples/weather/pipeline.yaml"
 PIPELINE = """
 backend: test
 vertices:
@@ -110,3 +111,21 @@ def test_a_run_that_could_not_save_is_not_begun(tmp_path: Path) -> None:
     assert run.returncode == 3
     assert errors.startswith("error: taken: generated files cannot be saved there")
     assert not (tmp_path / "data").exists()
+
+
+def test_a_run_leaves_evidence_that_is_verified_and_run_again(tmp_path: Path) -> None:
+    """On an example with params whose order counts."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("THALWEG_")}
+    environment["THALWEG_DATA"] = str(tmp_path / "data")
+
+    def thalweg(*words: str) -> str:
+        command = [sys.executable, "-m", "thalweg_cli", *words]
+        done = subprocess.run(command, env=environment, cwd=tmp_path, text=True, capture_output=True, timeout=DEADLINE_S, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    thalweg("run", str(WEATHER))
+    (evidence,) = (tmp_path / "data" / "evidence").iterdir()
+    assert thalweg("evidence", "verify", evidence.stem).endswith("verified\n")
+    assert thalweg("evidence", "rerun", str(evidence)).endswith("reproduced\n")
+    assert _processes(tmp_path) == []

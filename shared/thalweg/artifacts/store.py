@@ -114,6 +114,12 @@ class Store:
             raise RejectedError(f"{path}: {error.strerror or error}", code="artifact.not_storable", path=str(path)) from error
         return artifact
 
+    def put_bytes(self, body: bytes) -> Artifact:
+        """Store a few bytes; raises as `put_file`."""
+        with self._scratch() as scratch:
+            (scratch / "bytes").write_bytes(body)
+            return self.put_file(scratch / "bytes")
+
     def put_directory(self, path: Path, progress: Progress | None = None) -> Artifact:
         """Store a directory as its canonical tar; needs as much free disk in the cache folder.
 
@@ -156,6 +162,16 @@ class Store:
             found = Patience(self._patience_s).run(lambda: self._download(artifact_id, scratch))
             self._move(found, target, artifact_id)
         return target
+
+    def check(self, artifact_id: str) -> None:
+        """Read what the store has under an id, and check that it is what was stored.
+
+        Raises:
+            RejectedError: unknown (`artifact.unknown`), or other bytes (`artifact.corrupt`).
+            UnreachableError: no answer from the store.
+        """
+        with self._scratch() as scratch:
+            Patience(self._patience_s).run(lambda: self._download(artifact_id, scratch))
 
     def abort_stale_uploads(self, older_than: timedelta) -> int:
         """Free what unfinished uploads of the workspace hold on the server, once nobody can be expected to carry them on.

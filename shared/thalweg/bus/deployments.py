@@ -53,17 +53,34 @@ async def ensure_bucket(client: Client, workspace: str) -> None:
     )
 
 
-async def store_deployment(client: Client, spec: DeploymentSpec) -> None:
-    """Writes a deployment's spec, replacing an older one."""
+class StaleSpecError(Exception):
+    """The deployment's spec was written since it was read."""
+
+
+async def store_deployment(client: Client, spec: DeploymentSpec, expected: int | None = None) -> None:
+    """Writes a deployment's spec, replacing an older one; that of revision `expected` where it is given (0: none may be there).
+
+    Raises:
+        StaleSpecError: there is another one.
+        RejectedError: `deployment.refused`.
+    """
     bucket = subjects.deployments_bucket(spec.workspace)
-    reply = await client.request(f"$KV.{bucket}.{spec.name}", msgspec.json.encode(spec), timeout=10)
+    headers = {"Nats-Expected-Last-Subject-Sequence": str(expected)} if expected is not None else None
+    reply = await client.request(f"$KV.{bucket}.{spec.name}", msgspec.json.encode(spec), timeout=10, headers=headers)
     answer = json.loads(reply.data)
     if "error" in answer:
+        if answer["error"].get("err_code") in (errors.WRONG_LAST_SEQUENCE, errors.WRONG_LAST_SEQUENCE_CONSTANT):
+            raise StaleSpecError(spec.name)
         raise RejectedError(f"deployment {spec.name} cannot be stored: {answer['error'].get('description')}", code="deployment.refused")
 
 
 async def load_deployment(client: Client, workspace: str, name: str) -> DeploymentSpec:
-    """The stored spec.
+    """The stored spec; raises as `read_deployment`."""
+    return (await read_deployment(client, workspace, name))[0]
+
+
+async def read_deployment(client: Client, workspace: str, name: str) -> tuple[DeploymentSpec, int]:
+    """The stored spec, and its revision for `store_deployment`.
 
     Raises:
         RejectedError: `deployment.unknown`, or `deployment.unreadable` where what is stored is no spec.
@@ -73,7 +90,7 @@ async def load_deployment(client: Client, workspace: str, name: str) -> Deployme
     if "error" in answer:
         raise RejectedError(f"there is no deployment {name}", code="deployment.unknown")
     try:
-        return msgspec.json.decode(base64.b64decode(answer["message"]["data"]), type=DeploymentSpec)
+        return msgspec.json.decode(base64.b64decode(answer["message"]["data"]), type=DeploymentSpec), int(answer["message"]["seq"])
     except msgspec.DecodeError as error:
         raise RejectedError(f"the spec of deployment {name} cannot be read: {error}", code="deployment.unreadable") from error
 
@@ -147,6 +164,12 @@ async def delete_log(client: Client, workspace: str, name: str) -> None:
 async def purge_below(client: Client, workspace: str, deployment: str, subject: str, sequence: int) -> None:
     """Removes a subject's messages with a lower sequence than `sequence`."""
     await call(client, f"STREAM.PURGE.{subjects.stream(workspace, deployment)}", {"filter": subject, "seq": sequence})
+
+
+async def purge_vertex(client: Client, workspace: str, deployment: str, vertex: str) -> None:
+    """Removes all that a vertex has written."""
+    prefix = subjects.vertex_prefix(workspace, deployment, vertex)
+    await call(client, f"STREAM.PURGE.{subjects.stream(workspace, deployment)}", {"filter": prefix})
 
 
 async def create_stream(client: Client, config: dict[str, Any]) -> None:

@@ -62,14 +62,14 @@ class FolderLock:
             self._descriptor = -1
 
 
-def write_pid_file(path: Path, pid: int) -> None:
-    """Remember a child process in a way that outlives this one."""
+def write_pid_file(path: Path, pid: int, **facts: int) -> None:
+    """Remember a child process in a way that outlives this one, with some facts of it."""
     try:
         started = psutil.Process(pid).create_time()
     except psutil.NoSuchProcess:
         return
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps({"pid": pid, "create_time": started}))
+    partial.write_text(json.dumps({"pid": pid, "create_time": started, **facts}))
     partial.replace(path)
 
 
@@ -99,6 +99,14 @@ def end_leftovers(paths: Iterable[Path], timeout_s: float = _END_TIMEOUT_S) -> i
     for path in paths:
         path.unlink(missing_ok=True)
     return len(processes)
+
+
+def fact_of(path: Path, name: str, default: int) -> int:
+    """A fact that `write_pid_file` has noted."""
+    try:
+        return int(json.loads(path.read_text()).get(name, default))
+    except (OSError, ValueError, TypeError, AttributeError):
+        return default
 
 
 def process_of(path: Path) -> psutil.Process | None:

@@ -59,7 +59,17 @@ def assemble(
         )
         for order, edge in enumerate(ordered)
     ]
-    return Engine(spec.name, program, edges, outputs, spec.on_error, limits, has_spool=bool(generated), redaction=redaction)
+    return Engine(
+        spec.name,
+        program,
+        edges,
+        outputs,
+        spec.on_error,
+        limits,
+        has_spool=bool(generated),
+        stop_after=spec.stop_after,
+        redaction=redaction,
+    )
 
 
 def _port_type(declared: StreamType, arriving: set[str], parse: Callable[[str], StreamType]) -> StreamType:

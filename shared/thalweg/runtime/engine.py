@@ -71,6 +71,7 @@ class Engine:
         limits: when a commit is cut.
         has_spool: a new copy of the vertex is given all inputs again, so that neither state nor rebuild are needed.
         redaction: of what is written, None for a vertex without secrets.
+        stop_after: a source ends after so many records.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Engine:
         limits: Limits | None = None,
         has_spool: bool = False,
         *,
+        stop_after: int | None = None,
         redaction: Redaction | None = None,
     ) -> None:
         self.vertex, self.program, self.edges = vertex, program, edges
@@ -100,6 +102,12 @@ class Engine:
         self.epoch = self.number = 0
         self.waits_for: str | None = None
         self.generated: dict[str, Generated] = {}
+        self.missing: list[str] = []
+        self.undeclared: list[str] = []
+        self.generation, self.stop_after, self.drained = 1, stop_after, False
+        self._wants_snapshot = False
+        self._taken: tuple[Commit | None, bytes | None] = (None, None)
+        self._stuck: Commit | None = None
         self._floor: dict[str, tuple[int, int]] | None = None
         self._schedule = Schedule(self.limits.snapshot_messages)
         self._uncommitted, self._first_at = 0, 0.0
@@ -112,6 +120,7 @@ class Engine:
     def restore(self, commit: Commit | None, state: bytes | None) -> None:
         """Starts the component where `commit` left it; a rebuild replays inputs from the floor, outputs suppressed."""
         own: bytes | None = None
+        self._taken = commit, state if commit is None or commit.floor is None else None
         floor_watermark, context = BEGINNING, self.program.context
         if commit is not None:
             self.epoch, self.number = commit.epoch, commit.number
@@ -120,21 +129,36 @@ class Engine:
             self.faults.dead_commits, context.time_ns = commit.dead_commits, commit.time_ns
             if commit.cursor is not None:
                 self.standing.cursor = msgspec.msgpack.decode(base64.b64decode(commit.cursor))
+            self.drained = commit.drained
             for name, stored in commit.ports.items():
-                self.outbox.ports[name].restore(stored)
+                if name in self.outbox.ports:  # a redeploy may have taken it away
+                    self.outbox.ports[name].restore(stored)
             self.rebuild.begin(commit, self.edges, from_start=self.has_spool)
             self._floor = dict(commit.floor) if commit.floor is not None else None
-        if state is not None and not self.has_spool:
-            own, self.processing.latest, floor_watermark, time_ns = decode_state(state, self.edges)
-            context.time_ns = time_ns if self.standing.rebuilding else context.time_ns
         try:
+            if state is not None and not self.has_spool:
+                own, self.processing.latest, floor_watermark, time_ns = decode_state(state, self.edges)
+                context.time_ns = time_ns if self.standing.rebuilding else context.time_ns
             self.program.start(own)
         except (Exception, SystemExit) as error:
+            if state is not None and isinstance(error, msgspec.DecodeError):
+                error = _unreadable(self.vertex, error)
+            self._stuck = commit
             raised = f"{self.vertex}: before the first record: {type(error).__name__}: {error}"
             self.fail(error if isinstance(error, ThalwegError) else RunFailedError(raised, code="component.raised"))
         context.late_count = self.standing.counters.late
         if self.standing.rebuilding:
             self.standing.watermark = floor_watermark
+
+    def drain(self) -> None:
+        """Ends a source now, behind what it has emitted; nothing for any other vertex. Call it between steps."""
+        if not self.edges and not self.finished and self.failure is None:
+            self.drained = True
+            self.processing.finish()
+
+    def want_snapshot(self) -> None:
+        """The next commit has the state with it, so that a copy with other params goes on from there without a rebuild."""
+        self._wants_snapshot = not self.standing.rebuilding
 
     def offer(self, message: Message) -> None:
         """Takes a message of the log in. One that does not decode as the edge's type fails the vertex."""
@@ -148,7 +172,9 @@ class Engine:
             self.fail(error)
 
     def fail(self, error: Exception) -> None:
-        """Stops the vertex; the next commit says why."""
+        """Stops the vertex; the next commit says why. Before a rebuild is over, it leaves all else as the last one has it."""
+        if self.standing.rebuilding:
+            self._stuck = self._taken[0]
         self.rebuild.end(self.program.context)
         if isinstance(error, ThalwegError):
             message, code, hint = str(error), error.code, error.hint
@@ -213,7 +239,8 @@ class Engine:
         """Works on some records; how many, 0 when there is nothing to do now."""
         if self.edges:
             return self.processing.do_some(limit)
-        done, ended = self.intake.pull(limit)
+        left = limit if self.stop_after is None else min(limit, self.stop_after - self.standing.counters.records_in)
+        done, ended = self.intake.pull(left) if left > 0 else (0, True)
         if ended:
             self.processing.finish()
         return done
@@ -225,7 +252,10 @@ class Engine:
 
     def needs_commit(self) -> bool:
         """Whether there is anything that the log does not know yet."""
-        return self.standing.touched and not self.standing.rebuilding
+        return (self.standing.touched or self._has_stale_snapshot()) and not self.standing.rebuilding
+
+    def _has_stale_snapshot(self) -> bool:
+        return self._wants_snapshot and self._floor is not None and self._floor != self.positions
 
     def cut(self) -> Cut:
         """Takes everything since the last commit as the next one."""
@@ -247,13 +277,15 @@ class Engine:
 
     def _cut_state(self, parts: list[tuple[str, bytes]]) -> bytes | None:
         """The state when it is small; a large one goes into `parts` when a snapshot is due."""
+        if self._stuck is not None:
+            return self._taken[1]
         state = None
         if not self.has_spool:
             state = encode_state(self.program.snapshot(), self.processing.latest, self.standing.watermark, self.program.context.time_ns)
         if state is None or len(state) <= SMALL_STATE_BYTES:
             self._floor = None
             return state
-        if self._schedule.is_due(self._floor is None, sum(edge.taken_messages for edge in self.edges)):
+        if self._wants_snapshot or self._schedule.is_due(self._floor is None, sum(edge.taken_messages for edge in self.edges)):
             parts.append((STATE_PORT, state))
             self._floor = self.positions
         return None
@@ -267,6 +299,9 @@ class Engine:
 
     def _commit(self) -> Commit:
         standing = self.standing
+        if self._stuck is not None:
+            said = {"epoch": self.epoch, "number": self.number, "generation": self.generation, "failure": self.failure}
+            return msgspec.structs.replace(self._stuck, claim=False, **said)
         return Commit(
             epoch=self.epoch,
             number=self.number,
@@ -283,4 +318,15 @@ class Engine:
             ports={name: port.stored() for name, port in self.outbox.ports.items()},
             generated=dict(self.generated),
             failure=self.failure,
+            generation=self.generation,
+            drained=self.drained,
+            missing=list(self.missing),
+            undeclared=list(self.undeclared),
         )
+
+
+def _unreadable(vertex: str, error: Exception) -> RunFailedError:
+    """A redeploy may have changed the component so that it does not know its own state again."""
+    what = f"{vertex}: the state that it committed cannot be read by what it is now: {error}"
+    hint = "undeploy and deploy again, or redeploy the release that wrote it"
+    return RunFailedError(what, code="state.unreadable", hint=hint)

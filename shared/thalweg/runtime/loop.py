@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
 
-from thalweg.errors import RunFailedError, StaleClaimError, ThalwegError
+from thalweg.errors import RunFailedError, StaleClaimError, ThalwegError, UnreachableError
 from thalweg.runtime.engine import SLICE_S, Engine, Turn
 from thalweg.runtime.inputs import Message
 from thalweg.runtime.log import Log, Recovered
@@ -21,33 +23,58 @@ from thalweg.wire.subjects import COMMIT_PORT
 SLOW_S = 4 * SLICE_S  # after a step that took longer, steps run on a thread, so that the connection is served meanwhile
 TURNS_TO_SEND = 3  # of the event loop, until a commit is on its way; then the next batch is worked on
 MAX_WAITING_BYTES = 4 << 20
+UPLOAD_PAUSE_S = 5.0  # the store itself has tried for a minute by then
+_log = logging.getLogger("thalweg.vertex")
 SAY_WAITING_S = 2.0  # for one edge, with records of others in hand and nothing arriving, until the log is told
 _pack = msgspec.msgpack.Encoder().encode
 R = TypeVar("R")
-Upload = Callable[[], dict[str, Generated]]
 
 
-async def claim(log: Log) -> Recovered:
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a component left in its folder.
+
+    Attributes:
+        generated: files that are stored, by slot.
+        missing: slots without a file.
+        undeclared: what else is there, by path in the folder.
+    """
+
+    generated: dict[str, Generated] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    undeclared: list[str] = field(default_factory=list)
+
+
+Upload = Callable[[], Left]
+
+
+async def claim(log: Log, generation: int = 1) -> Recovered:
     """Takes the vertex over: appends a commit with the next epoch, which fences any older copy out.
+
+    A vertex that has ended, or failed in this generation or a later one, is not taken over.
 
     What is returned is what the log says after the claim: where an older copy writes in between, it is read again.
     """
     while True:
         found = await log.recover()
         last = found.commit or Commit(epoch=0, number=0)
-        if last.ended or last.failure is not None:
+        if last.ended or (last.failure is not None and last.generation >= generation):
             return found
-        claimed = msgspec.structs.replace(last, epoch=last.epoch + 1, number=last.number + 1, claim=True)
+        claimed = msgspec.structs.replace(
+            last, epoch=last.epoch + 1, number=last.number + 1, claim=True, failure=None, generation=generation
+        )
         with suppress(StaleClaimError):
             await log.write([(COMMIT_PORT, _pack({"v": [], "t": [], "k": [], "s": found.inline}))], claimed)
             return Recovered(claimed, found.state)
 
 
-async def refuse(log: Log, failure: Failure) -> None:
+async def refuse(log: Log, failure: Failure, generation: int = 1) -> None:
     """Says on the log that a vertex cannot start, so that its deployment fails with the reason and not by a crash loop."""
     while True:
         last = (await log.recover()).commit or Commit(epoch=0, number=0)
-        said = msgspec.structs.replace(last, epoch=last.epoch + 1, number=last.number + 1, failure=failure)
+        said = msgspec.structs.replace(
+            last, epoch=last.epoch + 1, number=last.number + 1, failure=failure, generation=max(generation, last.generation)
+        )
         with suppress(StaleClaimError):
             await log.write([(COMMIT_PORT, _pack({"v": [], "t": [], "k": []}))], said)
             return
@@ -61,10 +88,13 @@ class VertexLoop:
         log: the vertex's view of the deployment log.
         spool: where input messages are kept, for vertices that write generated files.
         upload: stores the generated files, called on a thread after the component has finished.
+        generation: of the vertex as deployed.
     """
 
-    def __init__(self, engine: Engine, log: Log, spool: Spool | None, upload: Upload | None) -> None:
+    def __init__(self, engine: Engine, log: Log, spool: Spool | None, upload: Upload | None, generation: int = 1) -> None:
         self.engine, self.log, self.spool, self.upload = engine, log, spool, upload
+        self.engine.generation = self._generation = generation
+        self._is_drained = False
         self._is_slow = engine.program.is_async
         self._commit: asyncio.Task[None] | None = None
         self._is_stopped = False
@@ -76,6 +106,11 @@ class VertexLoop:
         self._is_stopped = True
         self.log.arrived.set()
 
+    def drain(self) -> None:
+        """Asks a source to end behind the records that it has emitted; call it on the loop's thread. Idempotent."""
+        self._is_drained = True
+        self.log.arrived.set()
+
     async def run(self) -> None:
         """Claims the vertex, works until its inputs have ended, it fails or is stopped; `engine.ended` and `.failure` say which.
 
@@ -83,7 +118,7 @@ class VertexLoop:
             FencedOutError: a newer copy runs; nothing more was written.
         """
         engine = self.engine
-        found = await claim(self.log)
+        found = await claim(self.log, self._generation)
         if found.commit is not None and (found.commit.ended or found.commit.failure):
             engine.ended, engine.failure = found.commit.ended, found.commit.failure
             return
@@ -119,8 +154,12 @@ class VertexLoop:
         engine = self.engine
         while True:
             self._take_ready()
+            if self._is_drained:
+                engine.drain()
             turn = await self._step()
             is_done = self._is_done or self._is_stopped
+            if self._is_stopped:
+                engine.want_snapshot()
             if engine.finished and engine.failure is None and self.upload is not None:
                 await self._upload(self.upload)
             is_idle = turn is Turn.IDLE and not self._more_ready()
@@ -146,10 +185,19 @@ class VertexLoop:
         return max(0.0, left_s) or None
 
     async def _upload(self, upload: Upload) -> None:
-        try:
-            self.engine.generated = await asyncio.to_thread(upload)
-        except ThalwegError as error:
-            self.engine.fail(error)
+        """Nothing is given up while the store is away: what was worked out is on this machine alone until it is stored."""
+        while True:
+            try:
+                left = await asyncio.to_thread(upload)
+            except UnreachableError as error:
+                _log.warning("%s; trying again in %.0f s", error, UPLOAD_PAUSE_S)
+                await asyncio.sleep(UPLOAD_PAUSE_S)
+            except ThalwegError as error:
+                self.engine.fail(error)
+                return
+            else:
+                self.engine.generated, self.engine.missing, self.engine.undeclared = left.generated, left.missing, left.undeclared
+                return
 
     @property
     def _is_done(self) -> bool:

@@ -42,7 +42,7 @@ def decode_state(state: bytes, edges: list[Edge]) -> tuple[bytes | None, dict[st
     """Inverse of `encode_state`; records are of the classes that the edges decode into."""
     found = _decoder.decode(state)
     kinds = {edge.port: edge.value_type for edge in edges}
-    latest = {port: msgspec.msgpack.decode(raw, type=kinds[port]) for port, raw in found.latest.items()}
+    latest = {port: msgspec.msgpack.decode(raw, type=kinds[port]) for port, raw in found.latest.items() if port in kinds}
     return found.own, latest, found.watermark, found.time_ns
 
 

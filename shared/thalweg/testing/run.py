@@ -17,7 +17,7 @@ from thalweg.graph.accept import find_conflict, substitute
 from thalweg.graph.derive import stream_type
 from thalweg.graph.parse import parse_type
 from thalweg.graph.pipeline import Pipeline, load_pipeline
-from thalweg.graph.plan import PlannedVertex, check_pipeline
+from thalweg.graph.plan import check_pipeline
 from thalweg.graph.types import JSON, OptionalOf, Record, StreamType, format_type
 from thalweg.runtime.assemble import assemble
 from thalweg.runtime.engine import Engine, Limits
@@ -30,6 +30,7 @@ from thalweg.sdk.release import ComponentRelease
 from thalweg.wire.batch import batch_decoder, encode_batch
 from thalweg.wire.commit import END_OF_TIME, Counters
 from thalweg.wire.ids import source_base
+from thalweg.wire.planned import spec_of
 from thalweg.wire.spec import EdgeSpec, VertexSpec
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -169,25 +170,6 @@ def run_graph(
         ]
         results[planned.name] = _run(spec, release, local, messages, workdir)
     return results
-
-
-def spec_of(planned: PlannedVertex) -> VertexSpec:
-    """A planned vertex as deployed, files left unbound."""
-    manifest = planned.manifest
-    return VertexSpec(
-        name=planned.name,
-        component=f"{manifest.name}@{manifest.version}",
-        digest=manifest.digest,
-        code=manifest.code,
-        archive=manifest.archive,
-        kind=manifest.kind,
-        params=planned.params,
-        on_error=planned.on_error,  # type: ignore[arg-type]
-        generated=planned.generated,
-        secrets=planned.secrets,
-        inputs=[EdgeSpec(vertex, port, own, format_type(kind)) for vertex, port, own, kind in planned.inputs],
-        outputs={port: format_type(kind) for port, kind in planned.outputs.items()},
-    )
 
 
 def infer_type(values: list[Any]) -> StreamType:

@@ -69,6 +69,10 @@ class Commit(msgspec.Struct, omit_defaults=True):
         waits_for: key of the edge that has brought nothing for a while, though others have records that can only be worked on after it.
         ended: nothing follows on any port.
         dead_commits: how many commits so far had dead letters.
+        generation: `VertexSpec.generation` of the writer.
+        drained: a source was asked to end before its end.
+        missing: slots of generated files that the component has not written.
+        undeclared: what it wrote beside them.
     """
 
     epoch: int
@@ -87,6 +91,10 @@ class Commit(msgspec.Struct, omit_defaults=True):
     ports: dict[str, PortDigest] = {}
     generated: dict[str, Generated] = {}
     failure: Failure | None = None
+    generation: int = 1
+    drained: bool = False
+    missing: list[str] = []
+    undeclared: list[str] = []
 
     @property
     def promised(self) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
 
+from thalweg.wire.commit import Commit
+
 OnError = Literal["fail", "dead-letter", "retry"]
-DeploymentState = Literal["running", "finished", "failed", "stopped"]
+Desired = Literal["running", "draining", "discarding", "stopped"]
 
 
 class EdgeSpec(msgspec.Struct, frozen=True):
@@ -37,7 +40,12 @@ class FileSpec(msgspec.Struct, frozen=True):
 
 
 class VertexSpec(msgspec.Struct, frozen=True):
-    """One vertex as deployed. `outputs` maps port -> resolved stream type; `code` locates the component's module."""
+    """One vertex as deployed. `outputs` maps port -> resolved stream type; `code` locates the component's module.
+
+    Attributes:
+        generation: of the deployment, in which the vertex became what it is here; a redeploy leaves unchanged vertices as they are.
+        stop_after: a source ends after so many records, as one did that was drained; None where it ends by itself.
+    """
 
     name: str
     component: str  # name@version
@@ -52,17 +60,58 @@ class VertexSpec(msgspec.Struct, frozen=True):
     secrets: dict[str, str] = {}  # slot -> name of a workspace secret, never a value
     on_error: OnError = "fail"
     archive: str = ""  # artifact id of the source of a published release
+    deterministic: bool = True
+    generated_types: dict[str, str] = {}  # slot -> artifact type
+    generation: int = 1
+    stop_after: int | None = None
+
+    def is_same_work(self, other: VertexSpec) -> bool:
+        """Whether a vertex that works by one of the two may go on working by the other."""
+        return msgspec.structs.replace(self, generation=0) == msgspec.structs.replace(other, generation=0)
+
+
+class ExpectSpec(msgspec.Struct, frozen=True):
+    """Bounds of the record count of a port."""
+
+    vertex: str
+    port: str
+    min: int | None = None
+    max: int | None = None
 
 
 class DeploymentSpec(msgspec.Struct, frozen=True):
-    """One deployment at one generation."""
+    """One deployment at one generation.
+
+    Attributes:
+        desired: `draining`: sources end now, then everything else does, and what is left is saved; `discarding`: all goes at once.
+        revision, graph_digest: of the backend; 0 and "" where it is no stored one.
+        deployed_ns: when the name was deployed; tells this deployment from another one of the same name.
+    """
 
     workspace: str
     name: str
     backend: str
     vertices: list[VertexSpec]
-    desired: Literal["running", "stopped"] = "running"
+    desired: Desired = "running"
+    revision: int = 0
+    graph_digest: str = ""
+    generation: int = 1
+    deployed_ns: int = 0
+    expect: list[ExpectSpec] = []
     storage: Literal["file", "memory"] = "file"
     max_messages_per_subject: int = 1024
     batch_records: int = 4096
     batch_bytes: int = 1_048_576
+
+    def has_ended(self, commits: Mapping[str, Commit]) -> bool:
+        """Whether every vertex has."""
+        return all((commit := commits.get(one.name)) is not None and commit.ended for one in self.vertices)
+
+    def has_failed(self, commits: Mapping[str, Commit]) -> bool:
+        """Whether a vertex has, as it is deployed now: a redeploy gives one that it starts anew another try."""
+        return any(is_failed(one, commits.get(one.name)) for one in self.vertices)
+
+
+def is_failed(vertex: VertexSpec, commit: Commit | None) -> bool:
+    """Whether a vertex has failed as it is deployed now."""
+    return commit is not None and commit.failure is not None and commit.generation >= vertex.generation

@@ -82,6 +82,11 @@ def secrets_bucket(workspace: str) -> str:
     return f"TW_{workspace}_secrets"
 
 
+def bucket(workspace: str, kind: str) -> str:
+    """Name of a key-value bucket of the workspace: `reports`, `evidence`, `artifacts`, `lead`."""
+    return f"TW_{workspace}_{kind}"
+
+
 def operations_stream(workspace: str) -> str:
     """Name of the stream of all operation logs."""
     return f"TW_{workspace}_ops"

@@ -133,7 +133,7 @@ def test_a_record_that_fails_every_try_says_how_often() -> None:
 
 def summary(expect: list[Expectation], saved: list[Saved]) -> Summary:
     commits = {name: Commit(epoch=1, number=1, ports={"out": PortDigest(30_000, "")}) for name in ("a", "b")}
-    return Summary("d", 1.0, commits, saved, [], expect)
+    return Summary("d", 1.0, commits, saved, [], expect, Path("evidence.json"))
 
 
 @pytest.mark.parametrize(

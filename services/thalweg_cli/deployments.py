@@ -1,0 +1,200 @@
+"""`thalweg deploy`, `redeploy`, `undeploy`, `status` and `logs`: stored backends that run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thalweg.errors import RejectedError, RunFailedError, ThalwegError
+from thalweg_cli.output import AsJson, ask, checked, fail
+
+if TYPE_CHECKING:
+    from thalweg.api.deployments import DeploymentStatus, Report
+
+POLL_S = 0.2
+Deployment = Annotated[str, typer.Argument(help="The deployment.", show_default=False)]
+Revision = Annotated[int | None, typer.Option("--revision", help="Of the backend; default: the newest.", min=0, show_default=False)]
+
+
+def deploy(
+    backend: Annotated[str, typer.Argument(help="The stored backend.", show_default=False)],
+    name: Annotated[str | None, typer.Option("--name", help="Of the deployment; default: the backend's.", show_default=False)] = None,
+    revision: Revision = None,
+    as_json: AsJson = False,
+) -> None:
+    """Runs a stored backend until it is undeployed; only a complete graph is accepted."""
+    from thalweg.api.deployments import DEPLOY, Deploy
+
+    found = ask(DEPLOY, checked(Deploy, as_json, backend=backend, name=name, revision=revision), as_json)
+    if as_json:
+        typer.echo(found.model_dump_json())
+        return
+    typer.echo(f"{found.name}: {found.backend} at revision {found.revision}, {len(found.vertices)} vertices, {found.digest[:19]}…")
+
+
+def redeploy(name: Deployment, revision: Revision = None, as_json: AsJson = False) -> None:
+    """Lets a deployment go on as another revision; vertices that do not change keep running."""
+    from thalweg.api.deployments import REDEPLOY, Redeploy
+
+    found = ask(REDEPLOY, checked(Redeploy, as_json, name=name, revision=revision), as_json)
+    if as_json:
+        typer.echo(found.model_dump_json())
+        return
+    for one in found.changes:
+        typer.echo(f"{one.vertex}: {one.action}" + (f", {one.reason}" if one.reason else ""))
+    typer.echo(f"{found.name}: {found.backend} at revision {found.revision}, generation {found.generation}")
+
+
+def undeploy(
+    name: Deployment,
+    discard: Annotated[bool, typer.Option("--discard", help="Remove it at once; nothing is finished or saved.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ends a deployment: sources stop, what is in flight is finished, what was generated is saved, then all is removed."""
+    from thalweg.api.deployments import UNDEPLOY, Undeploy
+
+    begun = ask(UNDEPLOY, checked(Undeploy, as_json, name=name, discard=discard), as_json)
+    try:
+        report = asyncio.run(_until_gone(name, begun.deployed_ns))
+    except ThalwegError as error:
+        fail(error, as_json)
+    if as_json:
+        typer.echo(report.model_dump_json())
+    else:
+        show_report(report)
+    if report.outcome == "failed" or report.missing:
+        raise typer.Exit(RunFailedError.exit_code)
+
+
+async def _until_gone(name: str, deployed_ns: int) -> Report:
+    """Waits for as long as a teardown takes: it goes on without this command, too."""
+    from thalweg.api.deployments import STATUS, MaybeNamed
+    from thalweg.client import open_session
+    from thalweg.errors import UnreachableError
+    from thalweg.settings import load_settings
+
+    async with open_session(load_settings()) as session:
+        while True:
+            try:
+                (found,) = (await session.ask(STATUS, MaybeNamed(name=name))).deployments
+            except UnreachableError:  # a coordinator that starts again
+                await asyncio.sleep(1.0)
+                continue
+            if found.report is not None and found.report.deployed_ns == deployed_ns:
+                return found.report
+            if found.deployed_ns != deployed_ns:
+                raise RunFailedError(f"{name} was deployed again meanwhile", code="deployment.replaced")
+            await asyncio.sleep(POLL_S)
+
+
+def show_report(report: Report) -> None:
+    """Prints a teardown's report."""
+    for one in report.generated:
+        typer.echo(f"saved {one.vertex}.{one.slot}: {one.name}  {one.size_bytes:,} bytes  {one.artifact}")
+    for slot in report.missing:
+        typer.echo(f"error: {slot}: declared, but no file was written", err=True)
+    for path in report.undeclared:
+        typer.echo(f"warning: {path}: written, but not declared; it is not saved", err=True)
+    if report.outcome != "discarded" and report.unfinished:
+        typer.echo(f"error: not finished: {', '.join(report.unfinished)}", err=True)
+    if report.failure:
+        typer.echo(f"error: {report.failure}", err=True)
+    if report.evidence:
+        typer.echo(f"evidence {report.evidence}")
+    typer.echo(f"{report.name}: {'discarded' if report.outcome == 'discarded' else 'removed'}")
+
+
+def status(name: Annotated[str | None, typer.Argument(help="Default: all.", show_default=False)] = None, as_json: AsJson = False) -> None:
+    """Shows deployments and their vertices; of one that is undeployed, what its teardown saved."""
+    from thalweg.api.deployments import STATUS, MaybeNamed
+
+    found = ask(STATUS, checked(MaybeNamed, as_json, name=name), as_json).deployments
+    if as_json:
+        typer.echo(json.dumps([one.model_dump() for one in found]))
+        return
+    if not found:
+        typer.echo("nothing is deployed")
+    for one in found:
+        _show_status(one)
+
+
+def _show_status(found: DeploymentStatus) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    typer.echo(f"{found.name}: {found.state}, {found.backend} at revision {found.revision}, generation {found.generation}")
+    if found.report is not None:
+        show_report(found.report)
+        return
+    table = Table("  vertex", "state", "in", "out", "dead", "lag", "restarts", "watermark", "reason", box=None, pad_edge=False)
+    for one in found.vertices:
+        counts = [f"{count:,}" for count in (one.records_in, one.records_out, one.dead)]
+        lag = "" if one.lag is None else f"{one.lag:,}"
+        table.add_row(f"  {one.vertex}", one.state, *counts, lag, str(one.restarts), _time(one.watermark_ns), one.reason or "")
+    Console().print(table)
+
+
+def _time(time_ns: int | None) -> str:
+    """Event times need not be of this world: a source without times counts from 0."""
+    if time_ns is None:
+        return ""
+    try:
+        return datetime.fromtimestamp(time_ns / 1e9, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):
+        return f"{time_ns} ns"
+
+
+def logs(
+    name: Deployment,
+    vertex: Annotated[str | None, typer.Argument(help="Default: all vertices.", show_default=False)] = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as lines are written, until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("-n", "--lines", help="At most so many old lines of each vertex.", min=0)] = 100,
+) -> None:
+    """Shows what vertices have printed and logged, from the data folder of this machine."""
+    from thalweg.graph.fields import is_name
+    from thalweg.settings import load_settings
+
+    for given in (name, *([vertex] if vertex else [])):
+        if not is_name(given):
+            fail(RejectedError(f"{given!r} is not a name", code="name.invalid"))
+    folder = load_settings().data / "logs" / name
+    read: dict[Path, int] = {}
+    if not _log_files(folder, vertex):
+        fail(RejectedError(f"there are no logs of {name}{'/' + vertex if vertex else ''} in {folder}", code="logs.none"))
+    try:
+        while True:
+            for path in _log_files(folder, vertex):
+                _print_new(path, read, lines)
+            if not follow:
+                return
+            time.sleep(POLL_S)
+    except KeyboardInterrupt:
+        return
+
+
+def _log_files(folder: Path, vertex: str | None) -> list[Path]:
+    return sorted(folder.glob(f"{vertex or '*'}.log"))
+
+
+def _print_new(path: Path, read: dict[Path, int], limit: int) -> None:
+    """Prints whole lines that were not printed yet; of a file seen for the first time, the last ones."""
+    with path.open("rb") as file:
+        if path not in read:
+            body = file.read()
+            old = body[: body.rfind(b"\n") + 1]
+            found = old.splitlines()[-limit:] if limit else []
+            read[path] = len(old)
+        else:
+            file.seek(read[path])
+            body = file.read()
+            new = body[: body.rfind(b"\n") + 1]
+            found = new.splitlines()
+            read[path] += len(new)
+    for line in found:
+        typer.echo(line.decode(errors="replace"))

@@ -1,0 +1,91 @@
+"""`thalweg evidence …`: what runs have left as proof, checked and made again."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from thalweg.errors import NotReproducedError, ThalwegError
+from thalweg_cli.output import AsJson, ask, checked, fail
+
+app = typer.Typer(no_args_is_help=True, help="Signed documents of runs: every pin, count and digest.")
+Which = Annotated[str, typer.Argument(metavar="ID_OR_FILE", help="Evidence by id, or a file that holds it.", show_default=False)]
+Components = Annotated[list[str], typer.Option("--components", help="A .py file or folder with components of your own; may be repeated.")]
+
+
+@app.command("list")
+def list_evidence(as_json: AsJson = False) -> None:
+    """Lists the evidence that the coordinator knows, oldest first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from thalweg.api.backends import Nothing
+    from thalweg.api.evidence import LIST
+
+    found = ask(LIST, Nothing(), as_json).evidence
+    if as_json:
+        typer.echo(json.dumps([one.model_dump() for one in found]))
+        return
+    table = Table("evidence", "deployment", "backend", "revision", "verdict", box=None, pad_edge=False)
+    for one in found:
+        table.add_row(one.id, one.deployment, one.backend, str(one.revision or ""), one.verdict)
+    Console().print(table)
+
+
+@app.command()
+def show(evidence_id: Annotated[str, typer.Argument(metavar="ID", show_default=False)]) -> None:
+    """Prints a document as JSON."""
+    from thalweg.api.evidence import SHOW, WhichEvidence
+
+    typer.echo(json.dumps(ask(SHOW, checked(WhichEvidence, False, id=evidence_id)).document, indent=1, ensure_ascii=False))
+
+
+@app.command()
+def verify(
+    which: Which,
+    key: Annotated[str | None, typer.Option("--key", help="Public key to trust; default: the workspace's.", show_default=False)] = None,
+    components: Components = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Checks the signature, and that nothing has changed of what the document names: artifacts, releases, the graph."""
+    from thalweg_cli.proving import verify_evidence
+
+    _tell(verify_evidence, as_json, "verified", which, key, components)
+
+
+@app.command()
+def rerun(
+    which: Which,
+    key: Annotated[str | None, typer.Option("--key", help="Public key to trust; default: the workspace's.", show_default=False)] = None,
+    components: Components = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Runs it again from its pins and compares the digest of every port and generated file."""
+    from thalweg_cli.proving import rerun_evidence
+
+    _tell(rerun_evidence, as_json, "reproduced", which, key, components)
+
+
+def _tell(work: Any, as_json: bool, good: str, which: str, key: str | None, components: list[str]) -> None:
+    from thalweg.settings import load_settings
+    from thalweg_cli.interrupts import Interrupted
+
+    try:
+        lines, notes = work(load_settings(), which, key, components)
+    except ThalwegError as error:
+        fail(error, as_json)
+    except Interrupted as error:
+        typer.echo(f"error: interrupted by {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    if as_json:
+        typer.echo(json.dumps({"result": f"not {good}" if lines else good, "differences": lines, "notes": notes}))
+    else:
+        for note in notes:
+            typer.echo(note)
+        for line in lines:
+            typer.echo(f"error: {line}", err=True)
+        typer.echo(f"not {good}" if lines else good)
+    if lines:
+        raise typer.Exit(NotReproducedError.exit_code)

@@ -1,0 +1,251 @@
+"""Checks evidence against what is stored, and runs it again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from thalweg.api.backends import SHOW as SHOW_BACKEND
+from thalweg.api.backends import Nothing, Which
+from thalweg.api.evidence import KEY, SHOW, WhichEvidence
+from thalweg.artifacts import Store
+from thalweg.bus.connection import connect
+from thalweg.bus.deployments import ensure_bucket, store_deployment
+from thalweg.client import open_session
+from thalweg.client.runs import follow, wait_for_log
+from thalweg.embedded import EmbeddedStack
+from thalweg.errors import NotReproducedError, RejectedError, ThalwegError, UnreachableError
+from thalweg.graph.fields import is_name
+from thalweg.sdk.catalog import Catalog, load_release
+from thalweg.sealed.evidence import check_signature, workspace_key
+from thalweg.settings import Settings
+from thalweg.wire.commit import Commit
+from thalweg.wire.evidence import build, differences, spec_from
+from thalweg.wire.spec import DeploymentSpec, VertexSpec
+from thalweg_cli.interrupts import interruptible
+from thalweg_cli.leftovers import close_deployment, end_processes, note_run
+from thalweg_cli.reach import reach
+from thalweg_cli.secrets_of_run import given_secrets
+from thalweg_cli.servers import coordinator_of_run
+
+Found = tuple[list[str], list[str]]
+"""What differs; what is to be known beside it."""
+MAX_EVIDENCE_BYTES = 64 << 20
+
+
+def verify_evidence(settings: Settings, which: str, key: str | None, components: list[str]) -> Found:
+    """Checks a document. Blocking.
+
+    Raises:
+        RejectedError: it cannot be read.
+        UnreachableError: a server does not answer.
+    """
+    settings = settings.model_copy(update={"data": settings.data.resolve()})
+    document, trusted = _read(settings, which, key)
+    notes: list[str] = []
+    try:
+        notes.append(f"signed by {check_signature(document, trusted)}" + ("" if trusted else ", which is not known here"))
+    except RejectedError as error:
+        return [f"signature: {error}"], notes
+    spec, lines = spec_from(document), list[str]()
+    with _servers(settings) as ready:
+        store = _store(ready)
+        for what, artifact in _artifacts(document):
+            try:
+                store.check(artifact)
+            except RejectedError as error:
+                lines.append(f"{what}: {error}")
+        lines += _release_faults(spec, _catalog(settings, components))
+        if spec.revision:
+            lines += asyncio.run(_graph_faults(ready, spec))
+    return lines, notes
+
+
+def rerun_evidence(settings: Settings, which: str, key: str | None, components: list[str]) -> Found:
+    """Runs a document's pins again. Blocking.
+
+    Raises:
+        RejectedError: it cannot be read, its signature is not good, or what ran has no single set of pins.
+        NotReproducedError: a release is not the one that ran.
+        RunFailedError: a vertex failed.
+        Interrupted: SIGINT or SIGTERM; all that was started has ended.
+    """
+    settings = settings.model_copy(update={"data": settings.data.resolve()})
+    document, trusted = _read(settings, which, key)
+    check_signature(document, trusted)
+    if document["redeployed"] or document["verdict"] == "not finished":
+        why = "it was redeployed while it ran" if document["redeployed"] else "it did not come to its end"
+        raise RejectedError(f"{document['id']} cannot be run again: {why}", code="evidence.not_repeatable")
+    catalog = _catalog(settings, components)
+    spec = spec_from(document)
+    if faults := _release_faults(spec, catalog):
+        raise NotReproducedError("\n".join(faults), code="evidence.release_differs")
+    name = f"rerun-{spec.name[:40]}-{os.urandom(4).hex()}"
+    spec = msgspec.structs.replace(
+        spec, name=name, vertices=[_located(one, catalog) for one in spec.vertices], workspace=settings.workspace
+    )
+    commits = _run(settings, spec)
+    lines = differences(document, build(spec, commits, document["id"], 0))
+    notes = [f"{vertex} is not deterministic: it, and what follows it, may differ" for vertex in document["not_deterministic"]]
+    if lines:
+        notes.append("which record is the first that differs is not known: the log of the first run is gone")
+    return lines, notes
+
+
+def _run(settings: Settings, spec: DeploymentSpec) -> dict[str, Commit]:
+    with interruptible() as interrupts:
+        has_coordinator = settings.nats_url is not None and asyncio.run(reach(settings))
+        secrets = {} if has_coordinator else given_secrets(spec.vertices)
+        note = note_run(settings.data, spec.name, os.getpid(), keep=False)
+        with _servers(settings) as ready:
+            try:
+                if has_coordinator:
+                    return interrupts.run(_follow(ready, spec))
+                with coordinator_of_run(ready, spec.name, secrets):
+                    return interrupts.run(_follow(ready, spec))
+            finally:
+                if not has_coordinator:
+                    end_processes(ready.data, spec.name)
+                if asyncio.run(close_deployment(ready, spec.name, keep=False)):
+                    note.unlink(missing_ok=True)
+
+
+async def _follow(settings: Settings, spec: DeploymentSpec) -> dict[str, Commit]:
+    assert settings.nats_url is not None
+    client = await connect(settings.nats_url, "thalweg evidence")
+    try:
+        await ensure_bucket(client, settings.workspace)
+        await store_deployment(client, spec)
+        await wait_for_log(client, spec)
+        return await follow(client, spec, lambda commits: None)
+    finally:
+        await client.close()
+
+
+def _read(settings: Settings, which: str, key: str | None) -> tuple[dict[str, Any], str | None]:
+    """The document, and the key to trust: the given one, else the coordinator's, else the data folder's."""
+    path = _path(settings, which)
+    if path is None and settings.nats_url is None:
+        raise RejectedError(
+            f"there is no file {which}, and no evidence of that id in {settings.data / 'evidence'}",
+            code="evidence.unknown",
+            hint="THALWEG_NATS_URL says where a coordinator runs",
+        )
+    if path is None:
+        if not is_name(which):
+            raise RejectedError(f"there is no file {which}", code="evidence.unknown")
+        return asyncio.run(_asked(settings, which, key))
+    try:
+        if path.stat().st_size > MAX_EVIDENCE_BYTES:
+            raise RejectedError(f"{path} is too large for evidence", code="evidence.unreadable")
+        document = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise RejectedError(f"{path}: {error}", code="evidence.unreadable") from error
+    if not isinstance(document, dict):
+        raise RejectedError(f"{path} holds no evidence", code="evidence.unreadable")
+    return document, key or asyncio.run(_trusted(settings))
+
+
+def _path(settings: Settings, which: str) -> Path | None:
+    places = (Path(which), settings.data / "evidence" / f"{which}.json")
+    return next((one for one in places if one.is_file()), None)
+
+
+async def _asked(settings: Settings, which: str, key: str | None) -> tuple[dict[str, Any], str]:
+    async with open_session(settings) as session:
+        found = await session.ask(SHOW, WhichEvidence(id=which))
+    return found.document, key or found.key
+
+
+async def _trusted(settings: Settings) -> str | None:
+    if settings.nats_url is not None:
+        try:
+            async with open_session(settings) as session:
+                return (await session.ask(KEY, Nothing())).key
+        except UnreachableError:
+            pass
+    if settings.signing_key is None and not (settings.data / "signing.key").exists():
+        return None
+    return workspace_key(settings.signing_key, settings.data).public
+
+
+@contextmanager
+def _servers(settings: Settings) -> Iterator[Settings]:
+    """The given servers, or those of the data folder: others do not have what the evidence names."""
+    if settings.nats_url is not None and settings.s3_endpoint is not None:
+        yield settings
+        return
+    with EmbeddedStack(settings.data) as stack:
+        update: dict[str, Any] = {"nats_url": settings.nats_url or stack.nats_url}
+        if settings.s3_endpoint is None:
+            update |= {"s3_endpoint": stack.s3_endpoint, "s3_access_key": stack.s3_access_key, "s3_secret_key": stack.s3_secret_key}
+        yield settings.model_copy(update=update)
+
+
+def _store(settings: Settings) -> Store:
+    return Store(
+        settings.s3_endpoint,
+        settings.s3_bucket,
+        settings.s3_access_key,
+        settings.s3_secret_key,
+        settings.workspace,
+        settings.data / "cache",
+    )
+
+
+def _artifacts(document: dict[str, Any]) -> list[tuple[str, str]]:
+    """Everything in the file store that a document names, and what it calls it."""
+    found = [(f"input {artifact}", artifact) for artifact in document["input_artifacts"]]
+    for vertex, one in document["vertices"].items():
+        found += [(f"{vertex}: generated file {slot} ({file['name']})", file["artifact"]) for slot, file in one["generated"].items()]
+    found += [(f"source of {one.component}", one.archive) for one in spec_from(document).vertices if one.archive]
+    return found
+
+
+def _catalog(settings: Settings, components: list[str]) -> Catalog:
+    return Catalog(paths=(*settings.components, *map(Path, components)))
+
+
+def _release_faults(spec: DeploymentSpec, catalog: Catalog) -> list[str]:
+    lines = []
+    for vertex in spec.vertices:
+        if vertex.archive:
+            continue  # its source is an artifact, and is checked as one
+        found = _digest_here(vertex, catalog)
+        if found != vertex.digest:
+            lines.append(
+                f"{vertex.name}: {vertex.component} was {vertex.digest[:19]}…, "
+                + (f"here it is {found[:19]}…" if found else "and is not here")
+            )
+    return lines
+
+
+def _digest_here(vertex: VertexSpec, catalog: Catalog) -> str | None:
+    try:
+        return load_release(vertex.component, _located(vertex, catalog).code).manifest.digest
+    except (ThalwegError, ImportError):
+        return None
+
+
+def _located(vertex: VertexSpec, catalog: Catalog) -> VertexSpec:
+    """With its code where it is here, which need not be where it was."""
+    found = catalog.find(*vertex.component.split("@", 1)) if not vertex.archive else None
+    return msgspec.structs.replace(vertex, code=found.code) if found is not None else vertex
+
+
+async def _graph_faults(settings: Settings, spec: DeploymentSpec) -> list[str]:
+    try:
+        async with open_session(settings) as session:
+            found = await session.ask(SHOW_BACKEND, Which(backend=spec.backend, revision=spec.revision))
+    except RejectedError as error:
+        return [f"graph: {error}"]
+    if found.digest == spec.graph_digest:
+        return []
+    return [f"graph: {spec.backend} at revision {spec.revision} was {spec.graph_digest[:19]}…, now it is {found.digest[:19]}…"]

@@ -1,0 +1,220 @@
+"""Answers calls about deployments and their evidence: writes what is desired, which the leading coordinator brings about."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import msgspec
+
+from thalweg.api import deployments as api
+from thalweg.api import evidence as evidence_api
+from thalweg.api.backends import Nothing
+from thalweg.api.calls import Call
+from thalweg.bus import deployments as stored
+from thalweg.bus.connection import Client
+from thalweg.bus.heads import latest_commits, read_heads
+from thalweg.errors import RejectedError
+from thalweg.graph.plan import Inspect, Locate
+from thalweg.graph.releases import Releases
+from thalweg.graph.status import Status, status_of
+from thalweg.wire.planned import bound_artifact, expectations_of, spec_of
+from thalweg.wire.spec import DeploymentSpec
+from thalweg_coordinator.api import Handler
+from thalweg_coordinator.logs_of_backends import LogsOfBackends
+from thalweg_coordinator.redeploying import plan_redeploy
+from thalweg_coordinator.statuses import describe
+from thalweg_coordinator.teardown import Records
+
+TRIES = 20
+RESERVED = frozenset({"api", "ops", "log"})  # tokens of other subjects of a workspace
+
+
+class Deployments:
+    """Handlers by call.
+
+    Args:
+        client: NATS connection.
+        workspace: whose deployments.
+        logs: the operation logs of backends.
+        releases, inspect, locate: as for `thalweg.graph.status.status_of`.
+        key: public key that signs evidence.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        workspace: str,
+        logs: LogsOfBackends,
+        releases: Releases,
+        inspect: Inspect | None,
+        locate: Locate | None,
+        key: str,
+    ) -> None:
+        self._client, self._workspace, self._logs = client, workspace, logs
+        self._releases, self._inspect, self._locate, self._key = releases, inspect, locate, key
+        self._records = Records(client, workspace)
+
+    def handlers(self) -> dict[Call[Any, Any], Handler]:
+        """By call of `thalweg.api.deployments` and `thalweg.api.evidence`."""
+        return {
+            api.DEPLOY: self.deploy,
+            api.REDEPLOY: self.redeploy,
+            api.UNDEPLOY: self.undeploy,
+            api.STATUS: self.status,
+            api.REPORT: self.report,
+            evidence_api.LIST: self.list_evidence,
+            evidence_api.SHOW: self.show_evidence,
+            evidence_api.KEY: self.key,
+        }
+
+    async def deploy(self, asked: api.Deploy) -> api.Deployed:
+        """Stores a new deployment; the name must be free."""
+        name = asked.name or asked.backend
+        if name in RESERVED:
+            raise RejectedError(f"a deployment cannot be called {name}", code="name.reserved", hint="--name gives it another name")
+        spec = await self._spec(asked.backend, asked.revision)
+        spec = msgspec.structs.replace(spec, name=name, deployed_ns=time.time_ns())
+        try:
+            await stored.store_deployment(self._client, spec, expected=0)
+        except stored.StaleSpecError:
+            hint = f"`thalweg redeploy {name}` changes it, `--name` runs another one beside it"
+            raise RejectedError(f"there is a deployment {name} already", code="deployment.exists", hint=hint) from None
+        return _deployed(spec)
+
+    async def redeploy(self, asked: api.Redeploy) -> api.Deployed:
+        """Stores the next generation of a deployment; where nothing changes, nothing is stored."""
+        for _ in range(TRIES):
+            old, revision = await stored.read_deployment(self._client, self._workspace, asked.name)
+            _refuse_unless_running(old)
+            new = await self._spec(old.backend, asked.revision)
+            commits = latest_commits(await read_heads(self._client, self._workspace, asked.name))
+            spec, changes = plan_redeploy(old, new, commits)
+            if (spec.revision, spec.graph_digest) == (old.revision, old.graph_digest) and all(
+                one.action == "keeps running" for one in changes
+            ):
+                return _deployed(old, changes)
+            try:
+                await stored.store_deployment(self._client, spec, expected=revision)
+            except stored.StaleSpecError:
+                continue
+            return _deployed(spec, changes)
+        raise _busy(asked.name)
+
+    async def undeploy(self, asked: api.Undeploy) -> api.Undeploying:
+        """Says that a deployment is to end. A discard overrides a drain; else, what has begun goes on."""
+        for _ in range(TRIES):
+            spec, revision = await stored.read_deployment(self._client, self._workspace, asked.name)
+            desired = "discarding" if asked.discard or spec.desired == "discarding" else "draining"
+            try:
+                if desired != spec.desired:
+                    await stored.store_deployment(self._client, msgspec.structs.replace(spec, desired=desired), expected=revision)
+            except stored.StaleSpecError:
+                continue
+            return api.Undeploying(name=spec.name, deployed_ns=spec.deployed_ns)
+        raise _busy(asked.name)
+
+    async def status(self, asked: api.MaybeNamed) -> api.Statuses:
+        """Of one deployment, or of all that there are; of one that is gone, its teardown's report."""
+        if asked.name is None:
+            names = await stored.list_deployments(self._client, self._workspace)
+            found = await asyncio.gather(*(self._status(name) for name in names), return_exceptions=True)
+            return api.Statuses(deployments=[one for one in found if isinstance(one, api.DeploymentStatus)])
+        try:
+            return api.Statuses(deployments=[await self._status(asked.name)])
+        except RejectedError as error:
+            report = await self._records.report(asked.name) if error.code == "deployment.unknown" else None
+            if report is None:
+                raise
+            return api.Statuses(deployments=[_gone(report)])
+
+    async def report(self, asked: api.Named) -> api.Reported:
+        """What the last teardown of a name has saved."""
+        return api.Reported(report=await self._records.report(asked.name))
+
+    async def list_evidence(self, asked: Nothing) -> evidence_api.Items:
+        """All of it, oldest first."""
+        found = await self._records.all_evidence()
+        fields = evidence_api.Item.model_fields
+        return evidence_api.Items(evidence=[evidence_api.Item(**{name: one[name] for name in fields}) for one in found])
+
+    async def show_evidence(self, asked: evidence_api.WhichEvidence) -> evidence_api.Document:
+        """One document."""
+        found = await self._records.evidence(asked.id)
+        if found is None:
+            hint = "`thalweg evidence list` shows what there is"
+            raise RejectedError(f"there is no evidence {asked.id}", code="evidence.unknown", hint=hint)
+        return evidence_api.Document(document=found, key=self._key)
+
+    async def key(self, asked: Nothing) -> evidence_api.PublicKey:
+        """The key to trust."""
+        return evidence_api.PublicKey(key=self._key)
+
+    async def _status(self, name: str) -> api.DeploymentStatus:
+        spec = await stored.load_deployment(self._client, self._workspace, name)
+        return describe(spec, await read_heads(self._client, self._workspace, name))
+
+    async def _spec(self, backend: str, revision: int | None) -> DeploymentSpec:
+        """What a backend is at a revision, as it is deployed; only a complete graph is."""
+        log = await self._logs.read(backend)
+        at = log.revision if revision is None else revision
+        graph = log.at(at)
+        status = await asyncio.to_thread(status_of, graph, self._releases, None, self._inspect, self._locate)
+        _refuse_incomplete(backend, at, status)
+        vertices = [
+            spec_of(one, {slot: bound_artifact(str(artifact)) for slot, artifact in one.files.items()}) for one in status.plan.vertices
+        ]
+        return DeploymentSpec(
+            self._workspace,
+            backend,
+            backend,
+            vertices,
+            revision=at,
+            graph_digest=graph.digest(),
+            expect=expectations_of(graph.expect),
+        )
+
+
+def _refuse_incomplete(backend: str, revision: int, status: Status) -> None:
+    if status.is_deployable:
+        return
+    parts = (status.whole, *status.vertices.values(), *status.edges.values())
+    lines = [str(fault) for part in parts for fault in part.reasons]
+    raise RejectedError("\n".join([f"{backend} at revision {revision} cannot be deployed", *lines]), code="backend.incomplete")
+
+
+def _refuse_unless_running(spec: DeploymentSpec) -> None:
+    if spec.desired != "running":
+        raise RejectedError(f"deployment {spec.name} is {spec.desired}", code="deployment.stopping")
+    if not spec.revision:
+        raise RejectedError(f"deployment {spec.name} is of no stored backend", code="deployment.no_backend")
+
+
+def _busy(name: str) -> RejectedError:
+    return RejectedError(f"deployment {name} is changed by many at once", code="deployment.busy", hint="try again")
+
+
+def _deployed(spec: DeploymentSpec, changes: list[api.Restart] | None = None) -> api.Deployed:
+    return api.Deployed(
+        name=spec.name,
+        backend=spec.backend,
+        revision=spec.revision,
+        generation=spec.generation,
+        digest=spec.graph_digest,
+        deployed_ns=spec.deployed_ns,
+        vertices=[one.name for one in spec.vertices],
+        changes=changes or [],
+    )
+
+
+def _gone(report: api.Report) -> api.DeploymentStatus:
+    return api.DeploymentStatus(
+        name=report.name,
+        backend=report.backend,
+        revision=report.revision,
+        generation=report.generation,
+        deployed_ns=report.deployed_ns,
+        state="stopped",
+        report=report,
+    )

@@ -1,0 +1,100 @@
+"""Says how a deployment stands, from its spec and the heads of its log alone: any coordinator can, whoever cares for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from thalweg.api.deployments import DeploymentStatus, State, VertexStatus
+from thalweg.bus.heads import StoredMessage, latest_commits
+from thalweg.runtime.inputs import BEGINNING
+from thalweg.wire.commit import END_OF_TIME, Commit
+from thalweg.wire.spec import DeploymentSpec, VertexSpec, is_failed
+from thalweg.wire.subjects import parse_port
+
+
+def describe(spec: DeploymentSpec, heads: list[StoredMessage]) -> DeploymentStatus:
+    """The status of a deployment whose log has these heads; none where it has no log yet."""
+    commits = latest_commits(heads)
+    sequences = {place[:2]: head.sequence for head in heads if (place := parse_port(head.subject)) is not None}
+    state = _state(spec, commits)
+    return DeploymentStatus(
+        name=spec.name,
+        backend=spec.backend,
+        revision=spec.revision,
+        generation=spec.generation,
+        deployed_ns=spec.deployed_ns,
+        state=state,
+        vertices=[_vertex(one, state, commits, sequences) for one in spec.vertices],
+    )
+
+
+def _state(spec: DeploymentSpec, commits: Mapping[str, Commit]) -> State:
+    if spec.desired == "stopped":
+        return "stopped"
+    if spec.desired in ("draining", "discarding"):
+        return "stopping"
+    if spec.has_failed(commits):
+        return "failed"
+    if spec.has_ended(commits):
+        return "finished"
+    return "running" if all(one.name in commits for one in spec.vertices) else "starting"
+
+
+def _vertex(spec: VertexSpec, whole: State, commits: Mapping[str, Commit], sequences: Mapping[tuple[str, str], int]) -> VertexStatus:
+    commit = commits.get(spec.name)
+    if commit is None:
+        return VertexStatus(vertex=spec.name, component=spec.component, state=_unless_over("starting", whole), generation=spec.generation)
+    return VertexStatus(
+        vertex=spec.name,
+        component=spec.component,
+        state=_vertex_state(spec, whole, commit),
+        reason=_reason(spec, commit),
+        records_in=commit.counters.records_in,
+        records_out=commit.counters.records_out,
+        dead=commit.counters.dead,
+        lag=_lag(spec, commit, commits, sequences),
+        restarts=max(0, commit.epoch - 1),
+        watermark_ns=commit.watermark if BEGINNING < commit.watermark < END_OF_TIME else None,
+        generation=commit.generation,
+    )
+
+
+def _vertex_state(spec: VertexSpec, whole: State, commit: Commit) -> State:
+    if is_failed(spec, commit):
+        return "failed"
+    if commit.ended:
+        return "finished"
+    return _unless_over("starting" if commit.generation < spec.generation else "running", whole)
+
+
+def _unless_over(state: State, whole: State) -> State:
+    """A vertex that has not ended is stopped where its deployment has failed or was stopped."""
+    return "stopped" if whole in ("failed", "stopped") else state
+
+
+def _reason(spec: VertexSpec, commit: Commit) -> str | None:
+    if is_failed(spec, commit) and commit.failure is not None:
+        return commit.failure.message
+    if commit.ended and commit.generation < spec.generation:
+        return f"ended as of generation {commit.generation}, before it could change"
+    return (
+        "; ".join(
+            [f"wrote no file for slot {slot}" for slot in commit.missing] + [f"wrote {path}, undeclared" for path in commit.undeclared]
+        )
+        or None
+    )
+
+
+def _lag(spec: VertexSpec, commit: Commit, commits: Mapping[str, Commit], sequences: Mapping[tuple[str, str], int]) -> int | None:
+    """By counts; 0 where every edge has been read to its end, whatever an added vertex was not given."""
+    if not spec.inputs:
+        return None
+    behind = [one for one in spec.inputs if sequences.get((one.src_vertex, one.src_port), 0) >= commit.positions.get(one.key, (1, 0))[0]]
+    if not behind:
+        return 0
+    given = sum(
+        commits[one.src_vertex].ports[one.src_port].count
+        for one in spec.inputs
+        if one.src_vertex in commits and one.src_port in commits[one.src_vertex].ports
+    )
+    return max(0, given - commit.counters.records_in)

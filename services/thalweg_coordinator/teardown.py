@@ -1,0 +1,172 @@
+"""The end of a deployment: what it leaves is saved, then it is removed; every step may be repeated by another coordinator."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from thalweg.api.deployments import Kept, Outcome, Report
+from thalweg.artifacts import Store
+from thalweg.artifacts.digests import hex_of
+from thalweg.artifacts.records import ArtifactRecord, Provenance
+from thalweg.bus import deployments
+from thalweg.bus.connection import Client
+from thalweg.bus.kv import Bucket, StaleError
+from thalweg.errors import RunFailedError, ThalwegError
+from thalweg.sealed.evidence import signed
+from thalweg.sealed.signatures import SigningKey
+from thalweg.wire import evidence
+from thalweg.wire.commit import Commit
+from thalweg.wire.spec import DeploymentSpec, is_failed
+
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.2, 10.0
+
+
+class Teardown:
+    """Saves what deployments leave, then removes them.
+
+    Args:
+        client: NATS connection.
+        workspace: whose.
+        store: where generated files are, and where evidence goes.
+        key: signs evidence.
+    """
+
+    def __init__(self, client: Client, workspace: str, store: Store, key: SigningKey) -> None:
+        self._client, self._store, self._key = client, store, key
+        self._reports, self._evidence, self._artifacts = (Bucket(client, workspace, kind) for kind in ("reports", "evidence", "artifacts"))
+        self._not_before: dict[str, tuple[float, float]] = {}
+
+    async def ensure(self) -> None:
+        """Makes its buckets."""
+        for bucket in (self._reports, self._evidence, self._artifacts):
+            await bucket.ensure()
+
+    async def finish(self, spec: DeploymentSpec, commits: Mapping[str, Commit]) -> None:
+        """Saves everything, then removes the deployment; tried again with growing pauses by the next calls.
+
+        In this order: the files are in the store, their records, the evidence, the report, and only then the spec and the log go.
+
+        Raises:
+            ThalwegError: something could not be saved; nothing was removed.
+        """
+        not_before, pause_s = self._not_before.get(spec.name, (0.0, FIRST_PAUSE_S))
+        if time.monotonic() < not_before:
+            return
+        try:
+            await asyncio.to_thread(self._store.ensure_bucket)
+            await self._check_stored(commits)
+            await self._record_files(spec, commits)
+            kept = await self._keep_evidence(spec, commits)
+            outcome: Outcome = "finished" if spec.has_ended(commits) else "failed"
+            await self._report(spec, commits, outcome, kept)
+        except ThalwegError:
+            self._not_before[spec.name] = time.monotonic() + pause_s, min(2 * pause_s, LAST_PAUSE_S)
+            raise
+        self._not_before.pop(spec.name, None)
+        await deployments.delete_deployment(self._client, spec.workspace, spec.name)
+
+    async def discard(self, spec: DeploymentSpec, commits: Mapping[str, Commit]) -> None:
+        """Removes a deployment with all that it has left."""
+        await self._report(spec, commits, "discarded", None)
+        await deployments.delete_deployment(self._client, spec.workspace, spec.name)
+
+    async def _check_stored(self, commits: Mapping[str, Commit]) -> None:
+        for commit in commits.values():
+            for generated in commit.generated.values():
+                if not await asyncio.to_thread(self._store.exists, generated.artifact):
+                    raise RunFailedError(f"{generated.artifact} is not in the store", code="artifact.unknown")
+
+    async def _record_files(self, spec: DeploymentSpec, commits: Mapping[str, Commit]) -> None:
+        by_name = {one.name: one for one in spec.vertices}
+        for vertex, commit in commits.items():
+            for slot, generated in commit.generated.items():
+                pinned = by_name[vertex]
+                record = ArtifactRecord(
+                    id=generated.artifact,
+                    type=pinned.generated_types.get(slot, "bytes"),
+                    name=generated.name,
+                    size_bytes=generated.size_bytes,
+                    created=datetime.now(UTC),
+                    provenance=Provenance(
+                        deployment=spec.name, vertex=vertex, slot=slot, release=pinned.component, revision=spec.revision or None
+                    ),
+                )
+                token = hashlib.sha256(f"{spec.name}/{spec.deployed_ns}/{vertex}/{slot}".encode()).hexdigest()[:32]
+                await self._artifacts.put(f"{hex_of(generated.artifact)}.{token}", record.model_dump_json().encode())
+
+    async def _keep_evidence(self, spec: DeploymentSpec, commits: Mapping[str, Commit]) -> str:
+        """The document's id. The first copy that is stored stands: a coordinator that repeats the step makes no second one."""
+        stamp = datetime.fromtimestamp(spec.deployed_ns / 1e9, UTC).strftime("%Y%m%d-%H%M%S")
+        evidence_id = f"{spec.name[:40]}-{stamp}-{spec.deployed_ns % 10**6:06d}"
+        body = signed(evidence.build(spec, commits, evidence_id, time.time_ns()), self._key)
+        stored = await self._evidence.get(evidence_id)
+        if stored is not None:
+            body = stored.value
+        await asyncio.to_thread(self._store.put_bytes, body)
+        if stored is None:
+            with suppress(StaleError):
+                await self._evidence.put(evidence_id, body, expected=0)
+        return evidence_id
+
+    async def _report(self, spec: DeploymentSpec, commits: Mapping[str, Commit], outcome: Outcome, kept: str | None) -> None:
+        report = make_report(spec, commits, outcome, kept, time.time_ns())
+        await self._reports.put(spec.name, report.model_dump_json().encode())
+
+
+def make_report(spec: DeploymentSpec, commits: Mapping[str, Commit], outcome: Outcome, kept: str | None, now_ns: int) -> Report:
+    """What a teardown says."""
+    failures = [commits[one.name].failure for one in spec.vertices if is_failed(one, commits.get(one.name))]
+    return Report(
+        name=spec.name,
+        backend=spec.backend,
+        revision=spec.revision,
+        generation=spec.generation,
+        deployed_ns=spec.deployed_ns,
+        time_ns=now_ns,
+        outcome=outcome,
+        generated=[
+            Kept(vertex=vertex, slot=slot, name=one.name, artifact=one.artifact, size_bytes=one.size_bytes)
+            for vertex, commit in sorted(commits.items())
+            for slot, one in sorted(commit.generated.items())
+            if outcome != "discarded"
+        ],
+        missing=[f"{vertex}.{slot}" for vertex, commit in sorted(commits.items()) for slot in commit.missing],
+        undeclared=[f"{vertex}: {path}" for vertex, commit in sorted(commits.items()) for path in commit.undeclared],
+        unfinished=[one.name for one in spec.vertices if (commit := commits.get(one.name)) is None or not commit.ended],
+        failure=next((one.message for one in failures if one is not None), None),
+        evidence=kept,
+    )
+
+
+class Records:
+    """Reads what teardowns have written.
+
+    Args:
+        client: NATS connection.
+        workspace: whose.
+    """
+
+    def __init__(self, client: Client, workspace: str) -> None:
+        self._reports, self._evidence = Bucket(client, workspace, "reports"), Bucket(client, workspace, "evidence")
+
+    async def report(self, name: str) -> Report | None:
+        """The newest of a name."""
+        found = await self._reports.get(name)
+        return Report.model_validate_json(found.value) if found is not None else None
+
+    async def evidence(self, evidence_id: str) -> dict[str, Any] | None:
+        """A signed document."""
+        found = await self._evidence.get(evidence_id)
+        return dict(json.loads(found.value)) if found is not None else None
+
+    async def all_evidence(self) -> list[dict[str, Any]]:
+        """All signed documents, oldest first."""
+        found = [dict(json.loads(body)) for body in await self._evidence.all()]
+        return sorted(found, key=lambda one: (one["finished_ns"], one["id"]))

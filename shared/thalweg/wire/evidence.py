@@ -1,0 +1,126 @@
+"""The evidence of a run: one document with every pin, from the spec that ran and the last commits of its vertices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from thalweg.errors import RejectedError
+from thalweg.wire.commit import Commit
+from thalweg.wire.spec import DeploymentSpec, VertexSpec
+
+FORMAT = "thalweg-evidence/1"
+SYNC = "always"  # of our servers' configuration
+
+
+def build(spec: DeploymentSpec, commits: Mapping[str, Commit], evidence_id: str, finished_ns: int) -> dict[str, Any]:
+    """The document, not signed yet: JSON values alone. It holds nothing that is secret.
+
+    Args:
+        spec: what ran.
+        commits: the newest of each vertex.
+        evidence_id: what the document is called.
+        finished_ns: when the run was over.
+    """
+    expectations = [_judged(spec, commits, index) for index in range(len(spec.expect))]
+    return {
+        "format": FORMAT,
+        "id": evidence_id,
+        "workspace": spec.workspace,
+        "deployment": spec.name,
+        "generation": spec.generation,
+        "backend": spec.backend,
+        "revision": spec.revision,
+        "graph_digest": spec.graph_digest,
+        "deployed_ns": spec.deployed_ns,
+        "finished_ns": finished_ns,
+        "storage": spec.storage,
+        "sync": SYNC,
+        # As text: canonical JSON sorts keys, and a component may mean the order within a param (columns of a table).
+        "spec": msgspec.json.encode(spec).decode(),
+        "releases": {one.component: one.digest for one in spec.vertices},
+        "input_artifacts": sorted({file.artifact for one in spec.vertices for file in one.files.values()}),
+        "vertices": {one.name: _vertex(one, commits.get(one.name)) for one in spec.vertices},
+        "not_deterministic": [one.name for one in spec.vertices if not one.deterministic],
+        "redeployed": [one.name for one in spec.vertices if one.generation > 1],
+        "expectations": expectations,
+        "verdict": _verdict(spec, commits, expectations),
+    }
+
+
+def _vertex(spec: VertexSpec, commit: Commit | None) -> dict[str, Any]:
+    commit = commit or Commit(epoch=0, number=0)
+    return {
+        "release": spec.component,
+        "digest": spec.digest,
+        "params": spec.params,
+        "files": {slot: file.artifact for slot, file in spec.files.items()},
+        "records_in": commit.counters.records_in,
+        "records_out": commit.counters.records_out,
+        "dead": commit.counters.dead,
+        "late": commit.counters.late,
+        "errors": commit.counters.errors,
+        "ports": {port: {"count": stored.count, "digest": stored.digest} for port, stored in sorted(commit.ports.items())},
+        "generated": {slot: msgspec.to_builtins(one) for slot, one in sorted(commit.generated.items())},
+        "missing": commit.missing,
+        "undeclared": commit.undeclared,
+        "ended": commit.ended,
+        "drained": commit.drained,
+        "failure": commit.failure.code if commit.failure is not None else None,
+    }
+
+
+def _judged(spec: DeploymentSpec, commits: Mapping[str, Commit], index: int) -> dict[str, Any]:
+    one = spec.expect[index]
+    commit = commits.get(one.vertex)
+    count = commit.ports[one.port].count if commit is not None and one.port in commit.ports else 0
+    is_met = (one.min is None or count >= one.min) and (one.max is None or count <= one.max)
+    return {"vertex": one.vertex, "port": one.port, "min": one.min, "max": one.max, "count": count, "met": is_met}
+
+
+def _verdict(spec: DeploymentSpec, commits: Mapping[str, Commit], expectations: list[dict[str, Any]]) -> str:
+    if not spec.has_ended(commits):
+        return "not finished"
+    return "met" if all(one["met"] for one in expectations) else "not met"
+
+
+def spec_from(document: Mapping[str, Any]) -> DeploymentSpec:
+    """The spec that a document pins, for another run of the same; a source that was drained ends after as many records.
+
+    Raises:
+        RejectedError: `evidence.unreadable`.
+    """
+    try:
+        spec = msgspec.json.decode(document["spec"], type=DeploymentSpec)
+        vertices = [_as_it_ran(one, document["vertices"][one.name]) for one in spec.vertices]
+    except (KeyError, TypeError, AttributeError, msgspec.DecodeError) as error:
+        raise RejectedError(f"this is no evidence: {error!r}", code="evidence.unreadable") from error
+    return msgspec.structs.replace(spec, vertices=vertices, desired="running", generation=1)
+
+
+def _as_it_ran(vertex: VertexSpec, ran: Mapping[str, Any]) -> VertexSpec:
+    stop_after = ran["records_in"] if ran["drained"] else vertex.stop_after
+    return msgspec.structs.replace(vertex, stop_after=stop_after, generation=1)
+
+
+def differences(document: Mapping[str, Any], again: Mapping[str, Any]) -> list[str]:
+    """What another run put out otherwise, as lines: ports by count and digest, generated files by content."""
+    lines: list[str] = []
+    for name, before in document["vertices"].items():
+        after = again["vertices"].get(name, {"ports": {}, "generated": {}})
+        for port, old in before["ports"].items():
+            new = after["ports"].get(port, {"count": 0, "digest": ""})
+            if old["count"] != new["count"]:
+                lines.append(f"{name}.{port}: {old['count']:,} records, now {new['count']:,}")
+            elif old["digest"] != new["digest"]:
+                lines.append(f"{name}.{port}: {old['count']:,} records with digest {old['digest'][:12]}, now {new['digest'][:12]}")
+        for slot, old in before["generated"].items():
+            new = after["generated"].get(slot, {"artifact": "none", "size_bytes": 0})
+            if old["artifact"] != new["artifact"]:
+                lines.append(
+                    f"{name}: generated file {slot} ({old['name']}) was {old['artifact'][:19]}…, {old['size_bytes']:,} bytes, "
+                    f"now {new['artifact'][:19]}…, {new['size_bytes']:,} bytes"
+                )
+    return lines

@@ -1,0 +1,120 @@
+"""Components for deployments: endless and finite sources, steps whose params and versions change, careless writers of files."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import BaseModel
+
+import thalweg
+from thalweg import At, Context, GeneratedFile
+
+
+class Count(BaseModel):
+    """How many numbers, and how long each takes."""
+
+    count: int = 100
+    pause_s: float = 0.0
+
+
+@thalweg.component("numbers", version="1.0.0")
+def numbers(params: Count, cursor: int | None) -> Iterator[At[int]]:
+    """Counts from 0."""
+    for n in range(cursor or 0, params.count):
+        time.sleep(params.pause_s)
+        yield At(n, n + 1)
+
+
+@thalweg.component("stuck", version="1.0.0")
+def stuck() -> Iterator[int]:
+    """Gives one number, then waits for something that never comes."""
+    yield 0
+    time.sleep(3600)
+
+
+@thalweg.component("noisy", version="1.0.0")
+def noisy(n: int) -> int:
+    """Says that it is deterministic, and is not."""
+    return n + int.from_bytes(os.urandom(4), "big")
+
+
+@dataclass
+class Tagged:
+    n: int
+    tag: int
+
+
+class Tag(BaseModel):
+    """What every number gets."""
+
+    tag: int = 0
+
+
+@thalweg.component("tag", version="1.0.0")
+def tag(n: int, params: Tag) -> Tagged:
+    """Tags numbers."""
+    return Tagged(n, params.tag)
+
+
+@dataclass
+class Seen:
+    count: int = 0
+    names: list[str] = field(default_factory=list)
+
+
+class Weight(BaseModel):
+    """What is added to each sum."""
+
+    weight: int = 0
+
+
+@thalweg.component("total", version="1.0.0")
+class Total:
+    """Numbers with how many came so far; its state is large."""
+
+    params: Weight
+    state: Seen
+
+    def process(self, n: int) -> Tagged:
+        self.state.count += 1
+        if len(self.state.names) < 2000:
+            self.state.names.append(f"number {n}")
+        return Tagged(n, self.state.count + self.params.weight)
+
+
+@dataclass
+class Other:
+    words: dict[str, str] = field(default_factory=dict)
+    count: str = "none"
+
+
+@thalweg.component("total", version="2.0.0")
+class TotalInWords:
+    """The same with another state."""
+
+    params: Weight
+    state: Other
+
+    def process(self, n: int) -> Tagged:
+        self.state.count = str(n)
+        return Tagged(n, 0)
+
+
+@thalweg.component("careless", version="1.0.0")
+class Careless:
+    """Writes one of its two files, and one that it has not declared."""
+
+    kept: Annotated[GeneratedFile, "text", "kept.txt"]
+    forgotten: Annotated[GeneratedFile, "text", "forgotten.txt"]
+
+    def process(self, n: int) -> None:
+        """Takes a number."""
+
+    def finish(self, context: Context) -> None:
+        """Writes what it writes."""
+        self.kept.path.write_text("kept")
+        (self.kept.path.parent / "surplus.txt").write_text("surplus")
