@@ -129,7 +129,7 @@ class Coordinator:
         stored = StoredReleases(client, workspace, releases, backends.forget)
         components = Components(stored, Catalog(), sources, self._workers, logs, *look)
         uses = Uses(client, workspace, logs)
-        records, sealed = (Bucket(client, name(workspace)) for name in (subjects.files_bucket, subjects.secrets_bucket))
+        records, sealed = (Bucket(client, subjects.bucket(workspace, kind)) for kind in ("artifacts", "secrets"))
         await records.ensure()
         await sealed.ensure()
         files, secrets = Files(records, store, uses), SecretCalls(self._secrets(client), uses)
@@ -143,7 +143,7 @@ class Coordinator:
 
     def _secrets(self, client: Client) -> Secrets:
         settings = self._settings
-        bucket = Bucket(client, subjects.secrets_bucket(settings.workspace))
+        bucket = Bucket(client, subjects.bucket(settings.workspace, "secrets"))
         return Secrets(bucket, settings.workspace, settings.secret_key, settings.data / "secret.key", self._given)
 
     async def _guard(self, what: str, work: Coroutine[Any, Any, None]) -> None:

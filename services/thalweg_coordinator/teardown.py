@@ -16,12 +16,12 @@ from thalweg.artifacts import Store
 from thalweg.artifacts.digests import hex_of
 from thalweg.artifacts.records import ArtifactRecord, Provenance
 from thalweg.bus import deployments
+from thalweg.bus.buckets import Bucket, StaleWriteError
 from thalweg.bus.connection import Client
-from thalweg.bus.kv import Bucket, StaleError
 from thalweg.errors import RunFailedError, ThalwegError
 from thalweg.sealed.evidence import signed
 from thalweg.sealed.signatures import SigningKey
-from thalweg.wire import evidence
+from thalweg.wire import evidence, subjects
 from thalweg.wire.commit import Commit
 from thalweg.wire.spec import DeploymentSpec, is_failed
 
@@ -40,7 +40,9 @@ class Teardown:
 
     def __init__(self, client: Client, workspace: str, store: Store, key: SigningKey) -> None:
         self._client, self._store, self._key = client, store, key
-        self._reports, self._evidence, self._artifacts = (Bucket(client, workspace, kind) for kind in ("reports", "evidence", "artifacts"))
+        self._reports, self._evidence, self._artifacts = (
+            Bucket(client, subjects.bucket(workspace, kind)) for kind in ("reports", "evidence", "artifacts")
+        )
         self._not_before: dict[str, tuple[float, float]] = {}
 
     async def ensure(self) -> None:
@@ -99,25 +101,25 @@ class Teardown:
                     ),
                 )
                 token = hashlib.sha256(f"{spec.name}/{spec.deployed_ns}/{vertex}/{slot}".encode()).hexdigest()[:32]
-                await self._artifacts.put(f"{hex_of(generated.artifact)}.{token}", record.model_dump_json().encode())
+                await self._artifacts.put(f"{hex_of(generated.artifact)}.{token}", record.model_dump_json().encode(), None)
 
     async def _keep_evidence(self, spec: DeploymentSpec, commits: Mapping[str, Commit]) -> str:
         """The document's id. The first copy that is stored stands: a coordinator that repeats the step makes no second one."""
         stamp = datetime.fromtimestamp(spec.deployed_ns / 1e9, UTC).strftime("%Y%m%d-%H%M%S")
         evidence_id = f"{spec.name[:40]}-{stamp}-{spec.deployed_ns % 10**6:06d}"
         body = signed(evidence.build(spec, commits, evidence_id, time.time_ns()), self._key)
-        stored = await self._evidence.get(evidence_id)
+        stored = (await self._evidence.get(evidence_id)).value
         if stored is not None:
-            body = stored.value
+            body = stored
         await asyncio.to_thread(self._store.put_bytes, body)
         if stored is None:
-            with suppress(StaleError):
-                await self._evidence.put(evidence_id, body, expected=0)
+            with suppress(StaleWriteError):
+                await self._evidence.put(evidence_id, body, 0)
         return evidence_id
 
     async def _report(self, spec: DeploymentSpec, commits: Mapping[str, Commit], outcome: Outcome, kept: str | None) -> None:
         report = make_report(spec, commits, outcome, kept, time.time_ns())
-        await self._reports.put(spec.name, report.model_dump_json().encode())
+        await self._reports.put(spec.name, report.model_dump_json().encode(), None)
 
 
 def make_report(spec: DeploymentSpec, commits: Mapping[str, Commit], outcome: Outcome, kept: str | None, now_ns: int) -> Report:
@@ -154,19 +156,19 @@ class Records:
     """
 
     def __init__(self, client: Client, workspace: str) -> None:
-        self._reports, self._evidence = Bucket(client, workspace, "reports"), Bucket(client, workspace, "evidence")
+        self._reports, self._evidence = (Bucket(client, subjects.bucket(workspace, kind)) for kind in ("reports", "evidence"))
 
     async def report(self, name: str) -> Report | None:
         """The newest of a name."""
         found = await self._reports.get(name)
-        return Report.model_validate_json(found.value) if found is not None else None
+        return Report.model_validate_json(found.value) if found.value is not None else None
 
     async def evidence(self, evidence_id: str) -> dict[str, Any] | None:
         """A signed document."""
         found = await self._evidence.get(evidence_id)
-        return dict(json.loads(found.value)) if found is not None else None
+        return dict(json.loads(found.value)) if found.value is not None else None
 
     async def all_evidence(self) -> list[dict[str, Any]]:
         """All signed documents, oldest first."""
-        found = [dict(json.loads(body)) for body in await self._evidence.all()]
+        found = [dict(json.loads(body)) for body in (await self._evidence.items()).values()]
         return sorted(found, key=lambda one: (one["finished_ns"], one["id"]))

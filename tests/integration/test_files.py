@@ -125,7 +125,7 @@ async def test_a_table_that_lacks_a_column_makes_its_vertex_invalid(settings: Se
 
 async def test_an_id_that_begins_several_is_refused(session: Session, store: Store, tmp_path: Path) -> None:
     bucket = session.client.jetstream()
-    kv = await bucket.key_value(subjects.files_bucket("default"))
+    kv = await bucket.key_value(subjects.bucket("default", "artifacts"))
     record = {"type": "bytes", "name": "x", "size_bytes": 1, "created": "2026-01-01T00:00:00Z"}
     for last in "ab":
         digits = "feedbeef" + "0" * 55 + last
@@ -139,7 +139,7 @@ async def test_an_id_that_begins_several_is_refused(session: Session, store: Sto
 
 async def test_a_file_that_runs_left_is_one_file_with_its_provenance(session: Session, store: Store, tmp_path: Path) -> None:
     artifact = await stored(store, tmp_path, "left.txt", "left by a run")
-    kv = await session.client.jetstream().key_value(subjects.files_bucket("default"))
+    kv = await session.client.jetstream().key_value(subjects.bucket("default", "artifacts"))
     provenance = {"deployment": "d", "vertex": "save", "slot": "file", "release": "jsonl-file@1.0.0"}
     record = {"id": artifact, "type": "text", "name": "left.txt", "size_bytes": 13, "created": "2026-01-01T00:00:00Z"}
     for run in "12":

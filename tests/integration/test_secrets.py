@@ -164,7 +164,7 @@ async def test_secrets_are_listed_with_their_uses_and_stay_while_they_are_bound(
 
 
 async def test_what_a_bucket_holds_is_replaced_only_by_who_has_read_it(session: Session) -> None:
-    bucket = Bucket(session.client, subjects.files_bucket("elsewhere"))
+    bucket = Bucket(session.client, subjects.bucket("elsewhere", "artifacts"))
     assert (await bucket.get("a")).revision == 0
     await bucket.ensure()
     first = await bucket.put("a", b"1", 0)

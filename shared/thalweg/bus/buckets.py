@@ -14,6 +14,7 @@ from thalweg.bus.deployments import call, create_stream
 from thalweg.bus.heads import get_message
 from thalweg.errors import RejectedError, RunFailedError, UnreachableError
 
+TIMEOUT_S = 10.0
 _AT_ONCE = 64  # requests in flight while all keys are read
 _OPERATION = "KV-Operation"  # header of a marker in the place of a value that was deleted (ADR-8)
 
@@ -67,15 +68,15 @@ class Bucket:
             return Item(None, 0)
         return Item(None if _OPERATION in found.headers else found.data, found.sequence)
 
-    async def put(self, key: str, value: bytes, revision: int) -> int:
-        """Writes a key that was last read at `revision`, 0 for a new one; its new revision.
+    async def put(self, key: str, value: bytes, revision: int | None, timeout_s: float = TIMEOUT_S) -> int:
+        """Writes a key that was last read at `revision`, 0 for a new one, None for whatever it is; its new revision.
 
         Raises:
             StaleWriteError: it has another revision by now.
             RejectedError: `bucket.refused`, when the server does not take it.
             UnreachableError: no reply came; the key must be read to know.
         """
-        return await self._write(key, value, revision, {})
+        return await self._write(key, value, revision, {}, timeout_s)
 
     async def delete(self, key: str, revision: int) -> None:
         """Deletes a key that was last read at `revision`.
@@ -83,7 +84,7 @@ class Bucket:
         Raises:
             StaleWriteError, RejectedError, UnreachableError: as `put`.
         """
-        marker = await self._write(key, b"", revision, {_OPERATION: "DEL"})
+        marker = await self._write(key, b"", revision, {_OPERATION: "DEL"}, TIMEOUT_S)
         # The marker goes too, but nothing that was written behind it.
         await call(self._client, f"STREAM.PURGE.{self._stream}", {"filter": self._prefix + key, "seq": marker + 1})
 
@@ -102,10 +103,11 @@ class Bucket:
                     found[key] = item.value
         return found
 
-    async def _write(self, key: str, value: bytes, revision: int, headers: dict[str, str]) -> int:
-        headers = {**headers, "Nats-Expected-Last-Subject-Sequence": str(revision)}
+    async def _write(self, key: str, value: bytes, revision: int | None, headers: dict[str, str], timeout_s: float) -> int:
+        if revision is not None:
+            headers = {**headers, "Nats-Expected-Last-Subject-Sequence": str(revision)}
         try:
-            reply = await self._client.request(self._prefix + key, value, timeout=10, headers=headers)
+            reply = await self._client.request(self._prefix + key, value, timeout=timeout_s, headers=headers or None)
         except (NatsError, TimeoutError) as error:
             raise UnreachableError(f"JetStream does not answer: {type(error).__name__}", code="nats.unreachable") from error
         answer = json.loads(reply.data)

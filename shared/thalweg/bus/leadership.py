@@ -10,8 +10,9 @@ from contextlib import suppress
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from thalweg.bus.kv import Bucket, StaleError
+from thalweg.bus.buckets import Bucket, StaleWriteError
 from thalweg.errors import ThalwegError
+from thalweg.wire import subjects
 
 RENEW_S = 0.5
 TTL_S = 3.0  # without a renewal for so long, another copy takes over
@@ -28,7 +29,7 @@ class Leadership:
     """
 
     def __init__(self, client: Client, workspace: str) -> None:
-        self._bucket = Bucket(client, workspace, "lead")
+        self._bucket = Bucket(client, subjects.bucket(workspace, "lead"))
         self._name = os.urandom(8)
         self._renewed_at = float("-inf")
         self._seen, self._seen_at, self._revision = -1, 0.0, 0
@@ -50,20 +51,19 @@ class Leadership:
             if self.leads:
                 self._renewed_at = float("-inf")
                 with suppress(ThalwegError, NatsError, OSError, TimeoutError):
-                    await self._bucket.put(KEY, b"", expected=self._revision, timeout_s=1.0)
+                    await self._bucket.put(KEY, b"", self._revision, timeout_s=1.0)
 
     async def _try(self) -> None:
         asked_at = time.monotonic()
         found = await self._bucket.get(KEY)
-        revision = found.revision if found is not None else 0
-        if revision != self._seen:
-            self._seen, self._seen_at = revision, asked_at
-        is_free = found is None or found.value in (b"", self._name) or asked_at - self._seen_at > TTL_S
+        if found.revision != self._seen:
+            self._seen, self._seen_at = found.revision, asked_at
+        is_free = found.value in (None, b"", self._name) or asked_at - self._seen_at > TTL_S
         if not is_free:
             self._renewed_at = float("-inf")
             return
         try:
-            self._revision = await self._bucket.put(KEY, self._name, expected=revision, timeout_s=1.0)
-        except StaleError:
+            self._revision = await self._bucket.put(KEY, self._name, found.revision, timeout_s=1.0)
+        except StaleWriteError:
             return
         self._seen, self._seen_at, self._renewed_at = self._revision, asked_at, asked_at

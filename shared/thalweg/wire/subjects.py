@@ -69,21 +69,14 @@ def deployments_bucket(workspace: str) -> str:
     return f"TW_{workspace}_deployments"
 
 
-def files_bucket(workspace: str) -> str:
-    """Name of the key-value bucket of artifact records.
-
-    A key is the artifact's 64 hex digits, for a file that was put, or these, a dot and a token, for each run that left the file.
-    """
-    return f"TW_{workspace}_artifacts"
-
-
-def secrets_bucket(workspace: str) -> str:
-    """Name of the key-value bucket of sealed secrets: key is the secret's name."""
-    return f"TW_{workspace}_secrets"
-
-
 def bucket(workspace: str, kind: str) -> str:
-    """Name of a key-value bucket of the workspace: `reports`, `evidence`, `artifacts`, `lead`."""
+    """Name of a key-value bucket of the workspace.
+
+    Args:
+        workspace: whose.
+        kind: `artifacts` (records: a key is the artifact's 64 hex digits for a file that was put, or these, a dot and a token for
+            each run that left the file), `secrets` (sealed, by name), `reports` and `evidence` (by deployment), `lead`.
+    """
     return f"TW_{workspace}_{kind}"
 
 
