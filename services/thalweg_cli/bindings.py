@@ -96,13 +96,6 @@ def open_store() -> Any:
     settings = load_settings()
     if settings.s3_endpoint is None:
         raise UsageError("no file store is given: THALWEG_S3_ENDPOINT is not set", code="settings.missing", hint="see `thalweg up`")
-    store = Store(
-        settings.s3_endpoint,
-        settings.s3_bucket,
-        settings.s3_access_key,
-        settings.s3_secret_key,
-        settings.workspace,
-        settings.data / "cache",
-    )
+    store = Store.of(settings)
     store.ensure_bucket()
     return store

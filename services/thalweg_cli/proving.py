@@ -190,14 +190,7 @@ def _servers(settings: Settings) -> Iterator[Settings]:
 
 
 def _store(settings: Settings) -> Store:
-    return Store(
-        settings.s3_endpoint,
-        settings.s3_bucket,
-        settings.s3_access_key,
-        settings.s3_secret_key,
-        settings.workspace,
-        settings.data / "cache",
-    )
+    return Store.of(settings)
 
 
 def _artifacts(document: dict[str, Any]) -> list[tuple[str, str]]:

@@ -79,14 +79,7 @@ async def _run(
     settings: Settings, plan: Plan, name: str, out: Path, progress: Progress, killed: list[Path], home: Path, *, has_store: bool
 ) -> Summary:
     started = time.monotonic()
-    store = Store(
-        settings.s3_endpoint,
-        settings.s3_bucket,
-        settings.s3_access_key,
-        settings.s3_secret_key,
-        settings.workspace,
-        settings.data / "cache",
-    )
+    store = Store.of(settings)
     assert settings.nats_url is not None
     client = await connect(settings.nats_url, "thalweg run")
     try:

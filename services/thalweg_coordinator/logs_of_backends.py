@@ -11,7 +11,8 @@ import msgspec
 from pydantic import Field, ValidationError
 
 from thalweg.bus.connection import Client
-from thalweg.bus.operation_logs import StaleReadError, append, list_logs, read_after
+from thalweg.bus.fenced import StaleWriteError
+from thalweg.bus.operation_logs import append, list_logs, read_after
 from thalweg.errors import RejectedError
 from thalweg.graph.backend import Backend
 from thalweg.graph.history import Entry, replay
@@ -146,7 +147,7 @@ class LogsOfBackends:
             )
             try:
                 await append(self._client, self._workspace, name, _encode(entry), log.position)
-            except StaleReadError:
+            except StaleWriteError:
                 continue
             return await self.read(name)
         raise RejectedError(f"backend {name} is edited by many at once", code="backend.busy", hint="try again")

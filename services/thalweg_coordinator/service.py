@@ -17,7 +17,6 @@ from thalweg.bus.leadership import Leadership
 from thalweg.bus.micro import serve
 from thalweg.bus.operation_logs import ensure_operation_logs
 from thalweg.bus.presence import answer_pings
-from thalweg.bus.releases import ensure_releases
 from thalweg.errors import RejectedError, UsageError
 from thalweg.published import Environments, Sources, Workers
 from thalweg.published.releases import PublishedReleases
@@ -108,15 +107,7 @@ class Coordinator:
         workspace = self._settings.workspace
         await ensure_operation_logs(client, workspace)
         catalog = Catalog(paths=self._settings.components)
-        store = Store(
-            self._settings.s3_endpoint,
-            self._settings.s3_bucket,
-            self._settings.s3_access_key,
-            self._settings.s3_secret_key,
-            workspace,
-            self._settings.data / "cache",
-        )
-        await ensure_releases(client, workspace)
+        store = Store.of(self._settings)
         sources = Sources(local_archives(store), self._settings.data / "cache" / "releases")
         self._workers = Workers(sources, Environments(self._settings.data / "environments"))
         releases = PublishedReleases(catalog, self._workers)
@@ -127,6 +118,7 @@ class Coordinator:
         await self._teardown.ensure()
         deployed = Deployments(client, workspace, logs, releases, *look, key.public)
         stored = StoredReleases(client, workspace, releases, backends.forget)
+        await stored.ensure()
         components = Components(stored, Catalog(), sources, self._workers, logs, *look)
         uses = Uses(client, workspace, logs)
         records, sealed = (Bucket(client, subjects.bucket(workspace, kind)) for kind in ("artifacts", "secrets"))

@@ -11,12 +11,12 @@ from pydantic import ValidationError
 
 from thalweg.api.calls import Call
 from thalweg.api.components import ReleaseRecord
+from thalweg.bus.buckets import Bucket, StaleWriteError
 from thalweg.bus.connection import Client
-from thalweg.bus.operation_logs import StaleReadError
-from thalweg.bus.releases import read_releases, write_release
 from thalweg.errors import RejectedError
 from thalweg.graph.pipeline import fault_lines
 from thalweg.published.releases import PublishedReleases
+from thalweg.wire import subjects
 from thalweg_coordinator.api import Handler
 
 TRIES = 20
@@ -35,10 +35,15 @@ class StoredReleases:
     """
 
     def __init__(self, client: Client, workspace: str, view: PublishedReleases, on_change: Callable[[], None]) -> None:
-        self._client, self._workspace, self.view, self._on_change = client, workspace, view, on_change
+        self._client, self.view, self._on_change = client, view, on_change
+        self._bucket = Bucket(client, subjects.bucket(workspace, "releases"))
         self._read_to = 0
         self._positions: dict[str, int] = {}
         self._lock = asyncio.Lock()
+
+    async def ensure(self) -> None:
+        """Makes the bucket where there is none."""
+        await self._bucket.ensure()
 
     def refreshing(self, handlers: dict[Call[Any, Any], Handler]) -> dict[Call[Any, Any], Handler]:
         """Handlers that see all that was published before they were called, by whichever coordinator."""
@@ -48,7 +53,7 @@ class StoredReleases:
         """Reads what is new."""
         async with self._lock:
             before = self._read_to
-            async for position, body in read_releases(self._client, self._workspace, self._read_to):
+            async for position, body in self._bucket.written_after(self._read_to):
                 record = _decode(body)
                 self._positions[record.full_name] = self._read_to = position
                 self.view.take(record)
@@ -71,8 +76,8 @@ class StoredReleases:
             if len(body) > (self._client.max_payload * 3) // 4:
                 raise RejectedError(f"{full_name}: its manifest has {len(body):,} bytes", code="release.too_large")
             try:
-                await write_release(self._client, self._workspace, full_name, body, self._positions.get(full_name, 0))
-            except StaleReadError:
+                await self._bucket.put(subjects.release_key(full_name), body, self._positions.get(full_name, 0))
+            except StaleWriteError:
                 continue
             await self.refresh()
             return self.view.record(full_name)

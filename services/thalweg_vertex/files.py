@@ -43,11 +43,4 @@ def store_of(settings: Settings) -> Store:
     """The file store; loads what talks to it."""
     from thalweg.artifacts import Store  # boto3 costs a vertex without files 20 MB and 0.15 s
 
-    return Store(
-        settings.s3_endpoint,
-        settings.s3_bucket,
-        settings.s3_access_key,
-        settings.s3_secret_key,
-        settings.workspace,
-        settings.data / "cache",
-    )
+    return Store.of(settings)

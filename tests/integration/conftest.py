@@ -38,14 +38,7 @@ def settings(stack: EmbeddedStack, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="session")
 def store(settings: Settings) -> Store:
     """The file store of the stack."""
-    found = Store(
-        settings.s3_endpoint,
-        settings.s3_bucket,
-        settings.s3_access_key,
-        settings.s3_secret_key,
-        settings.workspace,
-        settings.data / "cache",
-    )
+    found = Store.of(settings)
     found.ensure_bucket()
     return found
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from thalweg.artifacts.digests import Artifact, HashingSink, digest_of, hex_of
 from thalweg.artifacts.directories import extract_tar, is_directory_tar, write_tar
@@ -19,6 +19,7 @@ from thalweg.artifacts.retry import Patience
 from thalweg.artifacts.s3 import connect, translated_errors
 from thalweg.artifacts.uploads import PART_BYTES, PartsUpload, Progress, abort_stale
 from thalweg.errors import RejectedError
+from thalweg.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -55,6 +56,12 @@ class Store:
         self._endpoint, self._bucket = endpoint, bucket
         self._access_key, self._secret_key = access_key, secret_key
         self._workspace, self._cache_dir, self._patience_s = workspace, cache_dir, patience_s
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The file store that settings name, its cache in their data folder."""
+        keys = settings.s3_access_key, settings.s3_secret_key
+        return cls(settings.s3_endpoint, settings.s3_bucket, *keys, settings.workspace, settings.data / "cache")
 
     @cached_property
     def _s3(self) -> S3Client:

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from nats.aio.client import Client
-from nats.errors import Error as NatsError
 
-from thalweg.bus import errors
 from thalweg.bus.deployments import call, create_stream
+from thalweg.bus.fenced import TIMEOUT_S, RefusedError, StaleWriteError, publish_after
 from thalweg.bus.heads import get_message
-from thalweg.errors import RejectedError, RunFailedError, UnreachableError
+from thalweg.errors import RejectedError, RunFailedError
 
-TIMEOUT_S = 10.0
+__all__ = ["Bucket", "Item", "StaleWriteError"]
 _AT_ONCE = 64  # requests in flight while all keys are read
 _OPERATION = "KV-Operation"  # header of a marker in the place of a value that was deleted (ADR-8)
-
-
-class StaleWriteError(Exception):
-    """Somebody has written the key since it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +98,15 @@ class Bucket:
                     found[key] = item.value
         return found
 
+    async def written_after(self, position: int) -> AsyncIterator[tuple[int, bytes]]:
+        """The values that were written behind a position, with the position of each."""
+        query = {"seq": position + 1, "next_by_subj": self._prefix + ">"}
+        while (found := await get_message(self._client, self._stream, query)) is not None:
+            yield found.sequence, found.data
+            query = {**query, "seq": found.sequence + 1}
+
     async def _write(self, key: str, value: bytes, revision: int | None, headers: dict[str, str], timeout_s: float) -> int:
-        if revision is not None:
-            headers = {**headers, "Nats-Expected-Last-Subject-Sequence": str(revision)}
         try:
-            reply = await self._client.request(self._prefix + key, value, timeout=timeout_s, headers=headers or None)
-        except (NatsError, TimeoutError) as error:
-            raise UnreachableError(f"JetStream does not answer: {type(error).__name__}", code="nats.unreachable") from error
-        answer = json.loads(reply.data)
-        if "error" not in answer:
-            return int(answer["seq"])
-        if answer["error"].get("err_code") in (errors.WRONG_LAST_SEQUENCE, errors.WRONG_LAST_SEQUENCE_CONSTANT):
-            raise StaleWriteError
-        raise RejectedError(f"{self._stream} refuses {key}: {answer['error'].get('description')}", code="bucket.refused")
+            return await publish_after(self._client, self._prefix + key, value, revision, headers, timeout_s)
+        except RefusedError as error:
+            raise RejectedError(f"{self._stream} refuses {key}: {error}", code="bucket.refused") from error

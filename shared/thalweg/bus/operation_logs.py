@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 
 from nats.aio.client import Client
-from nats.errors import Error as NatsError
 
-from thalweg.bus import errors
 from thalweg.bus.deployments import call, create_stream
+from thalweg.bus.fenced import RefusedError, publish_after
 from thalweg.bus.heads import get_message
-from thalweg.errors import RejectedError, UnreachableError
+from thalweg.errors import RejectedError
 from thalweg.wire import subjects
-
-
-class StaleReadError(Exception):
-    """Somebody has appended since the log was read."""
 
 
 async def ensure_operation_logs(client: Client, workspace: str) -> None:
@@ -44,21 +38,14 @@ async def append(client: Client, workspace: str, backend: str, body: bytes, afte
         after: position of the last thing in the log that was read, 0 for an empty one.
 
     Raises:
-        StaleReadError: the log has grown since.
+        StaleWriteError: the log has grown since.
         RejectedError: `operation.refused`, when the server does not take it.
         UnreachableError: no reply came; the log must be read to know.
     """
-    headers = {"Nats-Expected-Last-Subject-Sequence": str(after)}
     try:
-        reply = await client.request(subjects.operations(workspace, backend), body, timeout=10, headers=headers)
-    except (NatsError, TimeoutError) as error:
-        raise UnreachableError(f"JetStream does not answer: {type(error).__name__}", code="nats.unreachable") from error
-    answer = json.loads(reply.data)
-    if "error" not in answer:
-        return int(answer["seq"])
-    if answer["error"].get("err_code") in (errors.WRONG_LAST_SEQUENCE, errors.WRONG_LAST_SEQUENCE_CONSTANT):
-        raise StaleReadError
-    raise RejectedError(f"the operation log refuses: {answer['error'].get('description')}", code="operation.refused")
+        return await publish_after(client, subjects.operations(workspace, backend), body, after)
+    except RefusedError as error:
+        raise RejectedError(f"the operation log refuses: {error}", code="operation.refused") from error
 
 
 async def read_after(client: Client, workspace: str, backend: str, after: int) -> AsyncIterator[tuple[int, bytes]]:

@@ -75,7 +75,8 @@ def bucket(workspace: str, kind: str) -> str:
     Args:
         workspace: whose.
         kind: `artifacts` (records: a key is the artifact's 64 hex digits for a file that was put, or these, a dot and a token for
-            each run that left the file), `secrets` (sealed, by name), `reports` and `evidence` (by deployment), `lead`.
+            each run that left the file), `secrets` (sealed, by name), `releases` (see `release_key`), `reports` and `evidence`
+            (by deployment), `lead`.
     """
     return f"TW_{workspace}_{kind}"
 
@@ -90,12 +91,7 @@ def operations(workspace: str, backend: str = "*") -> str:
     return f"tw.{workspace}.ops.{backend}"
 
 
-def releases_bucket(workspace: str) -> str:
-    """Name of the key-value bucket of published releases."""
-    return f"TW_{workspace}_releases"
-
-
-def release(workspace: str, full_name: str) -> str:
-    """Subject of a release's record: `name@version` with `.` and `=` in place of `@` and `+`, which keys cannot hold."""
+def release_key(full_name: str) -> str:
+    """Key of a release's record in its bucket: `name@version` with `.` and `=` in place of `@` and `+`, which keys cannot hold."""
     name, _, version = full_name.partition("@")
-    return f"$KV.{releases_bucket(workspace)}.{name}.{version.replace('+', '=')}"
+    return f"{name}.{version.replace('+', '=')}"
