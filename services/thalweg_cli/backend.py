@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.errors import RejectedError, ThalwegError, UsageError
-from thalweg_cli.output import AsJson, Author, Reason, ask, author_of, checked, fail
+from thalweg_cli.output import AsJson, Author, Reason, ask, author_of, checked, fail, show_table
 
 if TYPE_CHECKING:
     from thalweg.api.backends import Edited
@@ -59,7 +59,6 @@ def apply(
 @app.command("list")
 def list_backends(as_json: AsJson = False) -> None:
     """Lists backends."""
-    from rich.console import Console
     from rich.table import Table
 
     from thalweg.api.backends import LIST, Nothing
@@ -71,7 +70,7 @@ def list_backends(as_json: AsJson = False) -> None:
     table = Table("backend", "revision", "vertices", "edges", "state", "by", "digest", box=None, pad_edge=False)
     for one in found:
         table.add_row(one.backend, str(one.revision), str(one.vertices), str(one.edges), one.state, one.author, one.digest[:19] + "…")
-    Console().print(table)
+    show_table(table)
 
 
 @app.command()

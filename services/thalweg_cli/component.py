@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thalweg.errors import NotReproducedError, RejectedError, ThalwegError, UnreachableError
-from thalweg_cli.output import AsJson, Author, ask, author_of, checked, fail
+from thalweg_cli.output import AsJson, Author, ask, author_of, checked, fail, show_table
 
 if TYPE_CHECKING:
     from thalweg.api.components import ReleaseRecord
@@ -106,7 +106,6 @@ def outdated(
     as_json: AsJson = False,
 ) -> None:
     """Lists vertices that pin a yanked release, or one that has newer versions."""
-    from rich.console import Console
     from rich.table import Table
 
     from thalweg.api.components import OUTDATED, AskOutdated
@@ -121,7 +120,7 @@ def outdated(
     table = Table("backend", "vertex", "pins", "newer", "yanked", box=None, pad_edge=False)
     for one in found:
         table.add_row(one.backend, one.vertex, one.component, ", ".join(one.newer), "" if one.yanked is None else one.yanked or "yes")
-    Console().print(table)
+    show_table(table)
 
 
 def published(as_json: bool, *, needed: bool) -> list[ReleaseRecord]:

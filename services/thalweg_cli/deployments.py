@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.errors import RejectedError, RunFailedError, ThalwegError
-from thalweg_cli.output import AsJson, ask, checked, fail
+from thalweg_cli.output import AsJson, ask, checked, fail, show_table
 
 if TYPE_CHECKING:
     from thalweg.api.deployments import DeploymentStatus, Report
@@ -125,7 +125,6 @@ def status(name: Annotated[str | None, typer.Argument(help="Default: all.", show
 
 
 def _show_status(found: DeploymentStatus) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     typer.echo(f"{found.name}: {found.state}, {found.backend} at revision {found.revision}, generation {found.generation}")
@@ -137,7 +136,7 @@ def _show_status(found: DeploymentStatus) -> None:
         counts = [f"{count:,}" for count in (one.records_in, one.records_out, one.dead)]
         lag = "" if one.lag is None else f"{one.lag:,}"
         table.add_row(f"  {one.vertex}", one.state, *counts, lag, str(one.restarts), _time(one.watermark_ns), one.reason or "")
-    Console().print(table)
+    show_table(table)
 
 
 def _time(time_ns: int | None) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from thalweg.errors import NotReproducedError, ThalwegError
-from thalweg_cli.output import AsJson, ask, checked, fail
+from thalweg_cli.output import AsJson, ask, checked, fail, show_table
 
 app = typer.Typer(no_args_is_help=True, help="Signed documents of runs: every pin, count and digest.")
 Which = Annotated[str, typer.Argument(metavar="ID_OR_FILE", help="Evidence by id, or a file that holds it.", show_default=False)]
@@ -18,7 +18,6 @@ Components = Annotated[list[str], typer.Option("--components", help="A .py file 
 @app.command("list")
 def list_evidence(as_json: AsJson = False) -> None:
     """Lists the evidence that the coordinator knows, oldest first."""
-    from rich.console import Console
     from rich.table import Table
 
     from thalweg.api.backends import Nothing
@@ -31,7 +30,7 @@ def list_evidence(as_json: AsJson = False) -> None:
     table = Table("evidence", "deployment", "backend", "revision", "verdict", box=None, pad_edge=False)
     for one in found:
         table.add_row(one.id, one.deployment, one.backend, str(one.revision or ""), one.verdict)
-    Console().print(table)
+    show_table(table)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.errors import RejectedError, ThalwegError
-from thalweg_cli.output import AsJson, ask, checked, fail
+from thalweg_cli.output import AsJson, ask, checked, fail, show_table
 
 if TYPE_CHECKING:
     from thalweg.api.files import File, FileShown
@@ -40,7 +40,6 @@ def put(
 @app.command("list")
 def list_files(as_json: AsJson = False) -> None:
     """Lists files."""
-    from rich.console import Console
     from rich.table import Table
 
     found = sorted(_all(as_json), key=lambda one: (one.name, one.created))
@@ -50,7 +49,7 @@ def list_files(as_json: AsJson = False) -> None:
     table = Table("id", "type", "name", "bytes", "put", box=None, pad_edge=False)
     for one in found:
         table.add_row(_short(one.id), one.type, one.name, f"{one.size_bytes:,}", f"{one.created:%Y-%m-%d %H:%M:%S}")
-    Console().print(table)
+    show_table(table)
 
 
 @app.command()

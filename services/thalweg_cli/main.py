@@ -13,7 +13,7 @@ import typer
 
 from thalweg.errors import NotReproducedError, RejectedError, ThalwegError
 from thalweg_cli import backend, component, deployments, evidence, file, secret, tap
-from thalweg_cli.output import AsJson, fail
+from thalweg_cli.output import AsJson, fail, show_table
 
 # What commands need is imported by them: pydantic, NATS and the rest would make `--help` wait.
 if TYPE_CHECKING:
@@ -212,7 +212,6 @@ def schema() -> None:
 @component_app.command("list")
 def component_list(components: Components = [], as_json: AsJson = False) -> None:
     """Lists component releases."""
-    from rich.console import Console
     from rich.table import Table
 
     try:
@@ -228,7 +227,7 @@ def component_list(components: Components = [], as_json: AsJson = False) -> None
     for one in found:
         note = "" if one.yanked is None else f" (yanked{': ' if one.yanked else ''}{one.yanked})"
         table.add_row(f"{one.manifest.name}@{one.manifest.version}", one.manifest.kind, one.manifest.summary + note)
-    Console().print(table)
+    show_table(table)
 
 
 @component_app.command("show")

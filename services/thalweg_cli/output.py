@@ -14,12 +14,14 @@ from thalweg.errors import RejectedError, ThalwegError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+    from rich.table import Table
 
     from thalweg.api.calls import Call
 
     Q = TypeVar("Q", bound=BaseModel)
     R = TypeVar("R", bound=BaseModel)
 
+_PIPE_WIDTH = 240
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the log.")]
 Author = Annotated[str, typer.Option("--author", help="Who; default THALWEG_AUTHOR, else the user's name.", show_default=False)]
@@ -34,6 +36,16 @@ def fail(error: ThalwegError, as_json: bool = False) -> NoReturn:
     if error.hint:
         typer.echo(f"  hint: {error.hint}", err=True)
     raise typer.Exit(error.exit_code)
+
+
+def show_table(table: Table) -> None:
+    """Prints a table; nothing in it is cut off: what is shown may have to be copied."""
+    from rich.console import Console
+
+    for column in table.columns:
+        column.overflow = "fold"
+    console = Console()
+    (console if console.is_terminal else Console(width=_PIPE_WIDTH)).print(table)
 
 
 def author_of(given: str) -> str:

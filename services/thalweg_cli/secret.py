@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from thalweg.errors import UsageError
-from thalweg_cli.output import AsJson, Author, ask, author_of, checked, fail
+from thalweg_cli.output import AsJson, Author, ask, author_of, checked, fail, show_table
 
 app = typer.Typer(no_args_is_help=True, help="Secrets: sealed values that vertices are bound to.")
 Name = Annotated[str, typer.Argument(help="The secret.", show_default=False)]
@@ -29,7 +29,6 @@ def set_secret(name: Name, author: Author = "", as_json: AsJson = False) -> None
 @app.command("list")
 def list_secrets(as_json: AsJson = False) -> None:
     """Lists secrets, never their values."""
-    from rich.console import Console
     from rich.table import Table
 
     from thalweg.api.backends import Nothing
@@ -43,7 +42,7 @@ def list_secrets(as_json: AsJson = False) -> None:
     for one in found:
         at = datetime.fromtimestamp(one.time_ns // 1_000_000_000, UTC)
         table.add_row(one.name, f"{at:%Y-%m-%d %H:%M:%S}", one.author, "\n".join(map(str, one.uses)))
-    Console().print(table)
+    show_table(table)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thalweg.errors import RejectedError, ThalwegError, UsageError
+from thalweg.errors import ThalwegError, UsageError
 from thalweg_cli.output import AsJson, fail
 
 if TYPE_CHECKING:
@@ -116,5 +116,5 @@ def _share(text: str) -> float:
     except ValueError:
         share = -1
     if not 0 < share <= 1:
-        raise RejectedError(f"--sample {text}: not a share", code="sample.invalid", hint="a number over 0 and up to 1, or up to 100%")
+        raise UsageError(f"--sample {text}: not a share", code="sample.invalid", hint="a number over 0 and up to 1, or up to 100%")
     return share

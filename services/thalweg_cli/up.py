@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import socket
 import sys
@@ -119,8 +120,9 @@ def _note(data: Path, stack: EmbeddedStack) -> None:
 
 def _show(data: Path, stack: EmbeddedStack, say: Callable[[str], None]) -> None:
     say(f"NATS {stack.nats_url}, file store {stack.s3_endpoint}, data in {data}")
-    say("In another terminal, for `thalweg run` to use them:")
+    say("In another terminal, for other commands to use them:")
     say(f"  export THALWEG_NATS_URL={stack.nats_url}")
     say(f"  export THALWEG_S3_ENDPOINT={stack.s3_endpoint}")
-    say(f"  . '{data / _KEYS}'")
+    say(f"  export THALWEG_DATA={shlex.quote(str(data))}")
+    say(f"  . {shlex.quote(str(data / _KEYS))}")
     say("Ctrl-C stops everything; started again on this folder it goes on where it was.")

@@ -13,12 +13,14 @@ from thalweg.api import evidence as evidence_api
 from thalweg.api.backends import Nothing
 from thalweg.api.calls import Call
 from thalweg.bus import deployments as stored
+from thalweg.bus.buckets import Bucket
 from thalweg.bus.connection import Client
 from thalweg.bus.heads import latest_commits, read_heads
 from thalweg.errors import RejectedError
 from thalweg.graph.plan import Inspect, Locate
 from thalweg.graph.releases import Releases
 from thalweg.graph.status import Status, status_of
+from thalweg.wire import subjects
 from thalweg.wire.planned import bound_artifact, expectations_of, spec_of
 from thalweg.wire.spec import DeploymentSpec
 from thalweg_coordinator.api import Handler
@@ -55,6 +57,7 @@ class Deployments:
         self._client, self._workspace, self._logs = client, workspace, logs
         self._releases, self._inspect, self._locate, self._key = releases, inspect, locate, key
         self._records = Records(client, workspace)
+        self._secrets = Bucket(client, subjects.bucket(workspace, "secrets"))
 
     def handlers(self) -> dict[Call[Any, Any], Handler]:
         """By call of `thalweg.api.deployments` and `thalweg.api.evidence`."""
@@ -155,6 +158,14 @@ class Deployments:
         spec = await stored.load_deployment(self._client, self._workspace, name)
         return describe(spec, await read_heads(self._client, self._workspace, name))
 
+    async def _refuse_unset_secrets(self, status: Status) -> None:
+        bound = [(vertex.name, name) for vertex in status.plan.vertices for name in vertex.secrets.values()]
+        known = await self._secrets.items(sorted({name for _, name in bound})) if bound else {}
+        for vertex, name in bound:
+            if name not in known:
+                hint = f"thalweg secret set {name}"
+                raise RejectedError(f"vertex {vertex}: there is no secret {name}", code="secret.unknown", hint=hint, secret=name)
+
     async def _spec(self, backend: str, revision: int | None) -> DeploymentSpec:
         """What a backend is at a revision, as it is deployed; only a complete graph is."""
         log = await self._logs.read(backend)
@@ -162,6 +173,7 @@ class Deployments:
         graph = log.at(at)
         status = await asyncio.to_thread(status_of, graph, self._releases, None, self._inspect, self._locate)
         _refuse_incomplete(backend, at, status)
+        await self._refuse_unset_secrets(status)
         vertices = [
             spec_of(one, {slot: bound_artifact(str(artifact)) for slot, artifact in one.files.items()}) for one in status.plan.vertices
         ]

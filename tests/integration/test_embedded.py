@@ -151,3 +151,10 @@ def test_what_another_owner_left_by_the_pid_file_is_ended_first(tmp_path: Path) 
     taker.stop()
     assert not pid_path.exists()
     left.stop()
+
+
+def test_a_port_that_another_server_has_is_refused_and_not_shared(tmp_path: Path) -> None:
+    with EmbeddedStack(tmp_path / "first") as first:
+        port = int(first.nats_url.rpartition(":")[2])
+        with pytest.raises(RejectedError, match=f"port {port} is in use"):
+            EmbeddedStack(tmp_path / "second", nats_port=port).start()

@@ -116,3 +116,12 @@ def test_what_cannot_be_tapped_is_told_in_a_line(thalweg: Command, running: str,
     done = thalweg("tap", *(word.format(running) for word in words))
     assert done.returncode in (2, 3) and "Traceback" not in done.stderr
     assert told in done.stderr and done.stderr.startswith("error: ")
+
+
+def test_a_deployment_that_has_ended_is_told_and_not_waited_for(thalweg: Command) -> None:
+    pipeline = PARTS.parents[2] / "examples/weather/pipeline.yaml"
+    done = thalweg("run", str(pipeline), "--keep", "--json")
+    name = json.loads(done.stdout)["deployment"]
+    refused = thalweg("tap", name, "wet.out")
+    assert refused.returncode == 3 and "has come to its end" in refused.stderr and "--from 0" in refused.stderr
+    assert thalweg("tap", name, "wet.out", "--from", "0").returncode == 0

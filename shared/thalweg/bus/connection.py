@@ -63,10 +63,12 @@ async def connect_unless(stop: asyncio.Event, url: str, name: str) -> Client | N
     connecting, stopping = asyncio.ensure_future(connect(url, name)), asyncio.ensure_future(stop.wait())
     await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    if connecting.cancel():
-        await asyncio.wait({connecting})  # it closes what it has opened
-        return None
-    return await connecting
+    if connecting.done():
+        return await connecting
+    while not connecting.done():  # nats-py swallows a cancellation that comes early; what was opened is closed in the end
+        connecting.cancel()
+        await asyncio.wait({connecting}, timeout=0.05)
+    return None
 
 
 async def request_json(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pydantic import ValidationError
+
 from thalweg.api.files import REGISTER, File, Register
 from thalweg.client.session import Session
+from thalweg.errors import RejectedError
+from thalweg.graph.pipeline import fault_lines
 
 
 async def register(session: Session, artifact: str, artifact_type: str, name: str) -> File:
@@ -19,7 +23,11 @@ async def register(session: Session, artifact: str, artifact_type: str, name: st
         RejectedError: it is not in the store (`artifact.unknown`), or not of that type (`file.…`).
         UnreachableError: `coordinator.silent`.
     """
+    try:
+        request = Register(id=artifact, type=artifact_type, name=name)
+    except ValidationError as error:
+        raise RejectedError("\n".join(fault_lines(error)), code="request.invalid") from error
     while True:
-        found = await session.ask(REGISTER, Register(id=artifact, type=artifact_type, name=name))
+        found = await session.ask(REGISTER, request)
         if found.file is not None:
             return found.file

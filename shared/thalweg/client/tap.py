@@ -9,10 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from thalweg.bus.connection import Client
-from thalweg.bus.deployments import log_state
+from thalweg.bus.connection import Client, NatsError
+from thalweg.bus.heads import latest_commits
 from thalweg.bus.reader import Reader
-from thalweg.errors import RejectedError
+from thalweg.bus.watch import LogWatch
+from thalweg.errors import RejectedError, UnreachableError
 from thalweg.graph.parse import parse_type
 from thalweg.graph.types import StreamType
 from thalweg.runtime.program import Program
@@ -23,6 +24,7 @@ from thalweg.wire import subjects
 from thalweg.wire.batch import batch_decoder
 from thalweg.wire.spec import DeploymentSpec
 
+LOOK_S = 2.0  # without a record, until it is looked whether any will come
 Keep = Callable[[Any], bool]
 
 
@@ -84,7 +86,7 @@ def where(expression: str, stream_type: StreamType) -> Keep:
 async def tap(
     client: Client, spec: DeploymentSpec, vertex: str, port: str, *, start: int | None, keep: Keep | None = None, sample: float = 1.0
 ) -> AsyncIterator[Seen]:
-    """Records of an output port, oldest first, until the port has ended.
+    """Records of an output port, oldest first, until the vertex has ended or failed, or its deployment is gone.
 
     Args:
         client: NATS connection.
@@ -95,16 +97,20 @@ async def tap(
         sample: share of those to show, 0 to 1, chosen at random.
 
     Raises:
-        RejectedError: there is no such port, or no log.
+        RejectedError: there is no such port, no log, or nothing comes any more (`vertex.ended`).
     """
     stream_type = type_of(spec, vertex, port)
-    state = await log_state(client, spec.workspace, spec.name)
-    if state is None:
+    watch = LogWatch(client, spec.workspace, spec.name)
+    look = await watch.look()
+    if look is None:
         raise RejectedError(f"deployment {spec.name} has no log", code="deployment.unknown")
+    if start is None and await _is_over(watch, vertex):
+        hint = "--from 0 shows what its log still has"
+        raise RejectedError(f"{vertex} of {spec.name} has come to its end", code="vertex.ended", hint=hint)
     decoder, rng = batch_decoder(python_type(stream_type)), random.Random()
     arrived = asyncio.Event()
     subject = subjects.port(spec.workspace, spec.name, vertex, port)
-    begin = state[1] + 1 if start is None else max(start, 1)
+    begin = look.last_sequence + 1 if start is None else max(start, 1)
     reader = Reader(client, subjects.stream(spec.workspace, spec.name), {subject: ["tap"]}, begin, arrived.set)
     await reader.open()
     try:
@@ -119,6 +125,23 @@ async def tap(
                 if message.ended:
                     return
             arrived.clear()
-            await arrived.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(arrived.wait(), LOOK_S)
+                continue
+            if await _is_over(watch, vertex) and not reader.arrived:
+                return
     finally:
         await reader.close()
+
+
+async def _is_over(watch: LogWatch, vertex: str) -> bool:
+    """Whether nothing will come any more; not while the server is away."""
+    try:
+        look = await watch.look()
+    except (UnreachableError, NatsError, OSError, TimeoutError):
+        return False
+    if look is None:
+        return True
+    commits = latest_commits(look.heads)
+    mine = commits.get(vertex)
+    return any(one.failure is not None for one in commits.values()) or (mine is not None and mine.ended)

@@ -9,8 +9,8 @@ from typing import Self
 
 from thalweg.embedded.leftovers import FolderLock, usable
 from thalweg.embedded.process import ManagedProcess
-from thalweg.embedded.servers import HOST, StoreKeys, free_ports, load_or_make_keys, nats_process, s3_process
-from thalweg.errors import UnreachableError
+from thalweg.embedded.servers import HOST, StoreKeys, free_ports, is_free, load_or_make_keys, nats_process, s3_process
+from thalweg.errors import RejectedError, UnreachableError
 
 _READY_TIMEOUT_S = 30.0
 _TRIES = 3  # a free port may be taken by others before our server listens on it
@@ -81,7 +81,8 @@ class EmbeddedStack:
         First ends what a killed owner of the folder left running.
 
         Raises:
-            RejectedError: the folder has another owner (`data.in_use`), or a server's program is missing (`embedded.no_program`).
+            RejectedError: the folder has another owner (`data.in_use`), a port that was asked for is taken (`port.in_use`), or a
+                server's program is missing (`embedded.no_program`).
             UnreachableError: a server does not become ready (`process.not_ready`); nothing is left running.
             UsageError: the folder cannot be made or written (`data.unusable`).
         """
@@ -105,6 +106,9 @@ class EmbeddedStack:
         self._lock.release()
 
     def _start_servers(self) -> None:
+        for port in filter(None, self._wanted):
+            if not is_free(port):  # else another server there would be taken for ours
+                raise RejectedError(f"port {port} is in use", code="port.in_use", hint="choose another one, or none for any that is free")
         tries = _TRIES if 0 in self._wanted else 1
         for attempt in range(1, tries + 1):
             spare = free_ports(2)
