@@ -68,6 +68,8 @@ async def connect_unless(stop: asyncio.Event, url: str, name: str) -> Client | N
     while not connecting.done():  # nats-py swallows a cancellation that comes early; what was opened is closed in the end
         connecting.cancel()
         await asyncio.wait({connecting}, timeout=0.05)
+    if not connecting.cancelled() and connecting.exception() is None:
+        await connecting.result().close()
     return None
 
 
