@@ -127,8 +127,8 @@ class Ready:
     params: Target
 
     def setup(self, context: thalweg.Context) -> None:
-        """Notes the time."""
-        self.params.path.write_text(str(time.time()))
+        """Notes the time since the machine started: the kernel's clock for the start of processes, too."""
+        self.params.path.write_text(str(time.clock_gettime(time.CLOCK_BOOTTIME)))
 
     def process(self, record: Stamped) -> Stamped:
         """The record as it is."""
