@@ -56,7 +56,7 @@ def verify_evidence(settings: Settings, which: str, key: str | None, components:
         return [f"signature: {error}"], notes
     spec, lines = spec_from(document), list[str]()
     with _servers(settings) as ready:
-        store = _store(ready)
+        store = Store.of(ready)
         for what, artifact in _artifacts(document):
             try:
                 store.check(artifact)
@@ -187,10 +187,6 @@ def _servers(settings: Settings) -> Iterator[Settings]:
         if settings.s3_endpoint is None:
             update |= {"s3_endpoint": stack.s3_endpoint, "s3_access_key": stack.s3_access_key, "s3_secret_key": stack.s3_secret_key}
         yield settings.model_copy(update=update)
-
-
-def _store(settings: Settings) -> Store:
-    return Store.of(settings)
 
 
 def _artifacts(document: dict[str, Any]) -> list[tuple[str, str]]:
