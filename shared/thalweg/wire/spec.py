@@ -93,6 +93,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
         revision, graph_digest: of the backend; 0 and "" where it is no stored one.
         deployed_ns: when the name was deployed; tells this deployment from another one of the same name.
         aliases: of the backend's endpoints, as `vertex.endpoint`.
+        lease: which owns it; "" for the workspace.
     """
 
     workspace: str
@@ -110,6 +111,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
     batch_records: int = 4096
     batch_bytes: int = 1_048_576
     aliases: dict[str, str] = {}
+    lease: str = ""
 
     @property
     def is_traced(self) -> bool:
