@@ -131,6 +131,7 @@ def _show_status(found: DeploymentStatus) -> None:
 
     typer.echo(
         f"{found.name}: {found.state}, {found.backend} at revision {found.revision}, generation {found.generation}{_owner(found.lease)}"
+        + (", current" if found.current else "")
     )
     if found.report is not None:
         show_report(found.report)

@@ -24,6 +24,7 @@ from thalweg.wire.planned import bound_artifact, expectations_of, spec_of
 from thalweg.wire.spec import DeploymentSpec
 from thalweg_coordinator.api import Handler
 from thalweg_coordinator.artifacts import LocateFor
+from thalweg_coordinator.endpoints import Endpoints
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
 from thalweg_coordinator.redeploying import plan_redeploy
 from thalweg_coordinator.secrets import Secrets
@@ -44,6 +45,7 @@ class Deployments:
         releases, inspect: as for `thalweg.graph.status.status_of`.
         locate_for: files as the owner of a deployment sees them.
         secrets: those that may be bound.
+        endpoints: of what is deployed.
         key: public key that signs evidence.
     """
 
@@ -56,12 +58,13 @@ class Deployments:
         inspect: Inspect,
         locate_for: LocateFor,
         secrets: Secrets,
+        endpoints: Endpoints,
         key: str,
     ) -> None:
         self._client, self._workspace, self._logs = client, workspace, logs
         self._releases, self._inspect, self._locate_for, self._key = releases, inspect, locate_for, key
         self._records = Records(client, workspace)
-        self._secrets = secrets
+        self._secrets, self._endpoints = secrets, endpoints
 
     def handlers(self) -> dict[Call[Any, Any], Handler]:
         """By call of `thalweg.api.deployments` and `thalweg.api.evidence`."""
@@ -88,6 +91,9 @@ class Deployments:
         except stored.StaleSpecError:
             hint = f"`thalweg redeploy {name}` changes it, `--name` runs another one beside it"
             raise RejectedError(f"there is a deployment {name} already", code="deployment.exists", hint=hint) from None
+        # What is only tried on somebody's backend takes none of its callers over.
+        is_owners = (await self._logs.read(asked.backend)).lease == spec.lease
+        await self._endpoints.note_deployed(spec, moves=is_owners)
         return _deployed(spec)
 
     async def redeploy(self, asked: api.Redeploy) -> api.Deployed:
@@ -107,6 +113,7 @@ class Deployments:
                 await stored.store_deployment(self._client, spec, expected=revision)
             except stored.StaleSpecError:
                 continue
+            await self._endpoints.note_deployed(spec, moves=False)
             return _deployed(spec, changes)
         raise _busy(asked.name)
 
@@ -162,7 +169,8 @@ class Deployments:
 
     async def _status(self, name: str) -> api.DeploymentStatus:
         spec = await stored.load_deployment(self._client, self._workspace, name)
-        return describe(spec, await read_heads(self._client, self._workspace, name))
+        found = describe(spec, await read_heads(self._client, self._workspace, name))
+        return found.model_copy(update={"current": await self._endpoints.current(spec.backend) == name})
 
     async def _refuse_unusable_secrets(self, status: Status, lease: str) -> None:
         bound = [(vertex.name, name) for vertex in status.plan.vertices for name in vertex.secrets.values()]
@@ -193,6 +201,7 @@ class Deployments:
             revision=at,
             graph_digest=graph.digest(),
             expect=expectations_of(graph.expect),
+            aliases={alias: str(endpoint) for alias, endpoint in graph.aliases.items()},
             lease=lease,
         )
 

@@ -32,6 +32,7 @@ from thalweg_coordinator.backends import Backends
 from thalweg_coordinator.care import Care
 from thalweg_coordinator.components import Components
 from thalweg_coordinator.deployments import Deployments
+from thalweg_coordinator.endpoints import Endpoints
 from thalweg_coordinator.files import Files
 from thalweg_coordinator.lease_contents import LeaseContents
 from thalweg_coordinator.lease_ends import LeaseEnds
@@ -127,7 +128,9 @@ class Coordinator:
         key = await asyncio.to_thread(workspace_key, self._settings.signing_key, self._settings.data)
         self._teardown = Teardown(client, workspace, store, key)
         await self._teardown.ensure()
-        deployed = Deployments(client, workspace, logs, releases, check_bound, locate_for, sealed, key.public)
+        endpoints = Endpoints(client, workspace, logs)
+        await endpoints.ensure()
+        deployed = Deployments(client, workspace, logs, releases, check_bound, locate_for, sealed, endpoints, key.public)
         stored = StoredReleases(client, workspace, releases, backends.forget)
         await stored.ensure()
         components = Components(stored, Catalog(), sources, self._workers, logs, *look)
@@ -142,6 +145,7 @@ class Coordinator:
             stored.refreshing({**backends.handlers(), **components.handlers(), **deployed.handlers()})
             | files.handlers()
             | secrets.handlers()
+            | endpoints.handlers()
             | lease_calls.handlers()
         )
         await serve(client, workspace, version("thalweg"), answers(lease_calls.requiring_open(handlers)))

@@ -7,18 +7,23 @@ import itertools
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from thalweg.api import deployments as api
 from thalweg.api.backends import APPLY, Apply
+from thalweg.api.endpoints import ROTATE, Rotate
 from thalweg.bus.presence import wait_for_coordinator
 from thalweg.client import Session, open_session
 from thalweg.embedded import EmbeddedStack
 from thalweg.embedded.leftovers import end_leftover
+from thalweg.embedded.servers import free_ports
 from thalweg.settings import Settings
 
 PARTS = Path(__file__).with_name("boundary_parts.py")
@@ -80,6 +85,26 @@ def served(folder: Path) -> Iterator[Served]:
             finally:
                 for noted in (folder / "vertices").glob("*/*.json"):
                     end_leftover(noted)
+
+
+@contextmanager
+def gateway_of(place: Served) -> Iterator[str]:
+    """A gateway; its address."""
+    (port,) = free_ports(1)
+    with place.process("thalweg_gateway", "--port", str(port)):
+        url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + DEADLINE_S
+        while True:
+            try:
+                httpx.get(f"{url}/healthz", timeout=1)
+                break
+            except httpx.HTTPError:
+                assert time.monotonic() < deadline, (place.settings.data / "thalweg_gateway.log").read_text()
+        yield url
+
+
+async def token_for(session: Session, backend: str, name: str, grace_s: float = 3600.0) -> str:
+    """A new token of an endpoint."""
+    return (await session.ask(ROTATE, Rotate(backend=backend, name=name, grace_s=grace_s))).token
 
 
 async def deploy(session: Session, vertices: dict[str, Any], *edges: str, backend: str | None = None, **more: Any) -> str:

@@ -129,7 +129,11 @@ class Report(Strict):
 
 
 class DeploymentStatus(Strict):
-    """One deployment; `report` is there once it is undeployed, and it has no vertices then; `lease` owns it, "" is the workspace."""
+    """One deployment; `report` is there once it is undeployed, and it has no vertices then; `lease` owns it, "" is the workspace.
+
+    Attributes:
+        current: the URLs of its backend's endpoints lead to it.
+    """
 
     name: str
     backend: str
@@ -138,6 +142,7 @@ class DeploymentStatus(Strict):
     deployed_ns: int
     state: State
     lease: str = ""
+    current: bool = False
     vertices: list[VertexStatus] = Field(default_factory=list)
     report: Report | None = None
 
