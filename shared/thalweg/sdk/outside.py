@@ -78,8 +78,11 @@ class Outside:
         return self._pack(self._checked(lambda: msgspec.convert(value, self._kind, from_attributes=True), "a value"))
 
     def to_json(self, data: bytes) -> bytes:
-        """JSON of a value that is canonical msgpack."""
-        return _encode_json(self._packed.decode(data))
+        """JSON of a value that is canonical msgpack; one that left before a redeploy may be of another type."""
+        try:
+            return _encode_json(self._packed.decode(data))
+        except msgspec.ValidationError:
+            return _encode_json(msgspec.msgpack.decode(data))
 
     def _pack(self, value: Any) -> bytes:
         try:

@@ -11,12 +11,12 @@ import pytest
 
 import thalweg
 from thalweg import Context
-from thalweg.errors import RejectedError
+from thalweg.errors import RejectedError, RunFailedError
 from thalweg.graph.parse import parse_type
 from thalweg.graph.pipeline import Pipeline
 from thalweg.runtime.assemble import assemble
 from thalweg.runtime.engine import Engine, Limits, Turn
-from thalweg.runtime.inputs import Message
+from thalweg.runtime.inputs import Edge, Message
 from thalweg.sdk.catalog import Catalog
 from thalweg.sdk.component import component_of
 from thalweg.sdk.release import ComponentRelease
@@ -168,3 +168,13 @@ def test_a_graph_with_endpoints_runs_in_memory() -> None:
 def test_no_edge_goes_to_an_endpoint(edge: str) -> None:
     with pytest.raises(RejectedError, match="is its endpoint"):
         run_graph(_graph("door.out -> double.in", "double.out -> show.in", edge), base=Path())
+
+
+def test_a_message_that_was_read_whole_need_not_be_of_the_type_that_a_redeploy_gave_its_edge() -> None:
+    edge, message = Edge("up.out>in", "in", 0, str), from_door(1, 2)
+    message = Message(edge.key, 7, 7, message.body, 5, False)
+    edge.position = (7, 2)
+    edge.offer(message)
+    assert edge.head is None and edge.watermark == 5
+    with pytest.raises(RunFailedError, match="not of the edge's type"):
+        Edge("up.out>in", "in", 0, str).offer(message)
