@@ -157,13 +157,17 @@ def run(
 def up(
     data: Annotated[Path | None, typer.Option(help="Folder of all that is kept; default THALWEG_DATA, else .thalweg.")] = None,
     nats_port: Annotated[int, typer.Option(help="Port of NATS; default that of the last start.", min=0, max=65535, show_default=False)] = 0,
+    http_port: Annotated[
+        int | None,
+        typer.Option(help="Port of the gateway; default that of the last start, else 8080; 0: any.", min=0, max=65535, show_default=False),
+    ] = None,
 ) -> None:
-    """Starts the servers and a coordinator in the foreground; Ctrl-C stops them."""
+    """Starts the servers, a coordinator and a gateway in the foreground; Ctrl-C stops them."""
     from thalweg.settings import load_settings
     from thalweg_cli.up import run_up
 
     try:
-        run_up(load_settings(data=data), nats_port, typer.echo)
+        run_up(load_settings(data=data), nats_port, http_port, typer.echo)
     except ThalwegError as error:
         fail(error)
 

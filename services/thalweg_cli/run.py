@@ -14,7 +14,7 @@ from rich.console import Console
 from thalweg.artifacts import Store
 from thalweg.bus.deployments import store_deployment
 from thalweg.client.runs import dead_letters, follow, wait_for_log
-from thalweg.errors import RunFailedError
+from thalweg.errors import RejectedError, RunFailedError
 from thalweg.graph.backend import Backend
 from thalweg.graph.plan import Plan, PlannedVertex
 from thalweg.sealed.evidence import workspace_key
@@ -41,11 +41,12 @@ def run_pipeline(settings: Settings, plan: Plan, out: Path, *, keep: bool, quiet
         quiet: show no progress.
 
     Raises:
-        RejectedError: the generated files could not be saved in `out`; nothing was started.
+        RejectedError: the generated files could not be saved in `out`, or it would never end (`run.endless`); nothing was started.
         RunFailedError: a vertex failed.
         Interrupted: SIGINT or SIGTERM; all that was started has ended.
         UnreachableError: a server does not answer.
     """
+    _refuse_endless(plan)
     check_out(out, [name for one in plan.vertices for name in one.generated.values()])
     settings = settings.model_copy(update={"data": settings.data.resolve()})
     name = f"{plan.pipeline.backend[:40]}-{os.urandom(4).hex()}"
@@ -94,6 +95,13 @@ async def _run(place: Place, plan: Plan, out: Path, progress: Progress, key: Sig
     await record_outputs(client, spec, commits)
     evidence = await keep_evidence(client, store, key, spec, commits)
     return _Ran(time.monotonic() - started, commits, saved, dead, evidence)
+
+
+def _refuse_endless(plan: Plan) -> None:
+    for vertex in plan.vertices:
+        if vertex.manifest.endpoint == "in":
+            hint = "`thalweg apply`, then `thalweg deploy`, runs it until it is undeployed"
+            raise RejectedError(f"{vertex.name} takes records from outside, and never ends by itself", code="run.endless", hint=hint)
 
 
 def deploy_vertex(store: Store, planned: PlannedVertex, progress: Progress) -> VertexSpec:

@@ -55,8 +55,10 @@ class Endpoints:
                     await self._bucket.put(record_key(spec.backend, vertex.name, vertex.endpoint), msgspec.json.encode(record), 0)
                 except StaleWriteError:
                     continue  # it is there: its tokens stay valid
-        if moves and any(one.endpoint for one in spec.vertices):
-            await self._bucket.put(spec.backend, msgspec.json.encode(Pointer(spec.name, spec.deployed_ns)), None)
+        is_current = moves or await self.current(spec.backend) == spec.name
+        if is_current and any(one.endpoint for one in spec.vertices):
+            pointer = Pointer(spec.name, spec.deployed_ns, spec.aliases)
+            await self._bucket.put(spec.backend, msgspec.json.encode(pointer), None)
 
     async def current(self, backend: str) -> str | None:
         """Name of the deployment that a backend's URLs lead to."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 
 import uvloop
@@ -22,13 +23,13 @@ def main() -> int:
     parser.add_argument("--port", default=DEFAULT_PORT, type=int, help="0 for any that is free")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s gateway %(levelname)s %(message)s")
+    for number in (signal.SIGINT, signal.SIGTERM):  # before uvicorn heeds them, and when it raises them again in the end
+        signal.signal(number, lambda *_: sys.exit(0))
     try:
         uvloop.run(serve(load_settings(), given.host, given.port))
     except ThalwegError as error:
         logging.getLogger("thalweg.gateway").error("%s", error)
         return error.exit_code
-    except KeyboardInterrupt:
-        return 0
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from thalweg.bus.buckets import Bucket
 from thalweg.bus.connection import Client
 from thalweg.bus.deployments import load_deployment
 from thalweg.bus.mirror import Mirror
@@ -75,12 +76,14 @@ class Directory:
 
     def __init__(self, client: Client, workspace: str) -> None:
         self._client, self._workspace = client, workspace
-        self._mirror = Mirror(client, subjects.bucket(workspace, "endpoints"))
+        self._bucket = subjects.bucket(workspace, "endpoints")
+        self._mirror = Mirror(client, self._bucket)
         self._specs: dict[str, tuple[float, DeploymentSpec | None]] = {}
         self._outside: dict[str, Outside] = {}
 
     async def load(self) -> None:
         """Reads what there is, and goes on reading."""
+        await Bucket(self._client, self._bucket).ensure()  # there may be no coordinator yet
         await self._mirror.load()
 
     async def close(self) -> None:
@@ -107,7 +110,8 @@ class Directory:
         """The endpoint that an alias stands for. Raises as `open_endpoint`."""
         asked_at = time.monotonic()
         backend, spec = await self._find(name)
-        vertex, _, endpoint = (spec.aliases.get(alias, "") if spec is not None else "").partition(".")
+        leads = spec or self._pointer(backend)  # a token is looked at while nothing is deployed, too
+        vertex, _, endpoint = (leads.aliases.get(alias, "") if leads is not None else "").partition(".")
         return await self._enter(asked_at, backend, spec, vertex, endpoint, token)
 
     async def spec(self, deployment: str) -> DeploymentSpec | None:
@@ -131,11 +135,15 @@ class Directory:
 
     async def _find(self, name: str) -> tuple[str, DeploymentSpec | None]:
         """Backend, and its current deployment; of the name of another deployment, that one."""
-        stored = self._mirror.get(name)
-        if stored is not None:
-            return name, await self.spec(msgspec.json.decode(stored, type=Pointer).deployment)
+        pointer = self._pointer(name)
+        if pointer is not None:
+            return name, await self.spec(pointer.deployment)
         spec = await self.spec(name)
         return (spec.backend if spec is not None else name), spec
+
+    def _pointer(self, backend: str) -> Pointer | None:
+        stored = self._mirror.get(backend)
+        return msgspec.json.decode(stored, type=Pointer) if stored is not None else None
 
     async def _enter(
         self, asked_at: float, backend: str, spec: DeploymentSpec | None, vertex: str, endpoint: str, token: str | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ from thalweg_gateway.rates import Rates
 from thalweg_gateway.refusals import RequestError, refusal, told
 from thalweg_gateway.showing import json_list, natural
 
-MAX_WAIT_S = 60.0
+MAX_WAIT_S, BODY_TIMEOUT_S = 60.0, 60.0
 _WAIT = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)(ms|s|)")
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
@@ -103,7 +104,11 @@ class Inputs:
         declared = request.headers.get("content-length", "")
         if declared.isdigit() and int(declared) > limit:
             raise too_large(limit)
-        return await collect(request.stream(), limit)
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                return await collect(request.stream(), limit)
+        except TimeoutError as error:
+            raise RequestError(f"the body has not come within {BODY_TIMEOUT_S:g} s", code="body.late") from error
 
     async def _store(self, route: Route, records: list[bytes], key: str | None) -> list[int]:
         """Sequences of stored records.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -67,6 +67,7 @@ class Outputs:
     def __init__(self, client: Client, directory: Directory) -> None:
         self._client, self._directory = client, directory
         self._readers = 0
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def get(self, request: Request, name: str, route: Route) -> Response:
         """Server-sent events where they are accepted, else the newest record."""
@@ -107,11 +108,11 @@ class Outputs:
 
     async def _send_all(self, socket: WebSocket, name: str, route: Route, start: Start, form: str, has_meta: bool) -> None:
         try:
-            async for message in self._records(name, route, start):
-                if message is None:
-                    continue
-                shown = await _shown(message.data, route, form)
-                await _send(socket, _with_meta(message, shown.body) if has_meta else shown.body, is_text=shown.is_text)
+            async with aclosing(self._records(name, route, start)) as records:
+                async for message in records:
+                    if message is not None:
+                        shown = await _shown(message.data, route, form)
+                        await _send(socket, _with_meta(message, shown.body) if has_meta else shown.body, is_text=shown.is_text)
         except CutOffError as error:
             with suppress(RuntimeError, TimeoutError):
                 await asyncio.wait_for(socket.close(error.code, error.reason), SEND_TIMEOUT_S)
@@ -122,18 +123,15 @@ class Outputs:
     async def _events(self, name: str, route: Route, start: Start) -> AsyncIterator[bytes]:
         yield b"retry: 1000\n\n"
         try:
-            async for message in self._records(name, route, start):
-                if message is None:
-                    yield b": still here\n\n"
-                    continue
-                body = (await _shown(message.data, route, "json")).body  # JSON is one line
-                yield f"id: {message.sequence}.{message.headers.get(NUMBER_HEADER, '0')}\ndata: ".encode() + body + b"\n\n"
+            async with aclosing(self._records(name, route, start)) as records:
+                async for message in records:
+                    yield b": still here\n\n" if message is None else await _event(message, route)
         except CutOffError as error:
             yield b"event: end\ndata: " + msgspec.json.encode({"code": error.code, "reason": error.reason}) + b"\n\n"
         except ThalwegError as error:
             yield b"event: end\ndata: " + msgspec.json.encode({"code": CLOSE_FAILED, "reason": str(error)}) + b"\n\n"
 
-    async def _records(self, name: str, route: Route, start: Start) -> AsyncIterator[Delivered | None]:
+    async def _records(self, name: str, route: Route, start: Start) -> AsyncGenerator[Delivered | None, None]:
         """Records as they come; None now and then while there are none.
 
         Raises:
@@ -159,8 +157,11 @@ class Outputs:
                     raise CutOffError(f"too slow: records {last + 1} to {number - 1} are not kept any more", CLOSE_CUT_OFF)
                 yield message
         finally:
+            # By a task of its own: what is waited for while a response is cancelled is cancelled as well.
             self._readers -= 1
-            await follower.close()
+            closing = asyncio.create_task(follower.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     async def _is_still_there(self, name: str, route: Route) -> bool:
         try:
@@ -217,6 +218,11 @@ def _with_meta(message: Delivered, value: bytes) -> bytes:
         "time_ns": headers.get(TIME_HEADER),
     }
     return msgspec.json.encode({**meta, "value": msgspec.Raw(value)})
+
+
+async def _event(message: Delivered, route: Route) -> bytes:
+    body = (await _shown(message.data, route, "json")).body  # JSON is one line
+    return f"id: {message.sequence}.{message.headers.get(NUMBER_HEADER, '0')}\ndata: ".encode() + body + b"\n\n"
 
 
 async def _shown(data: bytes, route: Route, form: str) -> Shown:

@@ -16,6 +16,7 @@ STATUS_BY_CODE = {
     "endpoint.unknown": 404,
     "record.unknown": 404,
     "endpoint.wrong_side": 405,
+    "body.late": 408,
     "answer.none": 409,
     "answer.trimmed": 410,
     "body.too_large": 413,

@@ -86,8 +86,8 @@ def show(data: bytes, outside: Outside, form: str) -> Shown:
 
 def natural(data: bytes, outside: Outside) -> Shown:
     """A record as itself: an image or audio as such, anything else as JSON."""
-    value: Any = outside.unpack(data)
     try:
+        value: Any = outside.unpack(data)
         if isinstance(value, Image):
             form = value.format if value.format in ("jpeg", "png") else "png"
             return Shown(CONTENT_TYPES[form], image_as(value, form))

@@ -47,6 +47,8 @@ def gateway(place: Served) -> Iterator[str]:
 async def session(place: Served) -> AsyncIterator[Session]:
     async with place.session() as found:
         yield found
+        for one in (await found.ask(STATUS, MaybeNamed())).deployments:
+            await found.ask(UNDEPLOY, Undeploy(name=one.name, discard=True))
 
 
 @pytest.fixture
@@ -282,6 +284,12 @@ async def test_every_reader_gets_everything_from_where_it_wants(session: Session
     later = {**out, "Accept": "text/event-stream", "Last-Event-ID": last}
     async with http.stream("GET", f"/e/{name}/show/out", headers=later) as events:
         assert (await _events(events, 5))[0] == wanted[5:]
+
+    async def is_left() -> bool:
+        consumers = await session.client.jetstream().consumers_info(subjects.stream("default", name))
+        return not [one for one in consumers if subjects.outlet("default", name, "show") in (one.config.filter_subjects or [])]
+
+    await until(is_left)
     async with connect(f"{socket_url}?from={seen[7]['sequence']}", additional_headers=out) as some:
         assert [json.loads(await some.recv()) for _ in wanted[7:]] == wanted[7:]
 
@@ -472,8 +480,9 @@ async def test_url_and_token_outlive_redeploys_and_deployments(session: Session,
     await answered(url, {"thrice": 12})
 
 
-def test_the_command_shows_endpoints_and_makes_tokens(place: Served, gateway: str) -> None:
-    listed = json.loads(place.command("endpoint", "list", "--json").stdout)
+async def test_the_command_shows_endpoints_and_makes_tokens(session: Session, place: Served) -> None:
+    name, _, _ = await _doubling(session)
+    listed = json.loads(place.command("endpoint", "list", name, "--json").stdout)
     assert listed and {one["side"] for one in listed} == {"in", "out"}
     one = next(one for one in listed if one["deployment"] and one["side"] == "in")
     rotated = place.command("endpoint", "rotate", one["backend"], f"{one['vertex']}.{one['endpoint']}", "--grace", "5")

@@ -33,10 +33,11 @@ class EndpointRecord(msgspec.Struct, frozen=True):
 
 
 class Pointer(msgspec.Struct, frozen=True):
-    """The current deployment of a backend."""
+    """The current deployment of a backend; `aliases` of endpoints, as `vertex.endpoint`, are those of the graph that it runs."""
 
     deployment: str
     deployed_ns: int
+    aliases: dict[str, str] = {}
 
 
 def record_key(backend: str, vertex: str, endpoint: str) -> str:
