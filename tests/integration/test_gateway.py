@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
+import textwrap
 import wave
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import msgpack
 import numpy as np
 import pytest
+import yaml
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -26,6 +30,7 @@ from thalweg.client import Session
 from thalweg.graph.operations import SetParam
 from thalweg.wire import subjects
 
+ENDPOINTS_DOC = Path(__file__).parents[2] / "docs" / "endpoints.md"
 DOOR: dict[str, Any] = {"component": "http-in@1.0.0", "params": {"type": "record{n: int, x: float}"}}
 SHOW: dict[str, Any] = {"component": "http-out@1.0.0"}
 DOUBLE: dict[str, Any] = {"component": "select@1.0.0", "params": {"fields": {"twice": "n * 2", "x": "x"}}}
@@ -490,3 +495,17 @@ async def test_the_command_shows_endpoints_and_makes_tokens(session: Session, pl
     shown = place.command("endpoint", "show", one["backend"], f"{one['vertex']}.{one['endpoint']}")
     assert one["path"] in shown.stdout and rotated.stdout.strip() not in shown.stdout
     assert place.command("endpoint", "rotate", one["backend"], "nobody.in").returncode == 3
+
+
+async def test_the_examples_of_the_document_work(session: Session, place: Served, http: httpx.AsyncClient) -> None:
+    found = [textwrap.dedent(one) for one in re.findall(r"(?:^ {4}.*\n|^\n)+", ENDPOINTS_DOC.read_text(), re.MULTILINE)]
+    document = yaml.safe_load(next(one for one in found if one.strip().startswith("backend:")))
+    vertices, edges = document["vertices"], document["edges"]
+    name = await deploy(session, vertices, *edges, backend=document["backend"], aliases=document["aliases"])
+    await until_running(session, name)
+    scope: dict[str, Any] = {}
+    exec(next(one for one in found if "import msgpack, nats" in one), scope)
+    assert await scope["double"](place.stack.nats_url, [1, 2, 3]) == [{"n": n, "twice": 2 * n} for n in (1, 2, 3)]
+    go_in = {"Authorization": f"Bearer {await token_for(session, name, 'orders')}"}
+    answer = await http.post(f"/a/{name}/orders?wait=10s", json={"n": 4}, headers=go_in)
+    assert answer.json() == {"n": 4, "twice": 8}
