@@ -88,24 +88,25 @@ def _filtered(facts: Facts, vertex: VertexSpec) -> Finding:
 
 def _held(facts: Facts, vertex: VertexSpec) -> Finding:
     commit, name = facts.commit(vertex.name), vertex.name
+    held, time, params = records(commit.counters.records_in), event_time(commit.watermark), _times(vertex)
     marks = {edge.key: event_time(facts.commit(edge.src_vertex).promised) for edge in vertex.inputs if edge.src_vertex in facts.commits}
-    evidence = {
-        "records_in": commit.counters.records_in,
-        "watermark": event_time(commit.watermark),
-        "inputs": marks,
-        "params": _times(vertex),
-    }
-    what = ", ".join(f"{key}: {value}" for key, value in _times(vertex).items())
-    held = records(commit.counters.records_in)
-    said = f"holds {held} in windows that have not closed: event time has come to {event_time(commit.watermark)}"
-    said += f" ({what})" if what else ""
-    idle = [
-        one for one in sorted(facts.upstream(name)) if not facts.vertices[one].inputs and facts.is_idle(one) and not facts.commit(one).ended
-    ]
+    evidence = {"records_in": commit.counters.records_in, "watermark": time, "inputs": marks, "params": params}
+    if params.get("window") == "none":
+        said = f"has taken {held}, and gives what it makes of them at the end of its input, which has not come"
+        return Finding("flow.window_open", "note", name, said, "choose a window to have some before", evidence=evidence)
+    said = f"holds {held} in windows that have not closed: event time has come to {time}"
+    said += f" ({', '.join(f'{key}: {value}' for key, value in params.items())})" if params else ""
+    idle = _idle_sources(facts, name)
     if idle:
         said += f"; {listed(idle)} {'gives' if len(idle) == 1 else 'give'} nothing that would move it on"
     hint = "they close when a later record comes, or at the end of the stream; a shorter window or lateness_s closes sooner"
-    return Finding("flow.window_open", "warning" if idle else "note", name, said, hint, evidence={**evidence, "idle_sources": idle})
+    evidence |= {"idle_sources": idle}
+    return Finding("flow.window_open", "warning" if idle else "note", name, said, hint, evidence=evidence)
+
+
+def _idle_sources(facts: Facts, vertex: str) -> list[str]:
+    sources = [one for one in sorted(facts.upstream(vertex)) if not facts.vertices[one].inputs]
+    return [one for one in sources if facts.is_idle(one) and not facts.commit(one).ended]
 
 
 def _empty_ports(facts: Facts, vertex: VertexSpec) -> Iterator[Finding]:

@@ -52,7 +52,7 @@ async def _last_taken(client: Client, spec: DeploymentSpec, vertex: VertexSpec, 
     """The record before the vertex's position, on the first edge where the log still has it."""
     for edge in vertex.inputs:
         sequence, skip = commit.positions.get(edge.key, (0, 0))
-        if skip and (found := await _record(client, spec, edge, sequence, skip - 1)) is not None:
+        if skip and (found := await _record(client, spec, edge, sequence, skip - 1, exact=True)) is not None:
             return found
     return None
 
@@ -62,13 +62,13 @@ async def _next(client: Client, spec: DeploymentSpec, edge: EdgeSpec, commit: Co
     return await _record(client, spec, edge, *commit.positions.get(edge.key, (1, 0)))
 
 
-async def _record(client: Client, spec: DeploymentSpec, edge: EdgeSpec, sequence: int, index: int) -> Sample | None:
-    """A record of the message at a sequence; behind its end, the first one of the messages that follow."""
+async def _record(client: Client, spec: DeploymentSpec, edge: EdgeSpec, sequence: int, index: int, *, exact: bool = False) -> Sample | None:
+    """A record of the message at a sequence; unless it must be exactly that one, behind its end the first of those that follow."""
     stream, subject = subjects.stream(spec.workspace, spec.name), subjects.port(spec.workspace, spec.name, edge.src_vertex, edge.src_port)
     seen = 0
     async for body in bodies(client, stream, subject, sequence):
         at = index if body.first == sequence else 0
-        if body.data is None:
+        if body.data is None or (exact and body.first != sequence):
             return None
         with suppress(msgspec.DecodeError):
             batch = _decode(body.data)

@@ -12,6 +12,7 @@ from thalweg.wire.spec import VertexSpec
 
 _CODES = {"graph.stalled": "graph.stalled", "vertex.crash_loop": "vertex.crash_looping"}
 MANY_STARTS = 3
+CRASH_PAUSE_S = 10.0  # longer than a coordinator waits before it starts a vertex again
 
 
 def find_broken(facts: Facts, vertex: VertexSpec) -> Iterator[Finding]:
@@ -36,6 +37,8 @@ def _failed(facts: Facts, vertex: VertexSpec) -> Finding:
     if sample is not None:
         evidence["record"] = {"edge": sample.edge, "sequence": sample.sequence, "index": sample.index, "value": sample.value}
     hint = failure.hint or "correct its component or params, then `thalweg redeploy`: it goes on before that record"
+    if facts.is_gone:
+        hint = failure.hint or "correct its component or params, then deploy it again"
     code = _CODES.get(failure.code, "vertex.failed")
     return Finding(code, "fault", vertex.name, _said(vertex.name, failure.message), hint, evidence=evidence)
 
@@ -49,16 +52,13 @@ def _said(vertex: str, message: str) -> str:
 def _not_started(facts: Facts, vertex: VertexSpec) -> Finding:
     age_s = facts.deployed_s
     evidence = {"deployed_s": round(age_s, 1), "coordinator": facts.has_coordinator}
-    if age_s < facts.patience.start_s and facts.has_coordinator:
-        return Finding(
-            "vertex.starting", "note", vertex.name, f"is starting, {seconds(age_s)} after the deployment", None, evidence=evidence
-        )
+    if age_s < facts.patience.start_s:
+        said = f"is starting, {seconds(age_s)} after the deployment"
+        return Finding("vertex.starting", "note", vertex.name, said, evidence=evidence)
     said = f"has said nothing in the {seconds(age_s)} since it was deployed"
-    if not facts.has_coordinator:
-        return Finding(
-            "vertex.not_started", "fault", vertex.name, said, "no coordinator answers that would start it: `thalweg up`", evidence=evidence
-        )
     hint = f"`thalweg logs {facts.spec.name} {vertex.name}` shows what its process has printed"
+    if not facts.has_coordinator:
+        hint = "no coordinator answers that would start it: `thalweg up`"
     return Finding("vertex.not_started", "fault", vertex.name, said, hint, evidence=evidence)
 
 
@@ -72,8 +72,17 @@ def _shaky(facts: Facts, vertex: VertexSpec) -> Iterator[Finding]:
     if commit.generation < vertex.generation:
         said = f"is still what it was in generation {commit.generation}; generation {vertex.generation} is to take over"
         yield Finding("vertex.changing", "note", name, said, evidence={"generation": commit.generation, "wanted": vertex.generation})
-    if commit.claim and commit.epoch >= MANY_STARTS:
+    if _is_crashing(facts, vertex):
         said = f"was started {commit.epoch:,} times, and has written nothing since the last start"
         counted = {"starts": commit.epoch, "records_in": commit.counters.records_in, "since_s": round(facts.age_s(name), 1)}
         hint = f"`thalweg logs {facts.spec.name} {name}` shows how it ended; after {records(commit.counters.records_in)} it gets no further"
         yield Finding("vertex.crash_looping", "fault", name, said, hint, evidence=counted)
+
+
+def _is_crashing(facts: Facts, vertex: VertexSpec) -> bool:
+    """Started again and again without getting further. Redeploys and restarts of the machine start vertices too, but not in a row."""
+    commit, before = facts.commit(vertex.name), facts.earlier.get(vertex.name)
+    if not commit.claim or commit.epoch - commit.generation < MANY_STARTS - 1:
+        return False
+    is_again = before is not None and before.epoch < commit.epoch
+    return is_again or (facts.lag(vertex.name) > 0 and facts.age_s(vertex.name) < CRASH_PAUSE_S)

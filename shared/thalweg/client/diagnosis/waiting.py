@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from thalweg.client.diagnosis.facts import Facts
-from thalweg.client.diagnosis.findings import Finding
+from thalweg.client.diagnosis.findings import Finding, Severity
 from thalweg.client.diagnosis.wording import clock, event_time, listed, records, seconds
 from thalweg.wire.spec import EdgeSpec, VertexSpec
 
@@ -21,6 +21,8 @@ def find_waiting(facts: Facts, vertex: VertexSpec) -> Iterator[Finding]:
             yield _for_input(facts, vertex, edge)
     elif vertex.inputs and facts.lag(vertex.name) and facts.is_idle(vertex.name) and not facts.is_blocked(vertex.name):
         yield _takes_nothing(facts, vertex)
+    elif vertex.inputs and facts.is_idle(vertex.name) and all(facts.commit(one.src_vertex).ended for one in vertex.inputs):
+        yield _does_not_end(facts, vertex)
     for port in vertex.outputs:
         if facts.is_full(vertex.name, port):
             yield from _for_room(facts, vertex, port)
@@ -61,12 +63,23 @@ def _takes_nothing(facts: Facts, vertex: VertexSpec) -> Finding:
     evidence = {"lag": lag, "records_in": commit.counters.records_in, "idle_s": round(age_s, 1), "starts": commit.epoch}
     since = f"since {clock(facts.written_ns.get(name, facts.since_ns))} ({seconds(age_s)})"
     hint = f"one record may take it long, or its process is gone: `thalweg logs {facts.spec.name} {name}`"
+    severity: Severity = "fault" if age_s >= facts.patience.start_s else "warning"
     if vertex.outputs:
         said = f"has {records(lag)} to take, and has taken none {since}"
-        return Finding("vertex.stuck", "fault", name, said, hint, evidence=evidence)
+        return Finding("vertex.stuck", severity, name, said, hint, evidence=evidence)
     taken = commit.counters.records_in
     said = f"has confirmed {f'{taken:,} of ' if taken else 'none of '}{records(facts.given(name))}, nothing {since}"
-    return Finding("sink.not_confirmed", "fault", name, said, hint, evidence=evidence)
+    return Finding("sink.not_confirmed", severity, name, said, hint, evidence=evidence)
+
+
+def _does_not_end(facts: Facts, vertex: VertexSpec) -> Finding:
+    age_s = facts.age_s(vertex.name)
+    said = f"has taken all there is, and has not come to its end for {seconds(age_s)}"
+    hint = f"it may be storing its files, or work at its end: `thalweg logs {facts.spec.name} {vertex.name}`"
+    if vertex.generated:
+        hint = f"is the file store reachable? It waits for it: `thalweg logs {facts.spec.name} {vertex.name}`"
+    evidence = {"records_in": facts.commit(vertex.name).counters.records_in, "idle_s": round(age_s, 1), "files": dict(vertex.generated)}
+    return Finding("vertex.not_ended", "warning", vertex.name, said, hint, evidence=evidence)
 
 
 def _for_room(facts: Facts, vertex: VertexSpec, port: str) -> Iterator[Finding]:
@@ -92,7 +105,10 @@ def _for_room(facts: Facts, vertex: VertexSpec, port: str) -> Iterator[Finding]:
         yield Finding("flow.back_pressure", "note", vertex.name, said, hint, port, evidence)
     else:
         said += f"{listed(holders)} {'has' if len(holders) == 1 else 'have'} taken nothing for {seconds(min(map(facts.age_s, holders)))}"
-        hint = f"look at {_last_in_chain(facts, holders[0])}: what is before it waits for it"
+        last = _last_in_chain(facts, holders[0])
+        hint = f"look at {last}: what is before it waits for it"
+        if any(facts.is_full(last, one) and facts.is_passed(last, one) for one in facts.vertices[last].outputs):
+            hint = f"{last} waits for room, as nobody trims what it has written"
         yield Finding("flow.back_pressure", "warning", vertex.name, said, hint, port, evidence)
 
 
@@ -100,7 +116,8 @@ def _last_in_chain(facts: Facts, vertex: str) -> str:
     """Where a chain of vertices that wait for room ends."""
     seen = {vertex}
     while True:
-        full = next((port for port in facts.vertices[vertex].outputs if facts.is_full(vertex, port)), None)
+        ports = facts.vertices[vertex].outputs
+        full = next((port for port in ports if facts.is_full(vertex, port) and not facts.is_passed(vertex, port)), None)
         holders = [one for one in facts.holders(vertex, full) if one not in seen] if full is not None else []
         if not holders:
             return vertex

@@ -55,8 +55,8 @@ def _desired(facts: Facts) -> Finding:
 
 
 def _no_log(facts: Facts) -> Finding:
-    if facts.has_coordinator and facts.deployed_s < facts.patience.start_s:
-        return Finding("deployment.starting", "note", None, "has no log yet: the coordinator is about to make it")
+    if facts.deployed_s < facts.patience.start_s:
+        return Finding("deployment.starting", "note", None, "has no log yet: a coordinator is to make it")
     hint = "the coordinator's own log says why" if facts.has_coordinator else "start one: `thalweg up`"
     who = "the coordinator has not taken it up" if facts.has_coordinator else "no coordinator answers that would have taken it up"
     said = f"has no log {seconds(facts.deployed_s)} after it was deployed: {who}"
