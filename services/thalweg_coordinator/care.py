@@ -24,7 +24,7 @@ from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.restarts import CRASHES_BEFORE_GIVING_UP, Attempts, decide_restart, describe_exit
 from thalweg_coordinator.stalls import find_stall
 from thalweg_coordinator.teardown import Teardown
-from thalweg_coordinator.trimming import plan_trim
+from thalweg_coordinator.trimming import plan_trim, plan_windows
 
 STALL_S = 10.0  # nobody has committed anything for so long, before a stall is looked for
 _log = logging.getLogger("thalweg.coordinator")
@@ -62,6 +62,7 @@ class Care:
         self._attempts: dict[str, Attempts] = {}
         self._asked = Asked()
         self._trimmed: dict[str, int] = {}
+        self._windows: dict[str, int] = {}
         self._purged: set[tuple[str, int]] = set()
         self._silence: tuple[int, float] = (0, 0.0)  # the last sequence of the log, and since when
 
@@ -82,6 +83,7 @@ class Care:
             self._log_created, self._silence = look.created, (0, 0.0)
             self._attempts.clear()
             self._trimmed.clear()
+            self._windows.clear()
         commits = latest_commits(look.heads)
         if spec.has_failed(commits):
             await self.stop()
@@ -227,3 +229,7 @@ class Care:
             if sequence > self._trimmed.get(subject, 0):
                 await deployments.purge_below(self._client, spec.workspace, spec.name, subject, sequence)
                 self._trimmed[subject] = sequence
+        for window in plan_windows(spec, latest_commits(heads)):
+            if window.written - self._windows.get(window.subject, 0) > window.keep // 4:
+                await deployments.purge_but_last(self._client, spec.workspace, spec.name, window.subject, window.keep)
+                self._windows[window.subject] = window.written
