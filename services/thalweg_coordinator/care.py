@@ -12,6 +12,7 @@ from pathlib import Path
 from thalweg.bus import deployments
 from thalweg.bus.connection import Client
 from thalweg.bus.heads import StoredMessage, latest_commits
+from thalweg.bus.holds import held_from
 from thalweg.bus.vertex_log import VertexLog
 from thalweg.bus.watch import LogWatch, Look
 from thalweg.errors import RejectedError
@@ -221,7 +222,12 @@ class Care:
         await refuse(log, failure, generation)
 
     async def _trim(self, spec: DeploymentSpec, heads: list[StoredMessage]) -> None:
-        for subject, sequence in plan_trim(spec, heads):
-            if sequence > self._trimmed.get(subject, 0):
-                await deployments.purge_below(self._client, spec.workspace, spec.name, subject, sequence)
-                self._trimmed[subject] = sequence
+        if not self._news(plan_trim(spec, heads)):
+            return
+        held = await held_from(self._client, spec.workspace, spec.name)
+        for subject, sequence in self._news(plan_trim(spec, heads, held)):
+            await deployments.purge_below(self._client, spec.workspace, spec.name, subject, sequence)
+            self._trimmed[subject] = sequence
+
+    def _news(self, plan: list[tuple[str, int]]) -> list[tuple[str, int]]:
+        return [(subject, sequence) for subject, sequence in plan if sequence > self._trimmed.get(subject, 0)]

@@ -13,6 +13,7 @@ from thalweg.artifacts.content.bound import check_bound
 from thalweg.bus import deployments
 from thalweg.bus.buckets import Bucket
 from thalweg.bus.connection import Client, connect_unless
+from thalweg.bus.holds import holds_bucket
 from thalweg.bus.leadership import Leadership
 from thalweg.bus.micro import serve
 from thalweg.bus.operation_logs import ensure_operation_logs
@@ -72,6 +73,7 @@ class Coordinator:
         leading: asyncio.Task[None] | None = None
         try:
             await deployments.ensure_bucket(client, self._settings.workspace)
+            await holds_bucket(client, self._settings.workspace).ensure()
             await self._prepare(client)
             if self._only is None:
                 self._leadership = Leadership(client, self._settings.workspace)

@@ -1,4 +1,4 @@
-"""Decides what may be removed from a deployment log: never what a reader still needs, nor the last message of a subject."""
+"""Decides what may be removed from a deployment log: never what a reader or a hold still needs, nor the last message of a subject."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from thalweg.wire.spec import DeploymentSpec
 from thalweg.wire.subjects import COMMIT_PORT, DEAD_PORT, STATE_PORT, parse_port
 
 
-def plan_trim(spec: DeploymentSpec, heads: list[StoredMessage]) -> list[tuple[str, int]]:
+def plan_trim(spec: DeploymentSpec, heads: list[StoredMessage], held_from: int | None = None) -> list[tuple[str, int]]:
     """(subject, sequence) pairs: messages of the subject below the sequence are needed by nobody.
 
     A reader that has committed nothing yet needs everything. Dead letters are kept.
+
+    Args:
+        spec: what runs.
+        heads: the last message of every subject.
+        held_from: from this sequence on all is needed, whoever has read it (see `thalweg.bus.holds`).
     """
     commits = latest_commits(heads)
     plan: list[tuple[str, int]] = []
@@ -23,6 +28,8 @@ def plan_trim(spec: DeploymentSpec, heads: list[StoredMessage]) -> list[tuple[st
         keep_from = head.sequence - chunk_count(head) + 1
         if place[1] not in (COMMIT_PORT, STATE_PORT):
             keep_from = min([keep_from, *_needs(spec, commits, place[0], place[1])])
+        if held_from is not None:
+            keep_from = min(keep_from, held_from)
         plan.append((head.subject, keep_from))
     return plan
 

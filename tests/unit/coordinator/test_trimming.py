@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thalweg.bus.heads import StoredMessage
+from thalweg.bus.holds import HoldRecord, lowest_sequence
 from thalweg.wire import subjects
 from thalweg.wire.commit import CHUNK_HEADER, Commit
 from thalweg.wire.spec import DeploymentSpec, EdgeSpec, VertexSpec
@@ -77,3 +78,16 @@ def test_nothing_that_any_reader_needs_is_removed(places: list[tuple[int, int | 
     assert below <= last
     for place in places:
         assert below <= (0 if place is None else place[0] if place[1] is None else place[1])
+
+
+def test_nothing_is_trimmed_from_a_hold_on() -> None:
+    heads = [head("source", "out", 90, Commit(1, 9)), head("fast", "out", 91, at(80)), head("slow", "out", 92, at(40))]
+    assert dict(plan_trim(SPEC, heads, 30))["tw.w.d.v.source.out.0"] == 30
+    assert dict(plan_trim(SPEC, heads, 70))["tw.w.d.v.source.out.0"] == 40
+    assert dict(plan_trim(SPEC, heads, 70))["tw.w.d.v.fast.out.0"] == 70
+
+
+def test_an_expired_hold_counts_no_more() -> None:
+    assert lowest_sequence([HoldRecord(5, 100), HoldRecord(9, 300)], 200) == 9
+    assert lowest_sequence([HoldRecord(5, 100)], 200) is None
+    assert lowest_sequence([HoldRecord(5, 201), HoldRecord(9, 300)], 200) == 5
