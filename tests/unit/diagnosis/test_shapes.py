@@ -202,6 +202,23 @@ def test_a_coordinator_that_does_not_answer_is_told_before_anything_is_full() ->
     assert found(facts({}, has_coordinator=False, has_log=False))[0] == ("fault", "log.missing", None)
 
 
+def test_a_log_that_is_held_names_the_holder() -> None:
+    commits = {**RUNNING, "keep": said(100, 60, filtered=40, positions={"rows.out>in": (80, 3)})}
+    more: dict[str, Any] = {"kept_from": {subject("rows.out"): 5}, "heads": {subject("rows.out"): 80}, "holds": {"capture": 5}}
+    (one,) = diagnosed(facts(commits, full=("rows.out",), **more)).findings
+    assert (one.code, one.severity, one.evidence["holds"]) == ("flow.held", "note", {"capture": 5})
+    assert ("warning", "flow.held", "rows") in found(facts(commits, full=("rows.out",), idle_s=GONE_QUIET, **more))
+
+
+def test_endpoints_are_sources_and_sinks() -> None:
+    graph = [vertex("rows", endpoint="in"), vertex("keep", edge("rows")), vertex("save", edge("keep"), endpoint="out")]
+    commits = {"rows": said(5, 5), "keep": said(5, 5), "save": said(5, 5)}
+    assert found(facts(commits, graph)) == []
+    told = diagnosed(facts({name: said() for name in commits}, graph, idle_s=GONE_QUIET))
+    assert [(one.severity, one.code, one.vertex) for one in told.findings] == [("warning", "source.silent", "rows")]
+    assert told.findings[0].evidence["subject"] == "tw.w.d.in.rows.in" and told.ends[0].vertex == "save"
+
+
 def test_ports_and_sources_that_lead_nowhere_are_told() -> None:
     graph = [vertex("rows", outputs=("out", "spare")), *facts(RUNNING).spec.vertices[1:]]
     assert found(facts(RUNNING, graph)) == [("note", "port.not_connected", "rows")]

@@ -62,6 +62,7 @@ class Facts:
         heads: by subject, the sequence of the first piece of its last message.
         kept_from: by full subject, the sequence of the first message that the log still has.
         counts: messages by subject.
+        holds: from which sequence on others need the whole log, by holder.
         now_ns: the server's time.
         since_ns: when the deployment began.
         has_log, has_coordinator: whether there is one.
@@ -79,6 +80,7 @@ class Facts:
     heads: Mapping[str, int] = field(default_factory=dict)
     kept_from: Mapping[str, int] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
+    holds: Mapping[str, int] = field(default_factory=dict)
     now_ns: int = 0
     since_ns: int = 0
     has_log: bool = True
@@ -118,6 +120,10 @@ class Facts:
     def readers(self, vertex: str, port: str) -> list[tuple[VertexSpec, EdgeSpec]]:
         """Who reads a port, by which edge."""
         return readers_of(self.spec, vertex, port)
+
+    def is_sink(self, vertex: VertexSpec) -> bool:
+        """Whether what it gets leaves the graph, by an output endpoint too."""
+        return not vertex.outputs or vertex.endpoint == "out"
 
     def is_end(self, vertex: VertexSpec) -> bool:
         """Whether nobody reads what it gives."""
@@ -163,13 +169,18 @@ class Facts:
         needs = needs_of(self.spec, self.commits, vertex, port)
         return [name for name, need in needs.items() if need == min(needs.values())]
 
+    def keepers(self, vertex: str, port: str) -> list[str]:
+        """Holders of the log for whom a port is kept though all its readers have passed on."""
+        needs = needs_of(self.spec, self.commits, vertex, port).values()
+        return [name for name, sequence in self.holds.items() if sequence < min(needs, default=0)]
+
     def is_passed(self, vertex: str, port: str) -> bool:
-        """Whether the log keeps messages of a full port that no reader needs: nobody trims them."""
+        """Whether the log keeps messages of a full port that no reader and no holder needs: nobody trims them."""
         subject = self.subject(vertex, port)
         if subject not in self.kept_from:
             return False
         needs = needs_of(self.spec, self.commits, vertex, port).values()
-        return self.kept_from[subject] < min([*needs, self.heads.get(subject, 0)])
+        return self.kept_from[subject] < min([*needs, *self.holds.values(), self.heads.get(subject, 0)])
 
     def age_s(self, vertex: str) -> float:
         """Since a vertex has last written, or since the deployment began."""

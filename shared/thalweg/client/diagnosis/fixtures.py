@@ -28,6 +28,7 @@ from thalweg.wire.batch import batch_decoder
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 
 MAX_RECORDS, MAX_BYTES, ALL_S = 5_000, 32 << 20, 60.0
+MAX_RECORDS_OF_ONE = 10  # runs that left the same file
 ENOUGH = 200  # live records, before it is not waited for more
 LOOK_S = 0.5
 _SOURCES = {"csv": ("csv-source", "table"), "jsonl": ("jsonl-source", "lines"), "parquet": ("parquet-source", "table")}
@@ -38,8 +39,8 @@ _raw_batch = batch_decoder(msgspec.Raw)
 async def kind_of(client: Client, workspace: str, artifact: str) -> str | None:
     """The type that an artifact is registered as; None for one that is not."""
     records = Bucket(client, subjects.bucket(workspace, "artifacts"))
-    keys = [one for one in await records.keys() if one.partition(".")[0] == hex_of(artifact)]
-    for body in (await records.items(keys[:1])).values():
+    keys = [hex_of(artifact), *(await records.keys(f"{hex_of(artifact)}.>"))[:MAX_RECORDS_OF_ONE]]
+    for body in (await records.items(keys)).values():
         with suppress(ValidationError):
             return ArtifactRecord.model_validate_json(body).type
     return None
@@ -124,7 +125,8 @@ async def read_live(client: Client, spec: DeploymentSpec, vertex: str, port: str
 async def _live(client: Client, spec: DeploymentSpec, vertex: str, port: str, wait_s: float) -> list[One]:
     stream, subject = subjects.stream(spec.workspace, spec.name), subjects.port(spec.workspace, spec.name, vertex, port)
     found: list[One] = []
-    is_source = not next(one for one in spec.vertices if one.name == vertex).inputs
+    known = next(one for one in spec.vertices if one.name == vertex)
+    is_source = not known.inputs and not known.endpoint  # ids of records from outside do not count up one by one
     end, sequence, size = asyncio.get_running_loop().time() + wait_s, 1, 0
     while True:
         async for body in bodies(client, stream, subject, sequence):

@@ -21,19 +21,27 @@ from thalweg.wire import subjects
 from thalweg.wire.commit import Commit, Counters, Failure, Generated, PortDigest
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 
+MAX_OWNERS = 100
+
 
 async def read_gone(client: Client, workspace: str, name: str) -> tuple[Report, dict[str, Any] | None] | None:
     """The newest teardown's report of a name, and its evidence; None where nothing of that name was torn down."""
     reports, evidence = (Bucket(client, subjects.bucket(workspace, kind)) for kind in ("reports", "evidence"))
-    found = (await reports.get(name)).value
-    if found is None:
-        return None
     try:
-        report = Report.model_validate_json(found)
+        found = [Report.model_validate_json(body) for body in await _of_all_owners(reports, name)]
     except ValidationError as error:
         raise RejectedError(f"the report of {name} cannot be read", code="report.unreadable") from error
-    body = (await evidence.get(report.evidence)).value if report.evidence is not None else None
-    return report, json.loads(body) if body is not None else None
+    if not found:
+        return None
+    report = max(found, key=lambda one: one.time_ns)
+    bodies = await _of_all_owners(evidence, report.evidence) if report.evidence is not None else []
+    return report, json.loads(bodies[0]) if bodies else None
+
+
+async def _of_all_owners(bucket: Bucket, key: str) -> list[bytes]:
+    """What the workspace and leases have under a key."""
+    found = await bucket.items([key, *(await bucket.keys(f"{key}.*"))[:MAX_OWNERS]])
+    return list(found.values())
 
 
 def diagnose_gone(report: Report, document: dict[str, Any] | None, towards: str | None = None) -> Diagnosis:

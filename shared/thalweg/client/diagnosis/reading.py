@@ -10,6 +10,7 @@ from thalweg.bus.connection import Client, NatsError
 from thalweg.bus.counted import Counted, count_log
 from thalweg.bus.deployments import load_deployment
 from thalweg.bus.heads import StoredMessage, get_message, latest_commits, read_heads
+from thalweg.bus.holds import holds_of
 from thalweg.bus.presence import coordinator_answers
 from thalweg.bus.stalls import find_stall
 from thalweg.bus.writer import chunk_count
@@ -66,6 +67,7 @@ async def _observe(client: Client, workspace: str, name: str, patience: Patience
         heads={one.subject: one.sequence - chunk_count(one) + 1 for one in second.heads},
         kept_from=await _kept_from(client, spec, after),
         counts=after.messages,
+        holds=await holds_of(client, workspace, name),
         now_ns=after.now_ns,
         since_ns=spec.deployed_ns or after.created_ns,
         has_coordinator=has_coordinator,

@@ -8,6 +8,7 @@ from typing import Any
 from thalweg.client.diagnosis.facts import Facts
 from thalweg.client.diagnosis.findings import Finding, Severity
 from thalweg.client.diagnosis.wording import clock, listed, records, seconds
+from thalweg.wire import subjects
 from thalweg.wire.spec import VertexSpec
 
 
@@ -37,10 +38,16 @@ def _empty(facts: Facts, vertex: VertexSpec) -> Finding:
 
 def _silent(facts: Facts, vertex: VertexSpec) -> Finding:
     age_s = facts.age_s(vertex.name)
+    evidence = {"idle_s": round(age_s, 1), "files": _files(vertex)}
+    if vertex.endpoint == "in":
+        subject = subjects.inlet(facts.spec.workspace, facts.spec.name, vertex.name)
+        said = f"has got nothing from outside in {seconds(age_s)}"
+        hint = f"send to its URL, or publish msgpack to {subject}"
+        return Finding("source.silent", "warning", vertex.name, said, hint, vertex.endpoint, {**evidence, "subject": subject})
     said = f"has given no record yet, and waits since {clock(facts.written_ns.get(vertex.name, facts.since_ns))} ({seconds(age_s)})"
     hint = f"does what it reads from send anything? `thalweg logs {facts.spec.name} {vertex.name}` shows what it has printed"
     severity: Severity = "fault" if age_s >= facts.patience.start_s else "warning"
-    return Finding("source.silent", severity, vertex.name, said, hint, evidence={"idle_s": round(age_s, 1), "files": _files(vertex)})
+    return Finding("source.silent", severity, vertex.name, said, hint, evidence=evidence)
 
 
 def _idle(facts: Facts, vertex: VertexSpec) -> Finding:

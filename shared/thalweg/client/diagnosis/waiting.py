@@ -86,10 +86,17 @@ def _for_room(facts: Facts, vertex: VertexSpec, port: str) -> Iterator[Finding]:
     """A port that is full: who holds it. What nobody trims is told of the coordinator."""
     if facts.is_passed(vertex.name, port):
         return
+    place, limit = f"{vertex.name}.{port}", facts.spec.max_messages_per_subject
+    if keepers := facts.keepers(vertex.name, port):
+        said = f"waits for room: {place} is full ({limit:,} messages), and is kept for {listed(keepers)}, though its readers have passed on"
+        hint = "who holds a log has to keep up with it; a holder that is dead counts for half a minute at most"
+        held = {one: facts.holds[one] for one in keepers}
+        severity: Severity = "note" if facts.has_moved(vertex.name) else "warning"
+        yield Finding("flow.held", severity, vertex.name, said, hint, port, {"messages": limit, "holds": held})
+        return
     holders = facts.holders(vertex.name, port)
     if not holders:
         return
-    place, limit = f"{vertex.name}.{port}", facts.spec.max_messages_per_subject
     evidence = {
         "messages": limit,
         "held_by": {

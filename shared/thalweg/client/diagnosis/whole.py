@@ -24,11 +24,11 @@ def find_whole(facts: Facts) -> Iterator[Finding]:
 
 def find_unread(facts: Facts) -> Iterator[Finding]:
     """Ports that nobody reads, and sources that reach no sink."""
-    sinks = {name for name, one in facts.vertices.items() if not one.outputs}
+    sinks = {name for name, one in facts.vertices.items() if facts.is_sink(one)}
     reaching = {one for sink in sinks for one in facts.upstream(sink)}
     for name, vertex in facts.vertices.items():
         for port in vertex.outputs:
-            if facts.readers(name, port):
+            if facts.readers(name, port) or facts.is_sink(vertex):
                 continue
             said = f"has a port that nobody reads: the records of {name}.{port} go nowhere"
             count = facts.port_count(name, port)
