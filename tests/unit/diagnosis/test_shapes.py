@@ -155,6 +155,15 @@ def test_a_vertex_that_waits_for_an_idle_input_names_the_source_behind_it() -> N
     assert one.evidence["watermarks"]["thin.out>b"] == "5 ns"
 
 
+def test_a_vertex_that_waits_for_one_that_tells_no_time_says_so() -> None:
+    graph = [*MERGE[:2], vertex("held", edge("other")), vertex("both", edge("rows", "a"), edge("held", "b")), MERGE[3]]
+    held = said(900, 0, filtered=900, watermark=5, time_ns=5, promise=-(2**63))
+    commits = {"rows": said(400, 400), "other": said(900, 900), "held": held, "both": said(waits_for="held.out>b"), "save": said()}
+    told = diagnosed(facts(commits, graph, idle_s={"both": 60, "save": 60}))
+    one = next(one for one in told.findings if one.code == "flow.waits_for_watermark")
+    assert one.severity == "fault" and "held works, and tells no time before its end" in one.sentence
+
+
 def test_a_short_wait_for_a_slow_input_is_a_note() -> None:
     commits = {"rows": said(400, 400), "other": said(3, 3), "both": said(6, 6, waits_for="other.out>b"), "save": said(6)}
     assert found(facts(commits, MERGE, idle_s={"other": 3, "both": 1})) == [("note", "flow.waits_for_watermark", "both")]

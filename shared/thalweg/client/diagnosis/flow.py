@@ -9,6 +9,7 @@ from thalweg.client.diagnosis.facts import Facts
 from thalweg.client.diagnosis.files import find_files
 from thalweg.client.diagnosis.findings import Diagnosis, Ending, Figures, Finding, in_order
 from thalweg.client.diagnosis.losses import find_losses
+from thalweg.client.diagnosis.pressure import find_pressure
 from thalweg.client.diagnosis.sources import find_dry
 from thalweg.client.diagnosis.vertices import find_broken
 from thalweg.client.diagnosis.waiting import find_waiting
@@ -65,6 +66,7 @@ def _of_vertex(facts: Facts, vertex: VertexSpec) -> Iterator[Finding]:
     yield from find_dry(facts, vertex)
     yield from find_losses(facts, vertex)
     yield from find_waiting(facts, vertex)
+    yield from find_pressure(facts, vertex)
     yield from find_files(facts, vertex)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from thalweg.wire.commit import END_OF_TIME
 
-_BEGINNING = -(2**63)
+BEGINNING = -(2**63)  # the watermark of a stream that has told no time yet
 _YEAR_NS = 366 * 86_400 * 1_000_000_000
 
 
@@ -24,8 +24,8 @@ def seconds(value: float) -> str:
 
 def event_time(time_ns: int) -> str:
     """An event time; a source without times counts records instead."""
-    if time_ns in (_BEGINNING, END_OF_TIME):
-        return "its beginning" if time_ns == _BEGINNING else "its end"
+    if time_ns in (BEGINNING, END_OF_TIME):
+        return "its beginning" if time_ns == BEGINNING else "its end"
     if 0 <= time_ns < _YEAR_NS // 366:
         return f"{time_ns:,} ns"
     return clock(time_ns)
