@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from thalweg.client.diagnosis.findings import Diagnosis, Ending, Figures, Finding
 
 _SHOWN = 400  # characters of a record
-_RECORDS = {"rejected": "rejected", "record": "record", "last": "dead letter"}
+_RECORDS = {"rejected": "rejected", "record": "record", "next": "next record", "last": "dead letter"}
 
 
 def lines(found: Diagnosis) -> Iterator[str]:
@@ -21,7 +21,7 @@ def lines(found: Diagnosis) -> Iterator[str]:
     for one in found.flow:
         yield _flow_line(one, width)
     for end in found.ends:
-        yield from _end_lines(end)
+        yield from _end_lines(end, found.is_healthy)
     if found.is_healthy:
         yield _healthy(found)
     for finding in found.findings:
@@ -38,33 +38,40 @@ def _flow_line(one: Figures, width: int) -> str:
     return f"  {one.vertex:<{width}}  {counts}  {one.state}{extra}{'  ✗' if one.is_stop else ''}{reads}"
 
 
-def _end_lines(end: Ending) -> Iterator[str]:
+def _end_lines(end: Ending, is_healthy: bool) -> Iterator[str]:
     if end.stops_at is None:
         return
     path = " → ".join(f"{name} ✗" if name == end.stops_at else name for name in end.path)
-    yield f"nothing at {end.vertex}: {path}" if end.stops_at == end.vertex else f"nothing reaches {end.vertex}: {path}"
+    what = "nothing at" if end.stops_at == end.vertex else "nothing reaches"
+    yield f"{what} {end.vertex}{' yet' if is_healthy else ''}: {path}"
 
 
 def _healthy(found: Diagnosis) -> str:
     told = [f"{end.records:,} record{'' if end.records == 1 else 's'} at {end.vertex}" for end in found.ends]
     waiting = sum(one.lag for one in found.flow)
-    return f"nothing is wrong: {', '.join(told) or 'no ends'}; {f'{waiting:,} in flight' if waiting else 'nothing waits'}"
+    so_far = "" if all(end.records for end in found.ends) else " so far"
+    return f"nothing is wrong{so_far}: {', '.join(told) or 'no ends'}; {f'{waiting:,} in flight' if waiting else 'nothing waits'}"
 
 
 def _finding_lines(one: Finding) -> Iterator[str]:
     about = f"{one.vertex} " if one.vertex is not None else ""
-    yield f"{one.severity}: {about}{one.sentence}  [{one.code}]"
+    yield _line(f"{one.severity}: {about}{one.sentence}  [{one.code}]")
     for key, label in _RECORDS.items():
         if isinstance(one.evidence.get(key), dict) and "value" in one.evidence[key]:
-            yield f"  {label}: {_place(one.evidence[key])}{_short(one.evidence[key]['value'])}"
+            yield _line(f"  {label}: {_place(one.evidence[key])}{_short(one.evidence[key]['value'])}")
     if one.hint:
-        yield f"  hint: {one.hint}"
+        yield _line(f"  hint: {one.hint}")
 
 
 def _place(record: dict[str, Any]) -> str:
     if "sequence" not in record:
         return ""
     return f"{record['edge']} {record['sequence']}:{record['index']} "
+
+
+def _line(text: str) -> str:
+    """What records and errors hold may be anything, and is not to move a terminal's cursor."""
+    return "".join(one if one.isprintable() else " " for one in text)
 
 
 def _short(value: Any) -> str:

@@ -82,7 +82,16 @@ def test_the_text_has_the_flow_the_end_and_the_record() -> None:
 
 def test_a_healthy_graph_says_so_with_its_figures() -> None:
     told = list(lines(diagnosed(facts(RUNNING))))
+    starting = list(lines(diagnosed(facts({}, deployed_s=1))))
+    assert "nothing reaches save yet: rows ✗ → keep → save" in starting
+    assert "nothing is wrong so far: 0 records at save; nothing waits" in starting
     assert told[-1] == "nothing is wrong: 60 records at save; nothing waits"
+
+
+def test_nothing_that_a_record_holds_moves_the_cursor() -> None:
+    letter = Sample("", 9, 0, None, "\x1b[2J", "no\x1b[2J\nway", "row 3")
+    told = list(lines(diagnosed(facts({**RUNNING, "keep": said(100, 60, dead=40)}, dead={"keep": letter}))))
+    assert all(line.isprintable() for line in told) and any("row 3: no [2J way" in line for line in told)
 
 
 def test_times_of_the_server_are_read_to_the_nanosecond() -> None:

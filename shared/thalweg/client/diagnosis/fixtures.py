@@ -18,7 +18,7 @@ from thalweg.bus.bodies import bodies
 from thalweg.bus.buckets import Bucket
 from thalweg.bus.connection import Client
 from thalweg.client.diagnosis.profiles import One
-from thalweg.errors import RejectedError, ThalwegError, UnreachableError
+from thalweg.errors import RejectedError, RunFailedError, ThalwegError, UnreachableError
 from thalweg.runtime.program import Program
 from thalweg.sdk.catalog import Catalog
 from thalweg.sdk.release import ComponentRelease
@@ -118,6 +118,8 @@ async def read_live(client: Client, spec: DeploymentSpec, vertex: str, port: str
     try:
         async with asyncio.timeout(ALL_S + wait_s):
             return await _live(client, spec, vertex, port, wait_s)
+    except RunFailedError as error:
+        raise RejectedError(f"deployment {spec.name} has no log", code="deployment.unknown") from error
     except TimeoutError as error:
         raise UnreachableError("JetStream does not answer in time", code="nats.unreachable") from error
 

@@ -11,6 +11,7 @@ from thalweg.client.diagnosis.naming import Named, fields_named
 from thalweg.client.diagnosis.wording import event_time, listed, records
 from thalweg.wire.spec import VertexSpec
 
+MAX_NAMED, MAX_BRIEF = 5, 60  # fields in a sentence, characters of a value
 MANY = 100  # records, before a vertex that goes on counts as letting none through
 
 
@@ -78,7 +79,7 @@ def _filtered(facts: Facts, vertex: VertexSpec) -> Finding:
     if conditions:
         said += f", by {listed(conditions)}"
     if named:
-        said += f"; the last one had {', '.join(f'{one.field} = {one.value!r}' for one in named)}"
+        said += f"; the last one had {', '.join(f'{one.field} = {_brief(one.value)}' for one in named[:MAX_NAMED])}"
     hint = "is the condition what you mean, in the units of these values? `thalweg tap --where` tries others on what comes in"
     if len(vertex.inputs) > 1:
         hint = "none met a partner: compare keys and event times of its inputs"
@@ -120,6 +121,11 @@ def _empty_ports(facts: Facts, vertex: VertexSpec) -> Iterator[Finding]:
     for port in empty:
         said = f"has given nothing on its port {port} ({told})"
         yield Finding("flow.port_empty", "warning", vertex.name, said, "what it decides by goes all one way", port, {"ports": given})
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= MAX_BRIEF else f"{text[:MAX_BRIEF]}…"
 
 
 def _record(sample: Sample) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def _held(facts: Facts, vertex: VertexSpec, port: str) -> Finding:
     holders, limit = facts.holders(vertex.name, port), facts.spec.max_messages_per_subject
     evidence = {"messages": limit, "held_by": {one: _standing(facts, one) for one in holders}}
     said = f"is held back by {listed(holders)}: {vertex.name}.{port} is full ({limit:,} messages), and "
-    moving = [one for one in holders if facts.has_moved(one) or not facts.is_idle(one)]
+    moving = [one for one in holders if facts.has_moved(one)]
     if moving:
         said += " and ".join(f"{one} takes {facts.rate(one):,.0f} records/s" for one in moving)
         hint = f"the graph runs at the speed of {listed(moving)}; that is as it should be, unless it is too slow"
@@ -47,7 +47,8 @@ def _held(facts: Facts, vertex: VertexSpec, port: str) -> Finding:
     hint = f"look at {last}: what is before it waits for it"
     if any(facts.is_full(last, one) and facts.is_passed(last, one) for one in facts.vertices[last].outputs):
         hint = f"{last} waits for room, as nobody trims what it has written"
-    return Finding("flow.back_pressure", "warning", vertex.name, said, hint, port, evidence)
+    severity: Severity = "warning" if all(map(facts.is_idle, holders)) else "note"
+    return Finding("flow.back_pressure", severity, vertex.name, said, hint, port, evidence)
 
 
 def _standing(facts: Facts, vertex: str) -> dict[str, float]:

@@ -16,7 +16,7 @@ from thalweg.bus.stalls import find_stall
 from thalweg.bus.writer import chunk_count
 from thalweg.client.diagnosis.facts import Facts, Patience
 from thalweg.client.diagnosis.samples import read_samples
-from thalweg.errors import UnreachableError
+from thalweg.errors import RejectedError, RunFailedError, UnreachableError
 from thalweg.wire import subjects
 from thalweg.wire.commit import Commit
 from thalweg.wire.spec import DeploymentSpec
@@ -42,6 +42,8 @@ async def observe(client: Client, workspace: str, name: str, patience: Patience,
     try:
         async with asyncio.timeout(ALL_S + watch_s):
             return await _observe(client, workspace, name, patience, watch_s)
+    except RunFailedError as error:  # its log went while it was read
+        raise RejectedError(f"deployment {name} was removed", code="deployment.unknown") from error
     except (TimeoutError, NatsError, OSError) as error:
         raise UnreachableError(f"JetStream does not answer: {type(error).__name__}", code="nats.unreachable") from error
 

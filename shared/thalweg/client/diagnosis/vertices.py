@@ -33,13 +33,14 @@ def _failed(facts: Facts, vertex: VertexSpec) -> Finding:
     evidence: dict[str, Any] = {"code": failure.code, "error": failure.message, "records_in": commit.counters.records_in}
     if vertex.name in facts.written_ns:
         evidence["at"] = clock(facts.written_ns[vertex.name])
+    code = _CODES.get(failure.code, "vertex.failed")
     sample = facts.failing.get(vertex.name)
-    if sample is not None:
-        evidence["record"] = {"edge": sample.edge, "sequence": sample.sequence, "index": sample.index, "value": sample.value}
+    if sample is not None:  # of a process that died it is not known whether it was that record
+        record = {"edge": sample.edge, "sequence": sample.sequence, "index": sample.index, "value": sample.value}
+        evidence["record" if code == "vertex.failed" else "next"] = record
     hint = failure.hint or "correct its component or params, then `thalweg redeploy`: it goes on before that record"
     if facts.is_gone:
         hint = failure.hint or "correct its component or params, then deploy it again"
-    code = _CODES.get(failure.code, "vertex.failed")
     return Finding(code, "fault", vertex.name, _said(vertex.name, failure.message), hint, evidence=evidence)
 
 
