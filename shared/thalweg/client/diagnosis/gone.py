@@ -104,13 +104,13 @@ def _commit(vertex: VertexSpec, told: dict[str, Any], report: Report) -> Commit:
 
 def _torn_down(report: Report) -> Finding:
     evidence = {"outcome": report.outcome, "evidence": report.evidence, "unfinished": report.unfinished}
-    said = f"was undeployed at {clock(report.time_ns)}: {report.outcome}"
+    said = f"the deployment was undeployed at {clock(report.time_ns)}: {report.outcome}"
     hint = f"`thalweg evidence show {report.evidence}` has every count" if report.evidence else None
     return Finding("deployment.gone", "note", None, said, hint, evidence=evidence)
 
 
 def _without_evidence(report: Report) -> Diagnosis:
-    said = f"was discarded at {clock(report.time_ns)}: nothing was finished, nothing is saved"
+    said = f"the deployment was discarded at {clock(report.time_ns)}: nothing was finished, nothing is saved"
     if report.unfinished:
         said += f"; {listed(report.unfinished)} had not ended"
     hint = f"deploy it again, and leave --discard out: `thalweg deploy {report.backend} --name {report.name}`"

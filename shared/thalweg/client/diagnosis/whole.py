@@ -44,11 +44,11 @@ def _desired(facts: Facts) -> Finding:
     desired = facts.spec.desired
     left = [name for name in facts.vertices if not facts.commit(name).ended]
     if desired == "draining" and facts.spec.has_ended(facts.commits):
-        said = "is being undeployed: all vertices have ended, what they left is being saved"
+        said = "the deployment is being undeployed: all vertices have ended, what they left is being saved"
     elif desired == "draining":
-        said = f"is being undeployed: {listed(left)} {'has' if len(left) == 1 else 'have'} not ended yet"
+        said = f"the deployment is being undeployed: {listed(left)} {'has' if len(left) == 1 else 'have'} not ended yet"
     else:
-        said = "is stopped" if desired == "stopped" else "is being discarded"
+        said = "the deployment is stopped" if desired == "stopped" else "the deployment is being discarded"
     return Finding(
         "deployment.stopping" if desired != "stopped" else "deployment.stopped", "note", None, said, evidence={"not_ended": left}
     )
@@ -56,10 +56,10 @@ def _desired(facts: Facts) -> Finding:
 
 def _no_log(facts: Facts) -> Finding:
     if facts.deployed_s < facts.patience.start_s:
-        return Finding("deployment.starting", "note", None, "has no log yet: a coordinator is to make it")
+        return Finding("deployment.starting", "note", None, "the deployment has no log yet: a coordinator is to make it")
     hint = "the coordinator's own log says why" if facts.has_coordinator else "start one: `thalweg up`"
     who = "the coordinator has not taken it up" if facts.has_coordinator else "no coordinator answers that would have taken it up"
-    said = f"has no log {seconds(facts.deployed_s)} after it was deployed: {who}"
+    said = f"the deployment has no log {seconds(facts.deployed_s)} after it was deployed: {who}"
     return Finding("log.missing", "fault", None, said, hint, evidence={"coordinator": facts.has_coordinator})
 
 
