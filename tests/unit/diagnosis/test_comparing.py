@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thalweg.client.diagnosis.comparing import Use, compare, uses_behind
@@ -37,11 +37,13 @@ def differences(fixture: Profile, live: Profile, uses: dict[str, list[Use]] | No
     return [(one.severity, one.code, one.place) for one in compare(fixture, live, uses or {})]
 
 
+@settings(max_examples=60, deadline=None)
 @given(many)
 def test_what_is_like_the_fixture_does_not_differ(values: list[dict[str, Any]]) -> None:
     assert compare(seen(values), seen(values), {}) == []
 
 
+@settings(max_examples=60, deadline=None)
 @given(many, st.randoms(use_true_random=False))
 def test_the_order_of_records_tells_nothing_of_their_fields(values: list[dict[str, Any]], rng: random.Random) -> None:
     shuffled = list(values)
@@ -50,6 +52,7 @@ def test_the_order_of_records_tells_nothing_of_their_fields(values: list[dict[st
     assert about_fields == []
 
 
+@settings(max_examples=60, deadline=None)
 @given(many)
 def test_a_field_that_is_left_out_is_missed_and_one_that_is_added_is_extra(values: list[dict[str, Any]]) -> None:
     more = [{**value, "added": 1} for value in values]
@@ -57,6 +60,7 @@ def test_a_field_that_is_left_out_is_missed_and_one_that_is_added_is_extra(value
     assert ("note", "fixture.field_extra", "added") in differences(seen(values), seen(more))
 
 
+@settings(max_examples=60, deadline=None)
 @given(many, many)
 def test_what_is_told_is_sound(fixture: list[dict[str, Any]], live: list[dict[str, Any]]) -> None:
     """Every finding about a field is one that the records bear out."""
@@ -72,6 +76,7 @@ def test_what_is_told_is_sound(fixture: list[dict[str, Any]], live: list[dict[st
             assert (None in real or len(real) < len(live)) and None not in test and len(test) == len(fixture)
 
 
+@settings(max_examples=60, deadline=None)
 @given(many)
 def test_a_profile_is_bounded_and_counts_all_records(values: list[dict[str, Any]]) -> None:
     told = seen(values)

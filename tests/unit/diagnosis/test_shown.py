@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thalweg import Image
@@ -24,6 +24,7 @@ json_like = st.recursive(
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(json_like)
 def test_any_record_is_shown_as_json(value: Any) -> None:
     json.dumps(bounded(value), allow_nan=False)
