@@ -95,11 +95,18 @@ async def _last_dead(client: Client, spec: DeploymentSpec, vertex: str) -> Sampl
 
 
 def _letter(packed: Any) -> Any:
-    """The record of a dead letter, which is cut where it is long; a source's is what it read."""
-    if not isinstance(packed, bytes):
-        return bounded(packed)
+    """The record of a dead letter, which is cut where it is long; of one from a file or from outside, what was read."""
+    value = _unpacked(packed) if isinstance(packed, bytes) else packed
+    if not isinstance(value, bytes):
+        return bounded(value)
     try:
-        value = msgspec.msgpack.decode(packed)
-    except msgspec.DecodeError:
-        return f"{len(packed):,} bytes, cut off"
-    return bounded(value.decode(errors="replace") if isinstance(value, bytes) else value)
+        return bounded(value.decode())
+    except UnicodeDecodeError:
+        return bounded(_unpacked(value))
+
+
+def _unpacked(body: bytes) -> Any:
+    try:
+        return msgspec.msgpack.decode(body)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return body
