@@ -17,8 +17,9 @@ from thalweg.artifacts.records import ArtifactRecord
 from thalweg.bus.bodies import bodies
 from thalweg.bus.buckets import Bucket
 from thalweg.bus.connection import Client
+from thalweg.client.diagnosis.answering import answering
 from thalweg.client.diagnosis.profiles import One
-from thalweg.errors import RejectedError, RunFailedError, ThalwegError, UnreachableError
+from thalweg.errors import RejectedError, RunFailedError, ThalwegError
 from thalweg.runtime.program import Program
 from thalweg.sdk.catalog import Catalog
 from thalweg.sdk.release import ComponentRelease
@@ -27,7 +28,7 @@ from thalweg.wire import subjects
 from thalweg.wire.batch import batch_decoder
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 
-MAX_RECORDS, MAX_BYTES, ALL_S = 5_000, 32 << 20, 60.0
+MAX_RECORDS, MAX_BYTES = 5_000, 32 << 20
 MAX_RECORDS_OF_ONE = 10  # runs that left the same file
 ENOUGH = 200  # live records, before it is not waited for more
 LOOK_S = 0.5
@@ -39,8 +40,10 @@ _raw_batch = batch_decoder(msgspec.Raw)
 async def kind_of(client: Client, workspace: str, artifact: str) -> str | None:
     """The type that an artifact is registered as; None for one that is not."""
     records = Bucket(client, subjects.bucket(workspace, "artifacts"))
-    keys = [hex_of(artifact), *(await records.keys(f"{hex_of(artifact)}.>"))[:MAX_RECORDS_OF_ONE]]
-    for body in (await records.items(keys)).values():
+    async with answering():
+        keys = [hex_of(artifact), *(await records.keys(f"{hex_of(artifact)}.>"))[:MAX_RECORDS_OF_ONE]]
+        found = await records.items(keys)
+    for body in found.values():
         with suppress(ValidationError):
             return ArtifactRecord.model_validate_json(body).type
     return None
@@ -116,12 +119,10 @@ async def read_live(client: Client, spec: DeploymentSpec, vertex: str, port: str
         UnreachableError: `nats.unreachable`.
     """
     try:
-        async with asyncio.timeout(ALL_S + wait_s):
+        async with answering(wait_s):
             return await _live(client, spec, vertex, port, wait_s)
     except RunFailedError as error:
         raise RejectedError(f"deployment {spec.name} has no log", code="deployment.unknown") from error
-    except TimeoutError as error:
-        raise UnreachableError("JetStream does not answer in time", code="nats.unreachable") from error
 
 
 async def _live(client: Client, spec: DeploymentSpec, vertex: str, port: str, wait_s: float) -> list[One]:

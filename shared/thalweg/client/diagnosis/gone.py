@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from thalweg.api.deployments import Report
 from thalweg.bus.buckets import Bucket
 from thalweg.bus.connection import Client
+from thalweg.client.diagnosis.answering import answering
 from thalweg.client.diagnosis.facts import Facts
 from thalweg.client.diagnosis.findings import Diagnosis, Finding, in_order
 from thalweg.client.diagnosis.flow import diagnose
@@ -27,15 +28,17 @@ MAX_OWNERS = 100
 async def read_gone(client: Client, workspace: str, name: str) -> tuple[Report, dict[str, Any] | None] | None:
     """The newest teardown's report of a name, and its evidence; None where nothing of that name was torn down."""
     reports, evidence = (Bucket(client, subjects.bucket(workspace, kind)) for kind in ("reports", "evidence"))
-    try:
-        found = [Report.model_validate_json(body) for body in await _of_all_owners(reports, name)]
-    except ValidationError as error:
-        raise RejectedError(f"the report of {name} cannot be read", code="report.unreadable") from error
-    if not found:
-        return None
-    report = max(found, key=lambda one: one.time_ns)
-    bodies = await _of_all_owners(evidence, report.evidence) if report.evidence is not None else []
-    return report, json.loads(bodies[0]) if bodies else None
+    async with answering():
+        bodies = await _of_all_owners(reports, name)
+        try:
+            found = [Report.model_validate_json(body) for body in bodies]
+        except ValidationError as error:
+            raise RejectedError(f"the report of {name} cannot be read", code="report.unreadable") from error
+        if not found:
+            return None
+        report = max(found, key=lambda one: one.time_ns)
+        documents = await _of_all_owners(evidence, report.evidence) if report.evidence is not None else []
+    return report, json.loads(documents[0]) if documents else None
 
 
 async def _of_all_owners(bucket: Bucket, key: str) -> list[bytes]:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from thalweg.bus.connection import Client, NatsError
+from thalweg.bus.connection import Client
 from thalweg.bus.counted import Counted, count_log
 from thalweg.bus.deployments import load_deployment
 from thalweg.bus.heads import StoredMessage, get_message, latest_commits, read_heads
@@ -14,14 +14,15 @@ from thalweg.bus.holds import holds_of
 from thalweg.bus.presence import coordinator_answers
 from thalweg.bus.stalls import find_stall
 from thalweg.bus.writer import chunk_count
+from thalweg.client.diagnosis.answering import answering
 from thalweg.client.diagnosis.facts import Facts, Patience
 from thalweg.client.diagnosis.samples import read_samples
-from thalweg.errors import RejectedError, RunFailedError, UnreachableError
+from thalweg.errors import RejectedError, RunFailedError
 from thalweg.wire import subjects
 from thalweg.wire.commit import Commit
 from thalweg.wire.spec import DeploymentSpec
 
-ALL_S, CALL_S = 60.0, 5.0
+CALL_S = 5.0
 SETTLED_S = 2.0  # without anything written, before it is looked whether the graph waits for itself
 MAX_FULL = 50  # subjects that are looked into
 
@@ -40,12 +41,10 @@ async def observe(client: Client, workspace: str, name: str, patience: Patience,
         UnreachableError: `nats.unreachable`, the server does not answer in time.
     """
     try:
-        async with asyncio.timeout(ALL_S + watch_s):
+        async with answering(watch_s):
             return await _observe(client, workspace, name, patience, watch_s)
     except RunFailedError as error:  # its log went while it was read
         raise RejectedError(f"deployment {name} was removed", code="deployment.unknown") from error
-    except (TimeoutError, NatsError, OSError) as error:
-        raise UnreachableError(f"JetStream does not answer: {type(error).__name__}", code="nats.unreachable") from error
 
 
 async def _observe(client: Client, workspace: str, name: str, patience: Patience, watch_s: float) -> Facts:
