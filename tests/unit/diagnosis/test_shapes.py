@@ -256,6 +256,11 @@ def test_a_sink_that_confirms_nothing_is_told() -> None:
     assert found(facts(waiting, idle_s={"save": 60})) == [("warning", "vertex.not_ended", "save")]
 
 
+def test_a_vertex_that_is_still_setting_up_is_no_fault() -> None:
+    one = only(facts({**RUNNING, "save": said(claim=True)}, idle_s={"save": 60}))
+    assert (one.code, one.severity) == ("sink.not_confirmed", "warning") and one.hint is not None and "setting up" in one.hint
+
+
 def test_a_graph_that_waits_for_itself_is_told_before_the_coordinator_fails_it() -> None:
     commits = {"rows": said(400, 400), "other": said(3, 3), "both": said(6, 6, waits_for="other.out>b"), "save": said(6)}
     observed = facts(commits, MERGE, idle_s=dict.fromkeys(commits, 20.0), stall=("both", "other.out>b", "rows.out>a"))

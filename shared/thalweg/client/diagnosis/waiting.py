@@ -63,7 +63,9 @@ def _takes_nothing(facts: Facts, vertex: VertexSpec) -> Finding:
     evidence = {"lag": lag, "records_in": commit.counters.records_in, "idle_s": round(age_s, 1), "starts": commit.epoch}
     since = f"since {clock(facts.written_ns.get(name, facts.since_ns))} ({seconds(age_s)})"
     hint = f"one record may take it long, or its process is gone: `thalweg logs {facts.spec.name} {name}`"
-    severity: Severity = "fault" if age_s >= facts.patience.start_s else "warning"
+    severity: Severity = "fault" if age_s >= facts.patience.start_s and not commit.claim else "warning"
+    if commit.claim:
+        hint = f"it was started then, and may still be setting up: `thalweg logs {facts.spec.name} {name}`"
     if vertex.outputs:
         said = f"has {records(lag)} to take, and has taken none {since}"
         return Finding("vertex.stuck", severity, name, said, hint, evidence=evidence)
