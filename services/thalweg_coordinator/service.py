@@ -14,6 +14,7 @@ from thalweg.artifacts.content.bound import check_bound
 from thalweg.bus import deployments
 from thalweg.bus.buckets import Bucket
 from thalweg.bus.connection import Client, connect_unless
+from thalweg.bus.holds import holds_bucket
 from thalweg.bus.leadership import Leadership
 from thalweg.bus.leases import Leases
 from thalweg.bus.micro import serve
@@ -22,6 +23,7 @@ from thalweg.bus.presence import answer_pings
 from thalweg.errors import RejectedError, UsageError
 from thalweg.published import Environments, Sources, Workers
 from thalweg.published.releases import PublishedReleases
+from thalweg.runtime.tasks import end_tasks
 from thalweg.sdk.catalog import Catalog
 from thalweg.sealed.evidence import workspace_key
 from thalweg.settings import Settings
@@ -80,6 +82,7 @@ class Coordinator:
         tasks: list[asyncio.Task[None]] = []
         try:
             await deployments.ensure_bucket(client, self._settings.workspace)
+            await holds_bucket(client, self._settings.workspace).ensure()
             await self._prepare(client)
             tasks.append(asyncio.create_task(self._end_leases(client)))
             if self._only is None:
@@ -95,9 +98,7 @@ class Coordinator:
                 except TimeoutError:
                     continue
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_tasks(*tasks)
             await client.close()
             if self._only is not None:  # nobody else cares for them
                 await asyncio.to_thread(self._launcher.stop, self._only)

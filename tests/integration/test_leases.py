@@ -9,23 +9,29 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from thalweg.api import backends, deployments, evidence, files, leases, secrets
 from thalweg.api.backends import Nothing
+from thalweg.api.calls import Call
 from thalweg.artifacts import Store
+from thalweg.bus import deployments as bus
 from thalweg.bus.connection import connect
-from thalweg.bus.deployments import call
 from thalweg.bus.presence import wait_for_coordinator
 from thalweg.client import Session, open_session, register
 from thalweg.embedded import EmbeddedStack
 from thalweg.errors import RejectedError
 from thalweg.graph.operations import SetParam
 from thalweg.settings import Settings
+from thalweg.wire import subjects
 
 PARTS = Path(__file__).parent / "deployed.py"
 DEADLINE_S = 60.0
@@ -42,6 +48,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
 @pytest.fixture(scope="module")
 def settings(stack: EmbeddedStack) -> Settings:
     """Of a coordinator that is a process of its own, as its vertices are."""
+    return settings_of(stack)
+
+
+def settings_of(stack: EmbeddedStack) -> Settings:
     found = Settings(
         nats_url=stack.nats_url,
         s3_endpoint=stack.s3_endpoint,
@@ -64,12 +74,17 @@ def coordinator(stack: EmbeddedStack) -> Iterator[None]:
         process.wait()
 
 
-@pytest.fixture
-async def session(stack: EmbeddedStack, settings: Settings) -> AsyncIterator[Session]:
+@pytest.fixture(scope="module")
+def coordinated(stack: EmbeddedStack) -> Iterator[None]:
     with coordinator(stack):
-        async with open_session(settings) as found:
-            assert await wait_for_coordinator(found.client, settings.workspace, 15)
-            yield found
+        yield
+
+
+@pytest.fixture
+async def session(coordinated: None, settings: Settings) -> AsyncIterator[Session]:
+    async with open_session(settings) as found:
+        assert await wait_for_coordinator(found.client, settings.workspace, 15)
+        yield found
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
@@ -106,15 +121,15 @@ async def ended(session: Session, lease: str) -> leases.Lease:
     return (await session.ask(leases.SHOW, leases.Which(id=lease))).lease
 
 
-async def stored(settings: Settings) -> dict[str, int]:
+async def stored_now(settings: Settings) -> dict[str, int]:
     """Messages by subject in all streams of the workspace, but for those of the lead and of leases; objects in the file store."""
     assert settings.nats_url is not None
     client = await connect(settings.nats_url, "test")
     try:
         found: dict[str, int] = {}
-        for name in (await call(client, "STREAM.NAMES", {}))["streams"]:
+        for name in (await bus.call(client, "STREAM.NAMES", {}))["streams"]:
             if f"TW_{settings.workspace}_" in name and not name.endswith(("_lead", "_leases")):
-                info = await call(client, f"STREAM.INFO.{name}", {"subjects_filter": ">"})
+                info = await bus.call(client, f"STREAM.INFO.{name}", {"subjects_filter": ">"})
                 found |= info["state"].get("subjects") or {}
         pages = Store.of(settings)._s3.get_paginator("list_objects_v2").paginate(Bucket=settings.s3_bucket, Prefix=settings.workspace + "/")
         return found | {one["Key"]: one["Size"] for page in pages for one in page.get("Contents", [])}
@@ -142,7 +157,7 @@ async def make_all(session: Session, settings: Settings, folder: Path, lease: st
 
 
 async def test_what_is_rolled_back_leaves_nothing(session: Session, settings: Settings, tmp_path: Path) -> None:
-    before = await stored(settings)
+    before = await stored_now(settings)
     lease = await opened(session)
     await make_all(session, settings, tmp_path, lease, "trial")
     shown = await session.ask(leases.SHOW, leases.Which(id=lease))
@@ -152,7 +167,7 @@ async def test_what_is_rolled_back_leaves_nothing(session: Session, settings: Se
     found = await ended(session, lease)
     assert (found.state, found.reason) == ("rolled back", "seen enough")
     assert [one.thing.kind for one in found.done if one.action == "removed"][:7] == kinds
-    assert await stored(settings) == before
+    assert await stored_now(settings) == before
     with pytest.raises(RejectedError) as caught:
         await session.ask(deployments.STATUS, deployments.MaybeNamed(name="trial"))
     assert caught.value.code == "deployment.unknown"
@@ -249,13 +264,14 @@ async def test_a_promoted_deployment_takes_along_what_it_needs(session: Session,
     assert Store.of(settings).exists(report.generated[0].artifact)
 
 
-async def test_an_expired_lease_is_rolled_back_by_a_coordinator_that_starts_later(
-    stack: EmbeddedStack, settings: Settings, tmp_path: Path
-) -> None:
-    async with open_session(settings) as session:
+async def test_an_expired_lease_is_rolled_back_by_a_coordinator_that_starts_later(tmp_path: Path) -> None:
+    async with AsyncExitStack() as exits:
+        stack = exits.enter_context(EmbeddedStack(tmp_path / "own"))
+        settings = settings_of(stack)
+        session = await exits.enter_async_context(open_session(settings))
         with coordinator(stack):
             assert await wait_for_coordinator(session.client, settings.workspace, 15)
-            before = await stored(settings)
+            before = await stored_now(settings)
             lease = await opened(session)
             await make_all(session, settings, tmp_path, lease, "expired")
             await session.ask(leases.RENEW, leases.Renew(id=lease, ttl_s=1.0))
@@ -263,7 +279,7 @@ async def test_an_expired_lease_is_rolled_back_by_a_coordinator_that_starts_late
             assert await wait_for_coordinator(session.client, settings.workspace, 15)
             found = await ended(session, lease)
             assert (found.state, found.reason) == ("rolled back", "not renewed for 1 s")
-            assert await stored(settings) == before
+            assert await stored_now(settings) == before
 
 
 @pytest.mark.parametrize(
@@ -299,7 +315,7 @@ def started(stack: EmbeddedStack, folder: Path, count: int, *options: str) -> su
 async def test_a_killed_run_is_cleaned_up_when_its_lease_expires(
     session: Session, stack: EmbeddedStack, settings: Settings, tmp_path: Path
 ) -> None:
-    before = await stored(settings)
+    before = await stored_now(settings)
     run = started(stack, tmp_path, 10_000_000)
 
     async def runs() -> bool:
@@ -311,7 +327,7 @@ async def test_a_killed_run_is_cleaned_up_when_its_lease_expires(
     run.communicate()
 
     async def is_clean() -> bool:
-        return (await stored(settings)).keys() == before.keys()
+        return (await stored_now(settings)).keys() == before.keys()
 
     await until(is_clean)
 
@@ -319,12 +335,12 @@ async def test_a_killed_run_is_cleaned_up_when_its_lease_expires(
 async def test_after_a_run_nothing_is_left_but_what_was_promoted(
     session: Session, stack: EmbeddedStack, settings: Settings, tmp_path: Path
 ) -> None:
-    before = await stored(settings)
+    before = await stored_now(settings)
     run = started(stack, tmp_path, 50)
     said, errors = await asyncio.to_thread(run.communicate, timeout=DEADLINE_S)
     assert run.returncode == 0, errors
     (generated,) = json.loads(said)["generated"]
-    new = (await stored(settings)).keys() - before.keys()
+    new = (await stored_now(settings)).keys() - before.keys()
     digits = generated["artifact"].removeprefix("sha256:")
     assert {one.split(".")[0] for one in new if digits in one} == {"$KV", f"{settings.workspace}/artifacts/{digits}"}
     # Besides: the evidence, as a record and as a file of the store.
@@ -334,3 +350,19 @@ async def test_after_a_run_nothing_is_left_but_what_was_promoted(
     ]
     found = await session.ask(files.SHOW, files.WhichFile(id=digits))
     assert found.file.owner == "workspace" and found.provenance is not None and found.provenance["vertex"] == "save"
+
+
+LEAF = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=20) | st.binary(max_size=20)
+BAD_ID = st.sampled_from(["a.b", "a b", "*", ">", "", "x" * 64, "../x", "a\n", "none"]) | LEAF
+HOSTILE = st.fixed_dictionaries({"id": BAD_ID}, optional={"ttl_s": LEAF, "things": LEAF, "surplus": LEAF})
+CALLS = [leases.SHOW, leases.RENEW, leases.PROMOTE, leases.COMMIT, leases.ROLLBACK]
+
+
+@hypothesis_settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=st.binary(max_size=200) | HOSTILE.map(msgspec.msgpack.encode), call=st.sampled_from(CALLS))
+async def test_requests_that_are_none_get_a_typed_error_and_change_nothing(session: Session, body: bytes, call: Call[Any, Any]) -> None:
+    before = await session.ask(leases.LIST, leases.Nothing())
+    reply = await session.client.request(subjects.api("default", call.resource, call.verb), body, timeout=10)
+    answer: dict[str, Any] = msgspec.msgpack.decode(reply.data)
+    assert answer["error"]["code"] and answer["error"]["code"] != "internal"
+    assert await session.ask(leases.LIST, leases.Nothing()) == before
