@@ -91,9 +91,7 @@ class Deployments:
         except stored.StaleSpecError:
             hint = f"`thalweg redeploy {name}` changes it, `--name` runs another one beside it"
             raise RejectedError(f"there is a deployment {name} already", code="deployment.exists", hint=hint) from None
-        # What is only tried on somebody's backend takes none of its callers over.
-        is_owners = (await self._logs.read(asked.backend)).lease == spec.lease
-        await self._endpoints.note_deployed(spec, moves=is_owners)
+        await self._endpoints.note_deployed(spec)
         return _deployed(spec)
 
     async def redeploy(self, asked: api.Redeploy) -> api.Deployed:
@@ -113,7 +111,7 @@ class Deployments:
                 await stored.store_deployment(self._client, spec, expected=revision)
             except stored.StaleSpecError:
                 continue
-            await self._endpoints.note_deployed(spec, moves=False)
+            await self._endpoints.note_deployed(spec)
             return _deployed(spec, changes)
         raise _busy(asked.name)
 

@@ -46,8 +46,14 @@ class Endpoints:
         """By call of `thalweg.api.endpoints`."""
         return {api.LIST: self.list, api.SHOW: self.show, api.ROTATE: self.rotate}
 
-    async def note_deployed(self, spec: DeploymentSpec, *, moves: bool) -> None:
-        """Makes the records that are missing; with `moves`, the backend's URLs lead to this deployment from now on."""
+    async def note_deployed(self, spec: DeploymentSpec) -> None:
+        """Makes the records that are missing, and has the backend's URLs lead to this deployment unless a later one has them.
+
+        Harmless to repeat: by who deploys, and by who cares for the deployment, should the former have died in between. What a
+        lease tries on a backend that is not its own takes no caller over.
+        """
+        if not spec.revision or not any(one.endpoint for one in spec.vertices):
+            return
         for vertex in spec.vertices:
             if vertex.endpoint:
                 record = EndpointRecord(vertex.endpoint, time.time_ns())
@@ -55,10 +61,21 @@ class Endpoints:
                     await self._bucket.put(record_key(spec.backend, vertex.name, vertex.endpoint), msgspec.json.encode(record), 0)
                 except StaleWriteError:
                     continue  # it is there: its tokens stay valid
-        is_current = moves or await self.current(spec.backend) == spec.name
-        if is_current and any(one.endpoint for one in spec.vertices):
-            pointer = Pointer(spec.name, spec.deployed_ns, spec.aliases)
-            await self._bucket.put(spec.backend, msgspec.json.encode(pointer), None)
+        if (await self._logs.read(spec.backend)).lease == spec.lease:
+            await self._point(spec.backend, Pointer(spec.name, spec.deployed_ns, spec.aliases))
+
+    async def _point(self, backend: str, pointer: Pointer) -> None:
+        """Moves the pointer forward, never back."""
+        for _ in range(TRIES):
+            found = await self._bucket.get(backend)
+            known = msgspec.json.decode(found.value, type=Pointer) if found.value is not None else None
+            if known == pointer or (known is not None and known.deployed_ns > pointer.deployed_ns):
+                return
+            try:
+                await self._bucket.put(backend, msgspec.json.encode(pointer), found.revision)
+            except StaleWriteError:
+                continue
+            return
 
     async def current(self, backend: str) -> str | None:
         """Name of the deployment that a backend's URLs lead to."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -28,6 +29,7 @@ from thalweg.sdk.catalog import Catalog
 from thalweg.sealed.evidence import workspace_key
 from thalweg.settings import Settings
 from thalweg.wire import subjects
+from thalweg.wire.spec import DeploymentSpec
 from thalweg_coordinator.api import answers
 from thalweg_coordinator.artifacts import local_archives, local_copies
 from thalweg_coordinator.backends import Backends
@@ -68,6 +70,8 @@ class Coordinator:
         self._reported: dict[str, str] = {}
         self._ending: set[str] = set()  # deployments that a lease's end takes away
         self._teardown: Teardown | None = None
+        self._endpoints: Endpoints | None = None
+        self._noted: dict[str, tuple[int, int]] = {}
         self._leadership: Leadership | None = None
         self._led: bool | None = None
         self._workers: Workers | None = None
@@ -129,7 +133,7 @@ class Coordinator:
         key = await asyncio.to_thread(workspace_key, self._settings.signing_key, self._settings.data)
         self._teardown = Teardown(client, workspace, store, key)
         await self._teardown.ensure()
-        endpoints = Endpoints(client, workspace, logs)
+        self._endpoints = endpoints = Endpoints(client, workspace, logs)
         await endpoints.ensure()
         deployed = Deployments(client, workspace, logs, releases, check_bound, locate_for, sealed, endpoints, key.public)
         stored = StoredReleases(client, workspace, releases, backends.forget)
@@ -203,11 +207,22 @@ class Coordinator:
                 if error.code == "deployment.unknown":
                     return  # removed since it was listed
                 raise
+            await self._guard(f"endpoints of {name}", self._note_endpoints(spec))
             await self._care_of(client, name).step(spec)
+
+    async def _note_endpoints(self, spec: DeploymentSpec) -> None:
+        """Whoever deployed it has done so already, unless it died in between."""
+        state = (spec.deployed_ns, spec.generation)
+        if self._endpoints is None or self._noted.get(spec.name) == state:
+            return
+        with suppress(RejectedError):  # its backend is gone
+            await self._endpoints.note_deployed(spec)
+        self._noted[spec.name] = state
 
     async def _forget(self, client: Client, name: str) -> None:
         await self._care_of(client, name).forget()
         self._cares.pop(name, None)
+        self._noted.pop(name, None)
         self._ending.discard(name)
 
     def _care_of(self, client: Client, name: str) -> Care:

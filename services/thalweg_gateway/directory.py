@@ -148,17 +148,21 @@ class Directory:
     async def _enter(
         self, asked_at: float, backend: str, spec: DeploymentSpec | None, vertex: str, endpoint: str, token: str | None
     ) -> Route:
-        stored = self._mirror.get(record_key(backend, vertex, endpoint))
-        record = msgspec.json.decode(stored, type=EndpointRecord) if stored is not None else None
-        if not is_accepted(record, token, time.time_ns()):
+        if not self._is_open(backend, vertex, endpoint, token):
             await asyncio.sleep(max(0.0, asked_at + REFUSAL_S - time.monotonic()))
-            raise RequestError(**REFUSED_TOKEN["error"])
+            if not self._is_open(backend, vertex, endpoint, token):  # by now a token that was made just before has arrived
+                raise RequestError(**REFUSED_TOKEN["error"])
         if spec is None or spec.desired != "running":
             raise UnreachableError(f"backend {backend} is not deployed now", code="deployment.not_running", hint="try again later")
         found = _vertex(spec, vertex)
         if found is None or found.endpoint != endpoint:
             raise RequestError(f"deployment {spec.name} has no endpoint {vertex}.{endpoint} now", code="endpoint.unknown")
         return Route(backend, spec, found, self.values(found.outputs["out"]), hash_token(token or "")[:16])
+
+    def _is_open(self, backend: str, vertex: str, endpoint: str, token: str | None) -> bool:
+        stored = self._mirror.get(record_key(backend, vertex, endpoint))
+        record = msgspec.json.decode(stored, type=EndpointRecord) if stored is not None else None
+        return is_accepted(record, token, time.time_ns())
 
     def values(self, kind: str) -> Outside:
         """What reads and shows values of a type."""

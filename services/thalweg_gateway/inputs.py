@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -14,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from thalweg.bus.connection import Client
 from thalweg.bus.inlets import PartlyStoredError, publish
 from thalweg.errors import ThalwegError, UnreachableError
-from thalweg.sdk.outside import MisfitError, Outside
+from thalweg.sdk.outside import Outside
 from thalweg.wire.boundary import inlet_id, inlet_sequence
 from thalweg_gateway.answers import Answer, Watch, Watches
 from thalweg_gateway.bodies import collect, read_records, too_large
@@ -69,7 +70,11 @@ class Inputs:
         return await self._answered(route, [sequence], await self.watches.of(route.spec), path, wait_s)
 
     async def stream(self, socket: WebSocket, route: Route) -> None:
-        """Takes records from a WebSocket, one a message (text is JSON, bytes are msgpack); each is answered by its id, or an error."""
+        """Takes bodies from a WebSocket, one a message, and answers each as a POST.
+
+        Text is JSON; bytes are of the content type that `type=` says, else msgpack.
+        """
+        content_type = socket.query_params.get("type", "application/msgpack")
         await socket.accept()
         limit = int(route.param("max_body_bytes"))
         try:
@@ -82,22 +87,22 @@ class Inputs:
                 if len(body) > limit:
                     await socket.close(1009, f"more than {limit:,} bytes")
                     return
-                await socket.send_text(await self._streamed(route, body, is_json=text is not None))
+                await socket.send_text(await self._streamed(route, body, content_type if text is None else "application/json"))
         except (WebSocketDisconnect, RuntimeError):
             return  # the other side is gone
 
-    async def _streamed(self, route: Route, body: bytes, *, is_json: bool) -> str:
+    async def _streamed(self, route: Route, body: bytes, content_type: str) -> str:
         try:
-            record = route.outside.from_json(body) if is_json else route.outside.from_msgpack(body)
+            records = await read_records({"content-type": content_type}, body, route.outside)
+            if not records:
+                raise RequestError("there is no record in the message", code="body.unreadable")
             current = await self.directory.spec(route.spec.name)
             if current is None or current.desired != "running" or current.deployed_ns != route.spec.deployed_ns:
                 raise UnreachableError("the deployment is not running any more", code="deployment.not_running", hint="connect again")
-            (sequence,) = await self._store(route, [record], None)
-        except MisfitError as error:
-            return _text({"error": {**told(error), "path": error.path, "reason": error.reason}})
+            sequences = await self._store(route, records, None)
         except ThalwegError as error:
             return _text({"error": told(error)})
-        return _text({"id": _id(route, sequence)})
+        return _text(_ids(route, sequences, is_list=len(records) > 1))
 
     async def _body(self, request: Request, route: Route) -> bytes:
         limit = int(route.param("max_body_bytes"))
@@ -130,8 +135,8 @@ class Inputs:
             raise error.error from error
 
     def _accepted(self, route: Route, sequences: list[int], *, is_list: bool) -> Response:
-        ids = [_id(route, one) for one in sequences]
-        return JSONResponse({"ids": ids} if is_list else {"id": ids[0]}, 202, {"Location": f"{route.path}/{ids[0]}"})
+        location = f"{route.path}/{_id(route, sequences[0])}"
+        return JSONResponse(_ids(route, sequences, is_list=is_list), 202, {"Location": location})
 
     def _path(self, request: Request, route: Route, *, is_asked: bool = False) -> Path | None:
         """The way to the output endpoint that is to answer; None where nobody waits for one."""
@@ -168,6 +173,11 @@ class Inputs:
 
 def _id(route: Route, sequence: int) -> str:
     return f"{inlet_id(route.vertex.name, sequence):016x}"
+
+
+def _ids(route: Route, sequences: list[int], *, is_list: bool) -> dict[str, Any]:
+    ids = [_id(route, one) for one in sequences]
+    return {"ids": ids} if is_list else {"id": ids[0]}
 
 
 def _text(answer: object) -> str:

@@ -107,13 +107,15 @@ async def token_for(session: Session, backend: str, name: str, grace_s: float = 
     return (await session.ask(ROTATE, Rotate(backend=backend, name=name, grace_s=grace_s))).token
 
 
-async def deploy(session: Session, vertices: dict[str, Any], *edges: str, backend: str | None = None, **more: Any) -> str:
-    """Stores a backend under a new name, and deploys it."""
+async def deploy(
+    session: Session, vertices: dict[str, Any], *edges: str, backend: str | None = None, lease: str | None = None, **more: Any
+) -> str:
+    """Stores a backend under a new name, and deploys it; both under a lease where one is given."""
     name = backend or next(_names)
     document = {"backend": name, "vertices": vertices, "edges": list(edges), **more}
-    found = await session.ask(APPLY, Apply(backend=name, author="ada", document=document))
+    found = await session.ask(APPLY, Apply(backend=name, author="ada", document=document, lease=lease))
     assert found.deployable, found.faults
-    await session.ask(api.DEPLOY, api.Deploy(backend=name))
+    await session.ask(api.DEPLOY, api.Deploy(backend=name, lease=lease))
     return name
 
 

@@ -25,6 +25,7 @@ from thalweg import Image
 from thalweg.api.backends import EDIT, Edit
 from thalweg.api.deployments import DEPLOY, REDEPLOY, STATUS, UNDEPLOY, Deploy, MaybeNamed, Redeploy, Undeploy
 from thalweg.api.endpoints import LIST, MaybeOfBackend
+from thalweg.api.leases import OPEN, ROLLBACK, End, Open
 from thalweg.bus.buckets import Bucket
 from thalweg.client import Session
 from thalweg.graph.operations import SetParam
@@ -255,6 +256,8 @@ async def test_a_socket_takes_many_records(session: Session, http: httpx.AsyncCl
         for n in range(20):
             await socket.send(json.dumps({"n": n, "x": 0}) if n % 2 else msgpack.packb({"n": n, "x": 0}))
             ids.append(json.loads(await socket.recv())["id"])
+        await socket.send('[{"n": 20, "x": 0}, {"n": 21, "x": 0}]')
+        ids += json.loads(await socket.recv())["ids"]
         await socket.send('{"n": true, "x": 0}')
         assert json.loads(await socket.recv())["error"]["path"] == "$.n"
         await socket.send("{")
@@ -263,8 +266,8 @@ async def test_a_socket_takes_many_records(session: Session, http: httpx.AsyncCl
         with pytest.raises(ConnectionClosed) as closed:
             await socket.recv()
     assert closed.value.rcvd is not None and closed.value.rcvd.code == 1009
-    assert sorted(ids) == ids and len(set(ids)) == 20
-    await until_out(session, name, 20)
+    assert sorted(ids) == ids and len(set(ids)) == 22
+    await until_out(session, name, 22)
 
 
 async def test_every_reader_gets_everything_from_where_it_wants(session: Session, http: httpx.AsyncClient) -> None:
@@ -352,6 +355,11 @@ async def test_images_and_audio_go_in_and_come_out_as_themselves(session: Sessio
         found = await http.post(f"/e/{name}/eye/in?wait=10s", content=image, headers={**eye, "Content-Type": f"image/{form}"})
         assert (found.status_code, found.headers["content-type"]) == (200, "image/png"), found.text
         assert Image("png", 6, 4, found.content).to_array()[0, 5].min() > 200
+    async with connect(f"{str(http.base_url).replace('http', 'ws')}/e/{name}/eye/in?type=image/jpeg", additional_headers=eye) as camera:
+        await camera.send(image)
+        assert "id" in json.loads(await camera.recv())
+        await camera.send(b"no image")
+        assert json.loads(await camera.recv())["error"]["code"] == "body.unreadable"
     files = [("a", ("a.png", Image.from_array(pixels, "png").data, "image/png")), ("b", ("b.jpg", image, "image/jpeg"))]
     found = await http.post(f"/e/{name}/eye/in", files=files, headers=eye)
     assert found.status_code == 202 and len(found.json()["ids"]) == 2
@@ -483,6 +491,30 @@ async def test_url_and_token_outlive_redeploys_and_deployments(session: Session,
     await until(is_free)
     await session.ask(DEPLOY, Deploy(backend=name))
     await answered(url, {"thrice": 12})
+
+
+async def test_what_a_lease_tries_takes_no_caller_over(session: Session, http: httpx.AsyncClient) -> None:
+    name, go_in, _ = await _doubling(session)
+    lease = (await session.ask(OPEN, Open(author="ada"))).id
+    await session.ask(DEPLOY, Deploy(backend=name, name=f"{name}-tried", lease=lease))
+    own = await deploy(session, {"door": DOOR, "show": SHOW}, "door.out -> show.in", lease=lease)
+    await until_running(session, f"{name}-tried")
+
+    async def ids(at: str) -> str:
+        found = await http.post(f"/e/{at}/door/in?wait=10s", json={"n": 1, "x": 0}, headers=go_in)
+        return str(found.status_code)
+
+    assert [await ids(name), await ids(f"{name}-tried")] == ["200", "200"]
+    found = {one.name: one.current for one in (await session.ask(STATUS, MaybeNamed())).deployments}
+    assert (found[name], found[f"{name}-tried"], found[own]) == (True, False, True)
+    await session.ask(ROLLBACK, End(id=lease))
+
+    async def is_gone() -> bool:
+        listed = (await session.ask(LIST, MaybeOfBackend())).endpoints
+        return own not in {one.backend for one in listed}
+
+    await until(is_gone)
+    assert {one.deployment for one in (await session.ask(LIST, MaybeOfBackend(backend=name))).endpoints} == {name}
 
 
 async def test_the_command_shows_endpoints_and_makes_tokens(session: Session, place: Served) -> None:
