@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from thalweg.bus.connection import Client
+from thalweg.bus.connection import Client, NatsError
 from thalweg.bus.deployments import log_state
 from thalweg.bus.follower import Delivered, Follower
 from thalweg.bus.heads import StoredMessage, get_message, read_heads
@@ -25,7 +25,7 @@ from thalweg_gateway.flow import Flow, Path, Progress
 from thalweg_gateway.refusals import RequestError
 
 _log = logging.getLogger("thalweg.gateway")
-MAX_WAITING, MAX_RECENT, MAX_RECORDS = 10_000, 20_000, 10_000
+MAX_WAITING, MAX_RECENT, MAX_RECORDS = 2000, 20_000, 10_000
 IDLE_S, OPEN_TIMEOUT_S = 30.0, 5.0
 
 
@@ -74,7 +74,7 @@ class Watch:
         """Begins to follow; what is published from now on is seen.
 
         Raises:
-            UnreachableError: `deployment.not_running`.
+            UnreachableError: `deployment.not_running`, `nats.unreachable`.
         """
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
@@ -82,14 +82,14 @@ class Watch:
                 if state is None:
                     raise UnreachableError("the deployment has no log yet", code="deployment.not_running", hint="try again later")
                 self._start = state[1] + 1
-                for head in sorted(await read_heads(self._client, self._spec.workspace, self._spec.name), key=lambda one: one.sequence):
-                    self._flow.observe(Delivered(head.subject, head.sequence, head.headers, b""))
+                heads = await read_heads(self._client, self._spec.workspace, self._spec.name)
+                self._flow.take_heads([Delivered(head.subject, head.sequence, head.headers, b"") for head in heads], self._start)
                 place = (self._spec.workspace, self._spec.name)
                 followed = [subjects.all_vertices(*place), subjects.all_outlets(*place)]
                 follower = Follower(self._client, self._stream, followed, self._start, headers_only=True)
                 await follower.open()
-        except TimeoutError as error:
-            raise UnreachableError("the deployment's log does not answer", code="deployment.not_running", hint="try again later") from error
+        except (TimeoutError, NatsError, OSError) as error:
+            raise UnreachableError("the deployment's log does not answer", code="nats.unreachable", hint="try again later") from error
         self._reading = asyncio.create_task(self._read(follower))
 
     async def close(self) -> None:
@@ -271,52 +271,3 @@ def _finish(answered: asyncio.Future[Answer], bodies: asyncio.Future[list[Any]])
 
 def _failed(vertex: str, reason: str) -> ThalwegError:
     return RequestError(f"{vertex} has failed on it: {reason}", code="graph.failed", vertex=vertex, reason=reason)
-
-
-class Watches:
-    """One watch for each deployment that is asked.
-
-    Args:
-        client: NATS connection.
-    """
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._open: dict[tuple[str, int], asyncio.Task[Watch]] = {}
-
-    async def of(self, spec: DeploymentSpec) -> Watch:
-        """The watch of a deployment, which follows it from now on at the latest.
-
-        Raises:
-            UnreachableError: as `Watch.open`.
-        """
-        await self._close_idle()
-        key = (spec.name, spec.deployed_ns)
-        if key not in self._open:
-            self._open[key] = asyncio.create_task(self._make(spec))
-        try:
-            watch = await asyncio.shield(self._open[key])
-        except ThalwegError:
-            self._open.pop(key, None)
-            raise
-        watch.used_at = time.monotonic()
-        watch.take_spec(spec)
-        return watch
-
-    async def close(self) -> None:
-        """Closes all of them."""
-        for task in self._open.values():
-            task.cancel()
-            if task.done() and not task.cancelled() and task.exception() is None:
-                await task.result().close()
-
-    async def _make(self, spec: DeploymentSpec) -> Watch:
-        watch = Watch(self._client, spec)
-        await watch.open()
-        return watch
-
-    async def _close_idle(self) -> None:
-        for key, task in list(self._open.items()):
-            if task.done() and not task.cancelled() and task.exception() is None and task.result().is_idle:
-                del self._open[key]
-                await task.result().close()

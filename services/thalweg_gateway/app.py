@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from fastapi import FastAPI, Request, Response, WebSocket
 from starlette.websockets import WebSocketState
 
-from thalweg.errors import ThalwegError
+from thalweg.bus.connection import NatsError
+from thalweg.errors import ThalwegError, UnreachableError
 from thalweg_gateway.directory import Directory, Route
 from thalweg_gateway.inputs import Inputs
 from thalweg_gateway.outputs import Outputs
@@ -30,6 +31,11 @@ def make_app(directory: Directory, inputs: Inputs, outputs: Outputs) -> FastAPI:
     async def refuse(_request: Request, error: ThalwegError) -> Response:
         return refusal(error)
 
+    @app.exception_handler(NatsError)
+    @app.exception_handler(OSError)
+    async def say_unreachable(_request: Request, error: Exception) -> Response:
+        return refusal(_unreachable(error))
+
     async def post(request: Request, find: FindRoute) -> Response:
         return await inputs.post(request, _of_side(await find(token_of(request)), "in"))
 
@@ -43,9 +49,9 @@ def make_app(directory: Directory, inputs: Inputs, outputs: Outputs) -> FastAPI:
                 await inputs.stream(socket, route)
             else:
                 await outputs.stream(socket, name, route)
-        except ThalwegError as error:
+        except (ThalwegError, NatsError, OSError) as error:
             if socket.client_state is WebSocketState.CONNECTING:
-                await socket.send_denial_response(refusal(error))
+                await socket.send_denial_response(refusal(error if isinstance(error, ThalwegError) else _unreachable(error)))
 
     @app.get("/healthz")
     async def healthz() -> dict[str, bool]:
@@ -88,6 +94,10 @@ def token_of(request: Request | WebSocket) -> str | None:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     given = token.strip() if scheme.lower() == "bearer" else request.query_params.get("token")
     return given if given and len(given) <= MAX_TOKEN else None
+
+
+def _unreachable(error: Exception) -> UnreachableError:
+    return UnreachableError(f"no answer: {type(error).__name__}", code="nats.unreachable", hint="try again later")
 
 
 def _of_side(route: Route, side: str) -> Route:

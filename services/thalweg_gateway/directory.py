@@ -22,6 +22,7 @@ from thalweg.wire.endpoints import EndpointRecord, Pointer, hash_token, is_accep
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 from thalweg_gateway.refusals import REFUSED_TOKEN, RequestError
 
+SPEC_TIMEOUT_S = 5.0
 SPEC_AGE_S = 1.0  # how long a spec is taken for what runs
 REFUSAL_S = 0.05  # every refusal of a token takes so long, whatever was looked up for it
 MAX_SPECS, MAX_ROUTES = 1000, 1000
@@ -120,9 +121,12 @@ class Directory:
         if found is not None and time.monotonic() - found[0] < SPEC_AGE_S:
             return found[1]
         try:
-            spec = await load_deployment(self._client, self._workspace, deployment) if is_name(deployment) else None
+            async with asyncio.timeout(SPEC_TIMEOUT_S):
+                spec = await load_deployment(self._client, self._workspace, deployment) if is_name(deployment) else None
         except RejectedError:
             spec = None
+        except TimeoutError as error:
+            raise UnreachableError("no NATS server answers", code="nats.unreachable", hint="try again later") from error
         if len(self._specs) >= MAX_SPECS:
             self._specs.clear()
         self._specs[deployment] = (time.monotonic(), spec)

@@ -78,6 +78,17 @@ class Flow:
             one.name: COMMIT_PORT if one.endpoint == "out" or not one.outputs else list(one.outputs)[-1] for one in spec.vertices
         }
 
+    def take_heads(self, heads: list[Delivered], start: int) -> None:
+        """Takes in the last message of each subject; those from `start` on are observed later, as they are followed.
+
+        Heads are not of one instant. A vertex that has written meanwhile is not taken at its word: what its ports had when it said
+        so may be in a message that is not among them.
+        """
+        moved = {place[0] for head in heads if head.sequence >= start and (place := parse_port(head.subject)) is not None}
+        for head in sorted(heads, key=lambda one: one.sequence):
+            if head.sequence < start and (vertex := self.observe(head)) in moved and vertex is not None:
+                del self.commits[vertex]
+
     def observe(self, message: Delivered) -> str | None:
         """Takes in a message of a vertex; its name when that completes a commit. Bodies are not needed."""
         place = parse_port(message.subject)

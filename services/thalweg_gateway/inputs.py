@@ -17,13 +17,14 @@ from thalweg.bus.inlets import PartlyStoredError, publish
 from thalweg.errors import ThalwegError, UnreachableError
 from thalweg.sdk.outside import Outside
 from thalweg.wire.boundary import inlet_id, inlet_sequence
-from thalweg_gateway.answers import Answer, Watch, Watches
+from thalweg_gateway.answers import Answer, Watch
 from thalweg_gateway.bodies import collect, read_records, too_large
 from thalweg_gateway.directory import Directory, Route
 from thalweg_gateway.flow import Path, find_path, reachable_outlets
 from thalweg_gateway.rates import Rates
 from thalweg_gateway.refusals import RequestError, refusal, told
 from thalweg_gateway.showing import json_list, natural
+from thalweg_gateway.watches import Watches
 
 MAX_WAIT_S, BODY_TIMEOUT_S = 60.0, 60.0
 _WAIT = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)(ms|s|)")

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from thalweg.bus.connection import Client
+from thalweg.bus.connection import Client, NatsError
 from thalweg.bus.deployments import log_state
 from thalweg.bus.follower import Delivered, Follower
 from thalweg.bus.heads import last_message
@@ -24,7 +24,7 @@ from thalweg_gateway.refusals import RequestError
 from thalweg_gateway.showing import Shown, format_of, show
 
 LOOK_S, BEAT_S, SEND_TIMEOUT_S, OPEN_TIMEOUT_S = 1.0, 15.0, 20.0, 5.0
-MAX_READERS = 1000
+MAX_READERS = 500
 CLOSE_ENDED, CLOSE_CUT_OFF, CLOSE_FAILED = 1001, 4008, 1011
 _FROM = re.compile(r"(now|start|\d{1,18})")
 _EVENT_ID = re.compile(r"(\d{1,18})\.(\d{1,18})")
@@ -100,7 +100,10 @@ class Outputs:
             raise RequestError(f"{MAX_READERS:,} readers are connected already", code="rate.exceeded", hint="try again later")
 
     async def _newest(self, route: Route, form: str) -> Response:
-        found = await last_message(self._client, route.stream, route.subject)
+        try:
+            found = await asyncio.wait_for(last_message(self._client, route.stream, route.subject), OPEN_TIMEOUT_S)
+        except TimeoutError as error:
+            raise UnreachableError("the log does not answer", code="nats.unreachable") from error
         if found is None:
             return Response(status_code=204)
         shown = await _shown(found.data, route, form)
@@ -137,8 +140,8 @@ class Outputs:
         Raises:
             CutOffError: the reader is too slow, or its URL leads elsewhere by now.
         """
-        self._readers += 1
         follower = await self._follower(route, start)
+        self._readers += 1
         number, silent_s = start.number, 0.0
         try:
             while True:
@@ -181,10 +184,7 @@ class Outputs:
                 follower = Follower(self._client, route.stream, [route.subject], sequence)
                 await follower.open()
                 return follower
-        except (TimeoutError, ThalwegError) as error:
-            self._readers -= 1
-            if isinstance(error, ThalwegError):
-                raise
+        except (TimeoutError, NatsError, OSError) as error:
             raise UnreachableError("the log does not answer", code="nats.unreachable") from error
 
 

@@ -10,12 +10,12 @@ import uvicorn
 from thalweg.bus.connection import connect
 from thalweg.errors import UsageError
 from thalweg.settings import Settings
-from thalweg_gateway.answers import Watches
 from thalweg_gateway.app import make_app
 from thalweg_gateway.directory import Directory
 from thalweg_gateway.inputs import Inputs
 from thalweg_gateway.outputs import Outputs
 from thalweg_gateway.rates import Rates
+from thalweg_gateway.watches import Watches
 
 _log = logging.getLogger("thalweg.gateway")
 STOP_S = 5

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import re
+import signal
 import textwrap
 import wave
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +15,7 @@ from typing import Any
 
 import httpx
 import msgpack
+import msgspec
 import numpy as np
 import pytest
 import yaml
@@ -27,7 +29,9 @@ from thalweg.api.deployments import DEPLOY, REDEPLOY, STATUS, UNDEPLOY, Deploy, 
 from thalweg.api.endpoints import LIST, MaybeOfBackend
 from thalweg.api.leases import OPEN, ROLLBACK, End, Open
 from thalweg.bus.buckets import Bucket
+from thalweg.bus.deployments import load_deployment, store_deployment
 from thalweg.client import Session
+from thalweg.embedded.leftovers import process_of
 from thalweg.graph.operations import SetParam
 from thalweg.wire import subjects
 
@@ -78,11 +82,6 @@ async def until_out(session: Session, name: str, count: int) -> None:
         return (await vertices_of(session, name))["show"].records_out >= count
 
     await until(is_out)
-
-
-async def count_in_stream(session: Session, name: str) -> int:
-    info = await session.client.jetstream().stream_info(subjects.stream("default", name), subjects_filter="tw.default.*.in.>")
-    return sum((info.state.subjects or {}).values())
 
 
 async def sent(http: httpx.AsyncClient, url: str, records: list[Any], headers: dict[str, str]) -> None:
@@ -227,26 +226,23 @@ async def test_a_caller_has_a_rate(session: Session, http: httpx.AsyncClient) ->
     assert int(found[1].headers["Retry-After"]) >= 1 and found[1].json()["error"]["code"] == "rate.exceeded"
 
 
-async def test_a_graph_that_is_behind_pushes_back_and_loses_nothing(session: Session, http: httpx.AsyncClient) -> None:
-    vertices = {"door": {**DOOR, "params": {**DOOR["params"], "burst": 100_000}}, "slow": {"component": "slow@1.0.0"}, "show": SHOW}
-    name = await deploy(session, vertices, "door.out -> slow.in", "slow.out -> show.in")
-    await until_running(session, name)
-    go_in = {"Authorization": f"Bearer {await token_for(session, name, 'door.in')}"}
+async def test_a_graph_that_is_behind_pushes_back_and_loses_nothing(session: Session, place: Served, http: httpx.AsyncClient) -> None:
+    name, go_in, _ = await _doubling(session, burst=100_000)
     url, stored = f"/e/{name}/door/in", 0
-    told: list[httpx.Response] = []
-    while not told:  # what two vertices hold between them, and then no more
-        answers = await asyncio.gather(*(http.post(url, json=[{"n": 0, "x": 0}] * 100, headers=go_in) for _ in range(20)))
-        for one in answers:
-            if one.status_code == 429:
-                told.append(one)
-                stored += len(one.json()["error"].get("ids", []))
-            else:
-                stored += len(one.json()["ids"])
-    assert told[0].json()["error"]["code"] == "endpoint.full" and told[0].headers["Retry-After"]
-    held = await count_in_stream(session, name)
-    assert held <= stored
-    await session.ask(UNDEPLOY, Undeploy(name=name, discard=True))
-    assert (await http.post(url, json={"n": 0, "x": 0}, headers=go_in)).status_code in (202, 429, 503)
+    door = process_of(place.settings.data / "vertices" / name / "door.json")
+    assert door is not None
+    door.send_signal(signal.SIGSTOP)
+    try:
+        while (found := await http.post(url, json=[{"n": 0, "x": 0}] * 200, headers=go_in)).status_code == 202:
+            stored += len(found.json()["ids"])
+    finally:
+        door.send_signal(signal.SIGCONT)
+    error = found.json()["error"]
+    assert (found.status_code, error["code"]) == (429, "endpoint.full") and int(found.headers["Retry-After"]) >= 1
+    await until_out(session, name, stored + len(error.get("ids", [])))
+    await sent(http, url, [{"n": 1, "x": 0}], go_in)
+    await until_out(session, name, stored + len(error.get("ids", [])) + 1)
+    assert (await vertices_of(session, name))["door"].records_in == stored + len(error.get("ids", [])) + 1
 
 
 async def test_a_socket_takes_many_records(session: Session, http: httpx.AsyncClient) -> None:
@@ -491,6 +487,20 @@ async def test_url_and_token_outlive_redeploys_and_deployments(session: Session,
     await until(is_free)
     await session.ask(DEPLOY, Deploy(backend=name))
     await answered(url, {"thrice": 12})
+
+
+async def test_a_deploy_that_was_broken_off_is_finished_by_who_cares_for_it(session: Session) -> None:
+    name, _, _ = await _doubling(session)
+    spec = await load_deployment(session.client, "default", name)
+    # What is there when a coordinator dies between its two writes.
+    later = msgspec.structs.replace(spec, name=f"{name}-later", deployed_ns=spec.deployed_ns + 1)
+    await store_deployment(session.client, later, expected=0)
+
+    async def leads_there() -> bool:
+        listed = (await session.ask(LIST, MaybeOfBackend(backend=name))).endpoints
+        return {one.deployment for one in listed} == {f"{name}-later"}
+
+    await until(leads_there)
 
 
 async def test_what_a_lease_tries_takes_no_caller_over(session: Session, http: httpx.AsyncClient) -> None:

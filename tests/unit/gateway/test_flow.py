@@ -127,3 +127,19 @@ def test_a_vertex_that_has_failed_fails_what_is_not_past_it() -> None:
 def test_an_endpoint_answers_for_those_that_lead_to_it() -> None:
     spec = DeploymentSpec(*PLACE, "g", [DOOR, vertex("b", "door"), SHOW, vertex("aside", "other", endpoint="out")])
     assert reachable_outlets(spec, "door") == ["show"] and find_path(spec, "door", "aside") is None
+
+
+def test_a_vertex_that_wrote_while_heads_were_read_is_not_taken_at_its_word() -> None:
+    spec = DeploymentSpec(*PLACE, "g", [DOOR, vertex("b", "door", ports=("out", "rest")), SHOW])
+    text = {number: encode_commit(Commit(1, number, positions={"door.out>in0": (90 + number, 1)})) for number in (5, 6)}
+
+    def body(port: str, number: int, sequence: int) -> Delivered:
+        return Delivered(subjects.port(*PLACE, "b", port), sequence, {HEADER: text[number], RECORDS_HEADER: "1"}, b"")
+
+    flow = Flow(spec)
+    flow.take_heads([body("rest", 5, 95), body("out", 6, 104)], 100)
+    assert "b" not in flow.commits
+    assert flow.observe(body("out", 6, 104)) is None and flow.observe(body("rest", 6, 105)) == "b"
+    torn = Flow(spec)
+    torn.take_heads([body("out", 5, 94), body("rest", 5, 95)], 100)
+    assert torn.commits["b"].number == 5
