@@ -25,8 +25,8 @@ from thalweg.wire.planned import bound_artifact, expectations_of, spec_of
 from thalweg.wire.spec import DeploymentSpec
 from thalweg_coordinator.api import Handler
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
+from thalweg_coordinator.looks import Looks
 from thalweg_coordinator.redeploying import plan_redeploy
-from thalweg_coordinator.statuses import describe
 from thalweg_coordinator.teardown import Records
 
 TRIES = 20
@@ -42,6 +42,7 @@ class Deployments:
         logs: the operation logs of backends.
         releases, inspect, locate: as for `thalweg.graph.status.status_of`.
         key: public key that signs evidence.
+        looks: says how a deployment stands.
     """
 
     def __init__(
@@ -53,7 +54,9 @@ class Deployments:
         inspect: Inspect | None,
         locate: Locate | None,
         key: str,
+        looks: Looks,
     ) -> None:
+        self._looks = looks
         self._client, self._workspace, self._logs = client, workspace, logs
         self._releases, self._inspect, self._locate, self._key = releases, inspect, locate, key
         self._records = Records(client, workspace)
@@ -122,10 +125,10 @@ class Deployments:
         """Of one deployment, or of all that there are; of one that is gone, its teardown's report."""
         if asked.name is None:
             names = await stored.list_deployments(self._client, self._workspace)
-            found = await asyncio.gather(*(self._status(name) for name in names), return_exceptions=True)
+            found = await asyncio.gather(*(self._looks.status(name) for name in names), return_exceptions=True)
             return api.Statuses(deployments=[one for one in found if isinstance(one, api.DeploymentStatus)])
         try:
-            return api.Statuses(deployments=[await self._status(asked.name)])
+            return api.Statuses(deployments=[await self._looks.status(asked.name)])
         except RejectedError as error:
             report = await self._records.report(asked.name) if error.code == "deployment.unknown" else None
             if report is None:
@@ -153,10 +156,6 @@ class Deployments:
     async def key(self, asked: Nothing) -> evidence_api.PublicKey:
         """The key to trust."""
         return evidence_api.PublicKey(key=self._key)
-
-    async def _status(self, name: str) -> api.DeploymentStatus:
-        spec = await stored.load_deployment(self._client, self._workspace, name)
-        return describe(spec, await read_heads(self._client, self._workspace, name))
 
     async def _refuse_unset_secrets(self, status: Status) -> None:
         bound = [(vertex.name, name) for vertex in status.plan.vertices for name in vertex.secrets.values()]

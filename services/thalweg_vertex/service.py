@@ -24,9 +24,11 @@ from thalweg.settings import Settings
 from thalweg.wire.commit import Failure
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 from thalweg_vertex.files import fetch_files, upload_generated
-from thalweg_vertex.presence import run_while_wanted
-from thalweg_vertex.releases import load_pinned, prepare
-from thalweg_vertex.secrets import Output, take_secrets
+from thalweg_vertex.logs import Logs
+from thalweg_vertex.output import Output
+from thalweg_vertex.presence import BeforeLeaving, run_while_wanted
+from thalweg_vertex.releases import ElsewhereError, load_pinned, prepare
+from thalweg_vertex.secrets import take_secrets
 
 # A batch of records is thousands of new objects without cycles: collecting at Python's own pace cost a quarter of a vertex's time.
 GC_THRESHOLD = (200_000, 10, 10)
@@ -34,32 +36,63 @@ ASK_TIMEOUT_S = 1.0
 _log = logging.getLogger("thalweg.vertex")
 
 
-async def serve(settings: Settings, deployment: str, vertex: str) -> int:
+async def serve(settings: Settings, deployment: str, vertex: str, logs: Logs) -> int:
     """Runs one vertex until its inputs end; returns the process's exit code.
+
+    Args:
+        settings: where the servers are.
+        deployment, vertex: which.
+        logs: what is logged in this process; it is sent before this returns, unless that takes long.
 
     Raises:
         ElsewhereError: it is to be run by another interpreter, in place of this one.
+        UsageError, UnreachableError: there is no server, so that nothing can be sent either.
     """
     if settings.nats_url is None:
         raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
     client = await connect(settings.nats_url, f"{deployment}/{vertex}")
+    sending = asyncio.create_task(logs.run(client, settings))
+
+    async def send_the_last() -> None:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        await logs.send_rest(client, settings)
+
     try:
-        spec = await load_deployment(client, settings.workspace, deployment)
-        mine = next((one for one in spec.vertices if one.name == vertex), None)
-        if mine is None:
-            raise RejectedError(f"deployment {deployment} has no vertex {vertex}", code="vertex.unknown")
-        return await run_while_wanted(client, spec, _run_in_place(settings, client, spec, mine))
+        return await _serve(settings, client, deployment, vertex, logs, send_the_last)
+    except ElsewhereError:
+        raise
+    except ThalwegError as error:
+        _log.error("%s", error)
+        return error.exit_code
+    except Exception:
+        _log.exception("ended by a fault of its own")
+        return 1
     finally:
+        await send_the_last()
         await client.close()
 
 
-async def _run_in_place(settings: Settings, client: Client, spec: DeploymentSpec, mine: VertexSpec) -> int:
+async def _serve(settings: Settings, client: Client, deployment: str, vertex: str, logs: Logs, before_leaving: BeforeLeaving) -> int:
+    spec = await load_deployment(client, settings.workspace, deployment)
+    mine = next((one for one in spec.vertices if one.name == vertex), None)
+    if mine is None:
+        raise RejectedError(f"deployment {deployment} has no vertex {vertex}", code="vertex.unknown")
+    logs.generation = mine.generation
+    return await run_while_wanted(client, spec, _run_in_place(settings, client, spec, mine, logs), before_leaving)
+
+
+async def _run_in_place(settings: Settings, client: Client, spec: DeploymentSpec, mine: VertexSpec, logs: Logs) -> int:
     """Runs it in the environment that its release needs; nothing is taken from the launcher before, since this process may be replaced."""
     try:
         folder = await asyncio.to_thread(prepare, settings, mine)
     except (RejectedError, RunFailedError, UsageError) as error:
         return await _refuse(client, spec, mine, error)
-    return await _run(settings, client, spec, mine, folder)
+    output = Output(logs.line)
+    try:
+        return await _run(settings, client, spec, mine, folder, logs, output)
+    finally:
+        output.finish()
 
 
 async def _refuse(client: Client, spec: DeploymentSpec, mine: VertexSpec, error: ThalwegError) -> int:
@@ -68,10 +101,11 @@ async def _refuse(client: Client, spec: DeploymentSpec, mine: VertexSpec, error:
     return 4
 
 
-async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: VertexSpec, folder: Path | None) -> int:
+async def _run(
+    settings: Settings, client: Client, spec: DeploymentSpec, mine: VertexSpec, folder: Path | None, logs: Logs, output: Output
+) -> int:
     scratch = settings.data / "scratch" / spec.name / mine.name
     release = None
-    output = Output(bool(mine.secrets))
     try:
         release = load_pinned(mine, folder)
         if release.manifest.digest != mine.digest:
@@ -84,11 +118,13 @@ async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: V
         return await _refuse(client, spec, mine, error)
     secrets = take_secrets(mine)  # not earlier: a process that becomes another one would have emptied the pipe
     redactor = output.hide(secrets)
+    logs.redact = redactor.text if redactor is not None else logs.redact
     log = VertexLog(client, spec.workspace, spec.name, mine.name, mine.inputs, release.component.combine == "arrival")
     generated = _fresh(scratch / "generated", mine)
     snapshot_messages = min(EVERY_MESSAGES, spec.max_messages_per_subject // 4)
     limits = Limits(spec.batch_records, spec.batch_bytes, snapshot_messages=snapshot_messages)
     engine = assemble(mine, release, files, generated, limits, parse_type, secrets, redactor)
+    logs.engine = engine
     spool = Spool(scratch / "spool") if generated else None
     upload = partial(upload_generated, settings, mine, generated, scratch / "generated") if generated else None
     loop = VertexLoop(engine, log, spool, upload, mine.generation)
