@@ -77,7 +77,7 @@ async def _show(settings: Settings, which: Which, follow: bool, as_json: bool) -
     async with open_session(settings) as session:
         try:
             async for record in records(session.client, session.workspace, which, follow=follow):
-                typer.echo(_json(record) if as_json else _line(record))
+                typer.echo(_json(record) if as_json else show_line(record))
         except (NatsError, OSError, TimeoutError) as error:
             raise UnreachableError(f"NATS does not answer: {type(error).__name__}", code="nats.unreachable") from error
 
@@ -88,7 +88,8 @@ def _json(record: LogRecord) -> str:
     return msgspec.json.encode(record).decode()
 
 
-def _line(record: LogRecord) -> str:
+def show_line(record: LogRecord) -> str:
+    """A record as people read it; nothing in it can move a terminal's cursor."""
     from thalweg.client.logs import utc
 
     name = "" if record.logger in ("stdout", "stderr", "thalweg.vertex", f"thalweg.vertex.{record.vertex}") else f"{record.logger}: "

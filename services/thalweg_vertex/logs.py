@@ -35,6 +35,7 @@ class Logs(logging.Handler):
         deployment, vertex: whose process it is.
 
     Attributes:
+        queue: what was not sent yet.
         generation: of the vertex, once it is known.
         engine: says which record is worked on, once there is one.
         redact: takes secrets out of a text; messages and lines are redacted before they come here.
@@ -46,20 +47,20 @@ class Logs(logging.Handler):
         self.generation: int | None = None
         self.engine: Engine | None = None
         self.redact: Callable[[str], str] = Nothing().text
-        self._queue = LogQueue(self._dropped)
+        self.queue = LogQueue(self._dropped)
         self._writer = os.urandom(6).hex()
         self._unsent: list[Waiting] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         """Takes a record in; it was redacted by this handler's filters before."""
         try:
-            self._queue.put(record.levelno, lambda: self._read(record))
+            self.queue.put(record.levelno, lambda: self._read(record))
         except Exception:
             self.handleError(record)
 
     def line(self, stream: str, line: bytes) -> None:
         """Takes a printed line in, which was redacted before."""
-        self._queue.put(logging.INFO, lambda: self._made(time.time_ns(), "info", stream, line.decode(errors="replace"), is_authors=True))
+        self.queue.put(logging.INFO, lambda: self._made(time.time_ns(), "info", stream, line.decode(errors="replace"), is_authors=True))
 
     async def run(self, client: Client, settings: Settings) -> None:
         """Sends records until it is cancelled."""
@@ -69,7 +70,7 @@ class Logs(logging.Handler):
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(woken.set)
 
-        self._queue.on_put = wake
+        self.queue.on_put = wake
         woken.set()
         while True:
             await woken.wait()
@@ -87,7 +88,7 @@ class Logs(logging.Handler):
 
     async def _send_some(self, client: Client, settings: Settings) -> bool:
         """Sends some records, for as long as it takes; False when there were none. Broken off, it sends the same ones next time."""
-        self._unsent = self._unsent or self._queue.take(BATCH)
+        self._unsent = self._unsent or self.queue.take(BATCH)
         if not self._unsent:
             return False
         subject = subjects.log(settings.workspace, *self._place)
@@ -96,7 +97,7 @@ class Logs(logging.Handler):
             while not client.is_connected:  # else the client would keep every try in its memory  # noqa: ASYNC110
                 await asyncio.sleep(AWAY_PAUSE_S)
             try:
-                await publish_records(client, subject, self._writer, records, self._queue.dropped)
+                await publish_records(client, subject, self._writer, records, self.queue.dropped)
                 self._unsent = []
                 return True
             except NoLogStreamError:
@@ -129,7 +130,7 @@ class Logs(logging.Handler):
             message,
             is_authors=self._is_authors(record),
         )
-        found.exception = exception
+        found.exception = "\n".join(filter(None, (exception, record.stack_info)))
         found.fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
         return found
 

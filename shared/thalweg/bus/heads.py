@@ -117,11 +117,15 @@ async def read_time(client: Client, stream: str, subject: str, sequence: int, ti
     answer = await request_json(client, f"$JS.API.CONSUMER.CREATE.{stream}.{name}", request, timeout_s)
     if "error" in answer or not answer["num_pending"]:
         return None
+    inbox = client.new_inbox()
+    # Not by `request`, which knows a reply by its subject: that of a message is the one that it was stored under.
+    subscription = await client.subscribe(inbox)
     try:
-        body = b'{"batch":1,"no_wait":true}'
-        message = await client.request(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}", body, timeout=timeout_s)
+        await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}", b'{"batch":1,"no_wait":true}', reply=inbox)
+        message = await subscription.next_msg(timeout=timeout_s)
         return None if "Status" in (message.headers or {}) else _place(message.reply)[1]
     finally:
+        await subscription.unsubscribe()
         if client.is_connected:
             await client.publish(f"$JS.API.CONSUMER.DELETE.{stream}.{name}", b"")
 

@@ -5,7 +5,6 @@ JSON and not msgpack: records are text for people, and any NATS client shows the
 
 from __future__ import annotations
 
-import json
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -62,12 +61,12 @@ def encode_record(record: LogRecord) -> bytes:
         logger=cut(record.logger, MAX_NAME),
         message=cut(record.message, MAX_MESSAGE),
         exception=cut_front(record.exception, MAX_EXCEPTION),
-        fields={cut(name, MAX_NAME): _plain(value) for name, value in list(record.fields.items())[:MAX_FIELDS]},
+        fields={cut(str(name), MAX_NAME): _plain(value) for name, value in list(record.fields.items())[:MAX_FIELDS]},
     )
-    body = _encode(bounded)
+    body = _encoder.encode(bounded)
     if len(body) > MAX_RECORD_BYTES:  # many fields, or text that takes several bytes a character
         short = {"message": cut(bounded.message, 2048), "exception": cut_front(bounded.exception, 2048), "fields": {}}
-        body = _encode(msgspec.structs.replace(bounded, **short))
+        body = _encoder.encode(msgspec.structs.replace(bounded, **short))
     return body
 
 
@@ -90,26 +89,30 @@ def decode_record(body: bytes, deployment: str, vertex: str, time_ns: int) -> Lo
 
 def cut(text: str, limit: int) -> str:
     """The beginning of a text that is too long."""
+    text = _sound(text)
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text) - limit:,} more characters)"
 
 
 def cut_front(text: str, limit: int) -> str:
     """The end of a text that is too long: of a traceback, that is where the error is."""
+    text = _sound(text)
     return text if len(text) <= limit else f"({len(text) - limit:,} characters before) …{text[-limit:]}"
 
 
-def _encode(record: LogRecord) -> bytes:
-    try:
-        return _encoder.encode(record)
-    except (UnicodeEncodeError, ValueError, TypeError, RecursionError):  # half a surrogate pair, as `surrogateescape` leaves it
-        return json.dumps(msgspec.structs.asdict(record), default=repr).encode()
+def _sound(text: str) -> str:
+    """A text that can be encoded; half a surrogate pair, as `surrogateescape` leaves it, is spelled out."""
+    return str(text).encode("utf-8", "backslashreplace").decode()
 
 
 def _plain(value: Any) -> Any:
-    """A field as it may stand in JSON: small values as they are, all else as text."""
-    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and -(2**63) <= value < 2**64):
-        return value
+    """A field as it may stand in JSON: small values as they are, all else as text; subclasses of numbers as numbers."""
     try:
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, float):
+            return float(value)
+        if isinstance(value, int) and -(2**63) <= value < 2**64:
+            return int(value)
         return cut(value if isinstance(value, str) else repr(value), MAX_FIELD)
-    except Exception:  # a repr of somebody's own; a log record is not worth a crash
+    except Exception:  # of a class of somebody's own; a log record is not worth a crash
         return f"<{type(value).__name__}>"
