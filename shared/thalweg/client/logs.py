@@ -19,6 +19,7 @@ from thalweg.wire.log_record import LEVELS, Level, LogRecord, decode_record
 POLL_S = 0.25
 _PAGE = 500
 _MORE = 8  # times as many records are looked through, when too few of them are of the wanted level
+_FIRST_TIME, _LAST_TIME = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)  # a server counts ns in 64 bits
 _AWAY = (UnreachableError, NatsError, OSError, TimeoutError)
 
 
@@ -45,8 +46,9 @@ class Which:
         return subjects.log(workspace, self.deployment, self.vertex or "") if named else subjects.all_logs(workspace, self.deployment)
 
     def keeps(self, record: LogRecord) -> bool:
-        """Whether it is one of them, by its level."""
-        return LEVELS.index(record.level) >= LEVELS.index(self.level)
+        """Whether it is one of them, by its level and its own time: it may have been stored later."""
+        is_late_enough = self.since is None or record.time_ns >= self.since.timestamp() * 1e9
+        return is_late_enough and LEVELS.index(record.level) >= LEVELS.index(self.level)
 
 
 async def records(client: Client, workspace: str, which: Which, *, follow: bool) -> AsyncIterator[LogRecord]:
@@ -118,7 +120,7 @@ async def _first(client: Client, workspace: str, subject: str, since: datetime |
         return None
     if since is None:
         return page.lines[0].sequence
-    page = await read_page(client, workspace, subject, 1, 1, since)
+    page = await read_page(client, workspace, subject, 1, 1, min(max(since, _FIRST_TIME), _LAST_TIME))
     return page.lines[0].sequence if page.lines else 2**62  # behind all there is
 
 
