@@ -8,7 +8,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from thalweg.sealed.redaction import RedactingFilter, Redactor
 
@@ -29,6 +29,8 @@ class Output:
     def __init__(self, on_line: OnLine) -> None:
         self._on_line = on_line
         self._sinks: list[LineSink] = []
+        self._streams: list[io.TextIOWrapper] = []
+        atexit.register(self.finish)
         sys.stdout, sys.stderr = self._wrapped("stdout", sys.stdout.buffer), self._wrapped("stderr", sys.stderr.buffer)
 
     def hide(self, secrets: Mapping[str, str]) -> Redactor | None:
@@ -46,14 +48,17 @@ class Output:
 
     def finish(self) -> None:
         """Passes on what has no end of line yet."""
-        for sink in self._sinks:
+        for stream, sink in zip(self._streams, self._sinks, strict=True):
+            stream.flush()
             sink.finish()
 
     def _wrapped(self, name: str, target: IO[bytes]) -> io.TextIOWrapper:
         sink = LineSink(target, lambda line: self._on_line(name, line))
+        raw = cast(IO[bytes], sink)
+        stream: io.TextIOWrapper = io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)
         self._sinks.append(sink)
-        atexit.register(sink.finish)
-        return io.TextIOWrapper(sink, encoding="utf-8", errors="backslashreplace", write_through=True)  # type: ignore[arg-type]
+        self._streams.append(stream)
+        return stream
 
 
 class LineSink(io.RawIOBase):

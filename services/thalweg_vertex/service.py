@@ -96,6 +96,7 @@ async def _run_in_place(settings: Settings, client: Client, spec: DeploymentSpec
 
 
 async def _refuse(client: Client, spec: DeploymentSpec, mine: VertexSpec, error: ThalwegError) -> int:
+    _log.error("%s", error)
     log = VertexLog(client, spec.workspace, spec.name, mine.name, [], in_arrival_order=False)
     await refuse(log, Failure(str(error), error.code, error.hint), mine.generation)
     return 4
@@ -137,7 +138,7 @@ async def _run(
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, on_signal)
     await loop.run()
     if engine.failure is not None:
-        _log.error("%s", engine.failure.message)
+        _log.error("%s", engine.failure.message, exc_info=engine.raised)
         return 4
     if not engine.ended:
         _log.info("stopped on request")

@@ -59,6 +59,13 @@ def talk(n: int, params: Says, context: Context, token: thalweg.Secret | None = 
     return n
 
 
+@thalweg.component("break", version="1.0.0")
+def break_down(n: int) -> None:
+    """Fails at the fifth number."""
+    if n == 5:
+        raise LookupError(f"nothing at {n}")
+
+
 @thalweg.component("listen", version="1.0.0")
 def listen(n: int) -> None:
     """Takes numbers and says nothing."""

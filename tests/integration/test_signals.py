@@ -102,11 +102,11 @@ class Place:
             "talk": {"component": "talk@1.0.0", **talk},
             "listen": {"component": "listen@1.0.0"},
         }
-        path = self.folder / f"{name}.yaml"
-        path.write_text(
-            yaml.safe_dump({"backend": name, "vertices": vertices, "edges": ["numbers.out -> talk.in", "talk.out -> listen.in"]})
-        )
-        for words in (("apply", str(path)), ("deploy", name)):
+        self.start(name, {"backend": name, "vertices": vertices, "edges": ["numbers.out -> talk.in", "talk.out -> listen.in"]})
+
+    def start(self, name: str, graph: dict[str, Any]) -> None:
+        (self.folder / f"{name}.yaml").write_text(yaml.safe_dump(graph))
+        for words in (("apply", f"{name}.yaml"), ("deploy", name)):
             done = self.command(*words)
             assert done.returncode == 0, done.stderr
 
@@ -275,6 +275,14 @@ def test_top_shows_rates_and_metrics_show_counts(place: Place) -> None:
     assert place.command("undeploy", "measured", "--discard").returncode == 0
     assert place.asked("top", "measured", "--once") == {"name": "measured", "state": "stopped"}
     until(lambda: "thalweg_deployment_log_bytes measured" not in place.metrics())
+
+
+def test_the_last_record_of_a_vertex_that_fails_says_why_with_the_traceback(place: Place) -> None:
+    vertices = {"numbers": {"component": "paced@1.0.0"}, "fails": {"component": "break@1.0.0"}}
+    place.start("broken", {"backend": "broken", "vertices": vertices, "edges": ["numbers.out -> fails.in"]})
+    until(lambda: place.asked("status", "broken")[0]["state"] == "failed")
+    (last,) = (one for one in place.read("broken", "fails") if one.level == "error")
+    assert "nothing at 5" in last.message and last.exception.endswith("LookupError: nothing at 5") and "in break_down" in last.exception
 
 
 def test_the_logs_of_a_run_are_on_the_server_it_used(place: Place, tmp_path: Path) -> None:
