@@ -13,6 +13,7 @@ from pathlib import Path
 from thalweg.bus import deployments
 from thalweg.bus.connection import Client
 from thalweg.bus.heads import StoredMessage, latest_commits
+from thalweg.bus.holds import held_from
 from thalweg.bus.vertex_log import VertexLog
 from thalweg.bus.watch import LogWatch, Look
 from thalweg.errors import RejectedError
@@ -26,13 +27,13 @@ from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.restarts import CRASHES_BEFORE_GIVING_UP, Attempts, decide_restart, describe_exit
 from thalweg_coordinator.stalls import find_stall
 from thalweg_coordinator.teardown import Teardown
-from thalweg_coordinator.trimming import plan_trim
+from thalweg_coordinator.trimming import Mark, Window, keep_of, plan_trim, plan_windows
 
 STALL_S = 10.0  # nobody has committed anything for so long, before a stall is looked for
 _log = logging.getLogger("thalweg.coordinator")
 Codes = dict[str, int | None]
 
-Reveal = Callable[[Mapping[str, str]], Awaitable[dict[str, str]]]
+Reveal = Callable[[Mapping[str, str], str], Awaitable[dict[str, str]]]
 
 
 class Care:
@@ -43,8 +44,8 @@ class Care:
         launcher: starts and ends its vertices.
         scratch: folder of what its vertices keep beside the log.
         workspace, name: which deployment.
-        reveal: values of secrets by slot, given their names by slot.
-        teardown: saves what it leaves, then removes it; None for a coordinator that tears nothing down.
+        reveal: values of secrets by slot, given their names by slot and the lease that owns the deployment.
+        teardown: saves what it leaves, then removes it; None for a coordinator that saves nothing.
     """
 
     def __init__(
@@ -64,6 +65,8 @@ class Care:
         self._attempts: dict[str, Attempts] = {}
         self._asked = Asked()
         self._trimmed: dict[str, int] = {}
+        self._windows: dict[str, int] = {}
+        self._mark = Mark(0, {})
         self._purged: set[tuple[str, int]] = set()
         self._silence: tuple[int, float] = (0, 0.0)  # the last sequence of the log, and since when
 
@@ -84,6 +87,7 @@ class Care:
             self._log_created, self._silence = look.created, (0, 0.0)
             self._attempts.clear()
             self._trimmed.clear()
+            self._windows.clear()
         commits = latest_commits(look.heads)
         if spec.has_failed(commits):
             await self.stop()
@@ -112,9 +116,11 @@ class Care:
 
     async def _discard(self, spec: DeploymentSpec) -> None:
         await self.stop()
+        if self._teardown is None:
+            await deployments.delete_deployment(self._client, spec.workspace, spec.name)
+            return
         look = await self._watch.look()
-        if self._teardown is not None:
-            await self._teardown.discard(spec, latest_commits(look.heads) if look is not None else {})
+        await self._teardown.discard(spec, latest_commits(look.heads) if look is not None else {})
 
     async def _tear_down_if_draining(self, spec: DeploymentSpec, commits: dict[str, Commit]) -> None:
         if spec.desired == "draining" and self._teardown is not None:
@@ -175,7 +181,7 @@ class Care:
     async def _start(self, spec: DeploymentSpec, vertex: VertexSpec) -> None:
         """Starts a vertex with the secrets that are bound to it; one whose secrets cannot be had says so on the log."""
         try:
-            secrets = await self._reveal(vertex.secrets) if vertex.secrets else {}
+            secrets = await self._reveal(vertex.secrets, spec.lease) if vertex.secrets else {}
         except RejectedError as error:
             await self._refuse(spec, vertex.name, Failure(f"{vertex.name}: {error}", error.code, error.hint))
             return
@@ -204,7 +210,7 @@ class Care:
         """Puts what a process that died could not send itself into its log records; never worth a failure."""
         tail = self._launcher.log_tail(self._name, vertex.name)
         with suppress(Exception):
-            secrets = await self._reveal(vertex.secrets) if vertex.secrets else {}
+            secrets = await self._reveal(vertex.secrets, spec.lease) if vertex.secrets else {}
             await publish_last_words(self._client, spec, vertex, what, tail, secrets.values())
 
     async def _give_up(self, spec: DeploymentSpec, vertex: VertexSpec, code: int) -> None:
@@ -231,7 +237,28 @@ class Care:
         await refuse(log, failure, generation)
 
     async def _trim(self, spec: DeploymentSpec, heads: list[StoredMessage]) -> None:
-        for subject, sequence in plan_trim(spec, heads):
-            if sequence > self._trimmed.get(subject, 0):
-                await deployments.purge_below(self._client, spec.workspace, spec.name, subject, sequence)
-                self._trimmed[subject] = sequence
+        windows = [one for one in plan_windows(spec, latest_commits(heads)) if self._has_grown(one)]
+        if not windows and not self._news(plan_trim(spec, heads)):
+            return
+        held = await held_from(self._client, spec.workspace, spec.name)
+        for subject, sequence in self._news(plan_trim(spec, heads, held)):
+            await deployments.purge_below(self._client, spec.workspace, spec.name, subject, sequence)
+            self._trimmed[subject] = sequence
+        if windows:
+            await self._purge_windows(spec, windows, held, heads)
+
+    async def _purge_windows(self, spec: DeploymentSpec, windows: list[Window], held: int | None, heads: list[StoredMessage]) -> None:
+        for window in windows:
+            keep = keep_of(window, held, self._mark)
+            if keep is not None:
+                await deployments.purge_but_last(self._client, spec.workspace, spec.name, window.subject, keep)
+                self._windows[window.subject] = window.written
+        if held is None or held > self._mark.sequence:
+            last = max(head.sequence for head in heads)
+            self._mark = Mark(last, {one.subject: one.written for one in plan_windows(spec, latest_commits(heads))})
+
+    def _has_grown(self, window: Window) -> bool:
+        return window.written - self._windows.get(window.subject, 0) > window.keep // 4
+
+    def _news(self, plan: list[tuple[str, int]]) -> list[tuple[str, int]]:
+        return [(subject, sequence) for subject, sequence in plan if sequence > self._trimmed.get(subject, 0)]

@@ -44,6 +44,7 @@ def describe(
         generation=spec.generation,
         deployed_ns=spec.deployed_ns,
         state=state,
+        lease=spec.lease,
         vertices=[
             _vertex(one, state, commits, sequences).model_copy(
                 update=_times(one, heads, (waiting or {}).get(one.name)) | _usage((usage or {}).get(one.name))

@@ -33,6 +33,8 @@ from thalweg_vertex.secrets import take_secrets
 # A batch of records is thousands of new objects without cycles: collecting at Python's own pace cost a quarter of a vertex's time.
 GC_THRESHOLD = (200_000, 10, 10)
 ASK_TIMEOUT_S = 1.0
+RELEASED_AT_ONCE = 256  # records that leave the graph are messages each, and JetStream takes 1,000 in one atomic batch
+OWNER_TIMEOUT_S = 40.0  # longer than the server is waited for
 _log = logging.getLogger("thalweg.vertex")
 
 
@@ -114,20 +116,23 @@ async def _run(
                 f"{mine.component} is pinned as {mine.digest}, but the code here is {release.manifest.digest}",
                 code="release.digest_mismatch",
             )
-        files = await asyncio.to_thread(fetch_files, settings, mine)
+        files = await asyncio.to_thread(fetch_files, settings, mine, spec.lease)
     except (RejectedError, RunFailedError, UsageError) as error:
         return await _refuse(client, spec, mine, error)
     secrets = take_secrets(mine)  # not earlier: a process that becomes another one would have emptied the pipe
     redactor = output.hide(secrets)
     logs.redact = redactor.text if redactor is not None else logs.redact
-    log = VertexLog(client, spec.workspace, spec.name, mine.name, mine.inputs, release.component.combine == "arrival")
+    by_arrival = release.component.combine == "arrival"
+    log = VertexLog(client, spec.workspace, spec.name, mine.name, mine.inputs, by_arrival, endpoint=mine.endpoint, traced=spec.is_traced)
     generated = _fresh(scratch / "generated", mine)
     snapshot_messages = min(EVERY_MESSAGES, spec.max_messages_per_subject // 4)
-    limits = Limits(spec.batch_records, spec.batch_bytes, snapshot_messages=snapshot_messages)
-    engine = assemble(mine, release, files, generated, limits, parse_type, secrets, redactor)
+    records = min(spec.batch_records, _released_at_once(spec)) if mine.endpoint == "out" else spec.batch_records
+    limits = Limits(records, spec.batch_bytes, snapshot_messages=snapshot_messages)
+    engine = assemble(mine, release, files, generated, limits, parse_type, secrets, redactor, traced=spec.is_traced)
     logs.engine = engine
     spool = Spool(scratch / "spool") if generated else None
-    upload = partial(upload_generated, settings, mine, generated, scratch / "generated") if generated else None
+    owner = partial(_owner_now, client, spec, asyncio.get_running_loop())
+    upload = partial(upload_generated, settings, mine, generated, scratch / "generated", owner) if generated else None
     loop = VertexLoop(engine, log, spool, upload, mine.generation)
     if spec.desired == "draining":
         loop.drain()
@@ -152,6 +157,19 @@ async def _run(
         sum(reader.reopened_count for reader in log.readers),
     )
     return 0
+
+
+def _released_at_once(spec: DeploymentSpec) -> int:
+    """Records in one commit of an output endpoint; they must find room in its subject as soon as that is trimmed."""
+    return max(1, min(RELEASED_AT_ONCE, spec.max_messages_per_subject // 4))
+
+
+def _owner_now(client: Client, spec: DeploymentSpec, loop: asyncio.AbstractEventLoop) -> str:
+    """The lease that owns the deployment now; for other threads than the loop's. Blocking."""
+    try:
+        return asyncio.run_coroutine_threadsafe(load_deployment(client, spec.workspace, spec.name), loop).result(OWNER_TIMEOUT_S).lease
+    except RejectedError:
+        return spec.lease  # it is gone: nobody will look for what is stored
 
 
 def _on_sigterm(client: Client, spec: DeploymentSpec, mine: VertexSpec, loop: VertexLoop, asked: set[asyncio.Task[None]]) -> None:

@@ -32,6 +32,7 @@ class Settings(BaseSettings):
         signing_key: base64 of the 32 bytes that sign evidence; None for the file `<data>/signing.key`; never shown by `repr`.
         workspace: namespace of everything that is made.
         data: folder of the embedded stack.
+        lease_ttl_s: how long what a killed `run` has made is held, until it is rolled back.
         components: further folders or files with components; as a variable, joined like `PATH`.
         log_max_age_s, log_max_bytes: how long log records are kept, and how many bytes of them.
         metrics_port: where the coordinator serves Prometheus metrics; 0 for nowhere.
@@ -50,6 +51,7 @@ class Settings(BaseSettings):
     signing_key: str | None = Field(None, repr=False)
     workspace: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
     data: Path = Path(".thalweg")
+    lease_ttl_s: float = Field(60.0, ge=1.0, le=86_400.0)
     components: Annotated[tuple[Path, ...], NoDecode] = ()
     log_max_age_s: float = Field(7 * 86_400.0, ge=1, le=10 * 366 * 86_400)
     log_max_bytes: int = Field(256 << 20, ge=1 << 20)
