@@ -23,6 +23,8 @@ from pydantic import BaseModel
 
 from thalweg.api.calls import Call
 from thalweg.api.deployments import STATUS, UNDEPLOY, DeploymentStatus, MaybeNamed, Undeploy
+from thalweg.bus.deployments import call
+from thalweg.bus.log_stream import NoLogStreamError, ensure_log_stream, publish_records, read_page
 from thalweg.client import open_session
 from thalweg.client.logs import Which, records
 from thalweg.client.rates import Look, Rates, rates
@@ -31,6 +33,7 @@ from thalweg.embedded.leftovers import process_of
 from thalweg.embedded.servers import free_ports
 from thalweg.errors import RejectedError
 from thalweg.settings import Settings
+from thalweg.wire import subjects
 from thalweg.wire.log_record import LogRecord
 
 Q = TypeVar("Q", bound=BaseModel)
@@ -265,6 +268,26 @@ def test_following_goes_on_over_a_redeploy_and_a_restart_of_the_server(place: Pl
         following.wait()
     numbers = [int(one["message"].split()[-1]) for one in seen() if one["message"].startswith(("said", "sung"))]
     assert len(numbers) == len(set(numbers))
+
+
+async def test_a_coordinator_gives_the_stream_its_limits_and_the_oldest_records_go_first(place: Place) -> None:
+    subject = subjects.log("limited", "d", "v")
+    async with open_session(place.settings) as session:
+        client = session.client
+        with pytest.raises(NoLogStreamError):
+            await publish_records(client, subject, "w", [(1, b"first")])
+        await ensure_log_stream(client, "limited", 3600, 1 << 20)
+        await ensure_log_stream(client, "limited", 60, 2 << 20)  # a vertex, which leaves it as it is
+        config = (await call(client, f"STREAM.INFO.{subjects.logs_stream('limited')}", {}))["config"]
+        assert (config["max_age"], config["max_bytes"]) == (3600 * 10**9, 1 << 20)
+        for number in range(5):
+            await publish_records(client, subject, "w", [(number, bytes(300_000))])
+            await publish_records(client, subject, "w", [(number, bytes(300_000))])  # as after a reply that was lost
+        page = await read_page(client, "limited", subject, 1, 100)
+        assert [one.sequence for one in page.lines] == [3, 4, 5]
+        await ensure_log_stream(client, "limited", 60, 2 << 20, change=True)
+        config = (await call(client, f"STREAM.INFO.{subjects.logs_stream('limited')}", {}))["config"]
+        assert (config["max_age"], config["max_bytes"]) == (60 * 10**9, 2 << 20)
 
 
 def test_top_shows_rates_and_metrics_show_counts(place: Place) -> None:

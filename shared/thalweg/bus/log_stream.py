@@ -81,11 +81,12 @@ async def ensure_log_stream(client: Client, workspace: str, max_age_s: float, ma
 
 
 async def _change_limits(client: Client, name: str, wanted: dict[str, Any]) -> None:
-    limits = ("max_age", "max_bytes")
+    limits = {one: wanted[one] for one in ("max_age", "max_bytes")}
     found = (await call(client, f"STREAM.INFO.{name}", {})).get("config")
-    if found is None or all(found.get(one) == wanted[one] for one in limits):
+    if found is None or all(found.get(one) == value for one, value in limits.items()):
         return
-    answer = await call(client, f"STREAM.UPDATE.{name}", {**found, **{one: wanted[one] for one in limits}})
+    limits["duplicate_window"] = min(found.get("duplicate_window", 0), wanted["max_age"])  # a server wants it to be no longer
+    answer = await call(client, f"STREAM.UPDATE.{name}", {**found, **limits})
     if "error" in answer:
         raise RejectedError(f"stream {name} cannot be changed: {answer['error'].get('description')}", code="log.refused")
 
