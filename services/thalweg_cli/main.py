@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.errors import NotReproducedError, RejectedError, ThalwegError
-from thalweg_cli import backend, component, deployments, evidence, file, lease, logs, secret, tap, top
+from thalweg_cli import backend, component, deployments, documents, evidence, file, lease, logs, secret, tap, top
 from thalweg_cli.output import AsJson, fail, show_table
 
 # What commands need is imported by them: pydantic, NATS and the rest would make `--help` wait.
@@ -44,6 +44,7 @@ component_app.command()(component.rehearse)
 app.command("tap")(tap.tap)
 app.command("logs")(logs.logs)
 app.command("top")(top.top)
+app.command()(documents.asyncapi)
 for _command in (deployments.deploy, deployments.redeploy, deployments.undeploy, deployments.status):
     app.command()(_command)
 

@@ -25,6 +25,7 @@ from thalweg.bus.presence import answer_pings
 from thalweg.errors import RejectedError, UsageError
 from thalweg.published import Environments, Sources, Workers
 from thalweg.published.releases import PublishedReleases
+from thalweg.runtime.tasks import end_tasks
 from thalweg.sdk.catalog import Catalog
 from thalweg.sealed.evidence import workspace_key
 from thalweg.settings import Settings
@@ -108,9 +109,7 @@ class Coordinator:
                 except TimeoutError:
                     continue
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_tasks(*tasks)
             if self._metrics is not None:
                 await asyncio.to_thread(self._metrics.close)
             await client.close()

@@ -16,6 +16,7 @@ from thalweg.errors import RejectedError, UnreachableError
 from thalweg.runtime.engine import Engine
 from thalweg.runtime.log_queue import LogQueue, Waiting
 from thalweg.runtime.redaction import Nothing
+from thalweg.runtime.tasks import end_tasks
 from thalweg.settings import Settings
 from thalweg.wire import subjects
 from thalweg.wire.log_record import Level, LogRecord, level_of
@@ -81,10 +82,14 @@ class Logs(logging.Handler):
 
     async def send_rest(self, client: Client, settings: Settings) -> None:
         """Sends what is there; gives up after `FLUSH_S`. After `run` has ended."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(FLUSH_S):
-                while await self._send_some(client, settings):
-                    pass
+
+        async def send() -> None:
+            while await self._send_some(client, settings):
+                pass
+
+        sending = asyncio.create_task(send())
+        await asyncio.wait({sending}, timeout=FLUSH_S)
+        await end_tasks(sending)
 
     async def _send_some(self, client: Client, settings: Settings) -> bool:
         """Sends some records, for as long as it takes; False when there were none. Broken off, it sends the same ones next time."""

@@ -20,6 +20,7 @@ from thalweg.runtime.engine import Limits
 from thalweg.runtime.loop import VertexLoop, refuse
 from thalweg.runtime.snapshots import EVERY_MESSAGES
 from thalweg.runtime.spool import Spool
+from thalweg.runtime.tasks import end_tasks
 from thalweg.settings import Settings
 from thalweg.wire.commit import Failure
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
@@ -56,8 +57,7 @@ async def serve(settings: Settings, deployment: str, vertex: str, logs: Logs) ->
     sending = asyncio.create_task(logs.run(client, settings))
 
     async def send_the_last() -> None:
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
+        await end_tasks(sending)
         await logs.send_rest(client, settings)
 
     try:
