@@ -122,7 +122,7 @@ async def ended(session: Session, lease: str) -> leases.Lease:
 
 
 async def stored_now(settings: Settings) -> dict[str, int]:
-    """Messages by subject in all streams of the workspace, but for those of the lead, of leases and of log records; objects in the file store."""
+    """Messages by subject in the workspace's streams, but for the lead, leases and log records; objects in the file store."""
     assert settings.nats_url is not None
     client = await connect(settings.nats_url, "test")
     try:
