@@ -45,6 +45,8 @@ def run_up(settings: Settings, nats_port: int, http_port: int | None, say: Calla
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    if settings.metrics_port and settings.metrics_host == HOST and not is_free(settings.metrics_port):
+        raise RejectedError(f"port {settings.metrics_port} is in use", code="port.in_use", hint="choose another one for metrics, or none")
     data = settings.data.resolve()
     last = _last_ports(data)
     with EmbeddedStack(data, nats_port or last[0], last[1]) as stack:
@@ -61,6 +63,8 @@ def run_up(settings: Settings, nats_port: int, http_port: int | None, say: Calla
             gateway.start()
             gateway.wait_ready(_READY_TIMEOUT_S)
             _show(data, stack, port, say)
+            if settings.metrics_port:
+                say(f"metrics on http://{settings.metrics_host}:{settings.metrics_port}/metrics")
             stop.wait()
             say("stopping")
         finally:
@@ -85,6 +89,10 @@ def _coordinator(settings: Settings, data: Path, stack: EmbeddedStack) -> Manage
         "THALWEG_S3_BUCKET": settings.s3_bucket,
         "THALWEG_WORKSPACE": settings.workspace,
         "THALWEG_DATA": str(data),
+        "THALWEG_LOG_MAX_AGE_S": str(settings.log_max_age_s),
+        "THALWEG_LOG_MAX_BYTES": str(settings.log_max_bytes),
+        "THALWEG_METRICS_PORT": str(settings.metrics_port),
+        "THALWEG_METRICS_HOST": settings.metrics_host,
         "PYTHONSAFEPATH": "1",
     }
     command = [sys.executable, "-m", "thalweg_coordinator"]

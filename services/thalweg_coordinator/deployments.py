@@ -26,9 +26,9 @@ from thalweg_coordinator.api import Handler
 from thalweg_coordinator.artifacts import LocateFor
 from thalweg_coordinator.endpoints import Endpoints
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
+from thalweg_coordinator.looks import Looks
 from thalweg_coordinator.redeploying import plan_redeploy
 from thalweg_coordinator.secrets import Secrets
-from thalweg_coordinator.statuses import describe
 from thalweg_coordinator.teardown import Records
 
 TRIES = 20
@@ -47,6 +47,7 @@ class Deployments:
         secrets: those that may be bound.
         endpoints: of what is deployed.
         key: public key that signs evidence.
+        looks: says how a deployment stands.
     """
 
     def __init__(
@@ -60,7 +61,9 @@ class Deployments:
         secrets: Secrets,
         endpoints: Endpoints,
         key: str,
+        looks: Looks,
     ) -> None:
+        self._looks = looks
         self._client, self._workspace, self._logs = client, workspace, logs
         self._releases, self._inspect, self._locate_for, self._key = releases, inspect, locate_for, key
         self._records = Records(client, workspace)
@@ -166,9 +169,8 @@ class Deployments:
         return evidence_api.PublicKey(key=self._key)
 
     async def _status(self, name: str) -> api.DeploymentStatus:
-        spec = await stored.load_deployment(self._client, self._workspace, name)
-        found = describe(spec, await read_heads(self._client, self._workspace, name))
-        return found.model_copy(update={"current": await self._endpoints.current(spec.backend) == name})
+        found = await self._looks.status(name)
+        return found.model_copy(update={"current": await self._endpoints.current(found.backend) == name})
 
     async def _refuse_unusable_secrets(self, status: Status, lease: str) -> None:
         bound = [(vertex.name, name) for vertex in status.plan.vertices for name in vertex.secrets.values()]
