@@ -25,7 +25,7 @@ from thalweg_gateway.flow import Flow, Path, Progress
 from thalweg_gateway.refusals import RequestError
 
 _log = logging.getLogger("thalweg.gateway")
-MAX_WAITING, MAX_RECENT, MAX_RECORDS = 2000, 20_000, 10_000
+MAX_WAITING, MAX_RECENT, MAX_RECORDS = 2000, 20_000, 1000
 IDLE_S, OPEN_TIMEOUT_S = 30.0, 5.0
 
 
@@ -123,7 +123,8 @@ class Watch:
             wait_s: how long to wait.
 
         Raises:
-            RequestError: `answer.late`, not all has come yet; `graph.failed`, with `vertex` and `reason`.
+            RequestError: `answer.late`, not all has come yet; `answer.trimmed`, it is not kept any more; `answer.too_large`;
+                `graph.failed`, with `vertex` and `reason`.
         """
         if len(self._asked) >= MAX_WAITING:
             raise RequestError(f"{MAX_WAITING:,} requests wait already", code="answer.late", hint="ask again by the id")
@@ -203,7 +204,7 @@ class Watch:
         except (KeyError, ValueError, IndexError):
             return
         places = self._recent.setdefault(root, [])
-        if (outlet, message.sequence) not in places[-MAX_RECORDS:] and len(places) < MAX_RECORDS:
+        if len(places) <= MAX_RECORDS and (outlet, message.sequence) not in places:
             places.append((outlet, message.sequence))
         self._recent.move_to_end(root)
         if len(self._recent) > MAX_RECENT:
@@ -231,8 +232,13 @@ class Watch:
         return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
     def _fetch(self, asked: _Asked, sequence: int) -> None:
-        if sequence not in asked.found and len(asked.found) < MAX_RECORDS:
-            asked.found[sequence] = asyncio.create_task(self._body(sequence))
+        if asked.answered.done() or sequence in asked.found:
+            return
+        if len(asked.found) >= MAX_RECORDS:
+            what = f"more than {MAX_RECORDS:,} records have come of this request"
+            asked.answered.set_exception(RequestError(what, code="answer.too_large", hint="read them from the output endpoint"))
+            return
+        asked.found[sequence] = asyncio.create_task(self._body(sequence))
 
     async def _body(self, sequence: int) -> bytes | None:
         stored: StoredMessage | None = await get_message(self._client, self._stream, {"seq": sequence})

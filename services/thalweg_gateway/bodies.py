@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from email.message import Message
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.datastructures import Headers, UploadFile
@@ -12,7 +12,6 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from thalweg.graph import types as st
 from thalweg.sdk.outside import MisfitError, Outside, UnreadableError
-from thalweg.sdk.values import Audio, Image
 from thalweg_gateway.media import IMAGE_FORMATS, PCM_TYPES, WAV_TYPES, read_image, read_pcm, read_wav
 from thalweg_gateway.refusals import RequestError
 
@@ -23,7 +22,7 @@ MAX_RECORDS, MAX_PARTS = 10_000, 1000
 _json_items = msgspec.json.Decoder(list[msgspec.Raw])
 _packed_items = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _any_json = msgspec.json.Decoder()
-Read = Callable[[bytes], bytes]
+P = TypeVar("P")
 
 
 async def collect(chunks: AsyncIterator[bytes], max_bytes: int) -> bytes:
@@ -68,11 +67,11 @@ async def read_records(headers: Mapping[str, str], body: bytes, outside: Outside
         return _read_all(_packed_records(body, outside), outside.from_msgpack)
     if content_type in LINES_TYPES:
         return _read_all([line for line in body.split(b"\n") if line.strip()], outside.from_json)
-    value = _single(content_type, options, body, outside.stream_type)
-    return _read_all([b""], lambda _: outside.from_value(value()))
+    value = _single(content_type, options, body)
+    return _read_all([value], lambda make: outside.from_value(make()))
 
 
-def _read_all(pieces: list[bytes], read: Read) -> list[bytes]:
+def _read_all(pieces: Sequence[P], read: Callable[[P], bytes]) -> list[bytes]:
     if len(pieces) > MAX_RECORDS:
         raise RequestError(f"{len(pieces):,} records; {MAX_RECORDS:,} are taken at once", code="body.too_large")
     found: list[bytes] = []
@@ -118,7 +117,7 @@ def _packed_records(body: bytes, outside: Outside) -> list[bytes]:
         raise RequestError(f"this is not msgpack: {error}", code="body.unreadable") from error
 
 
-def _single(content_type: str, options: Mapping[str, str], body: bytes, kind: st.StreamType) -> Callable[[], Any]:
+def _single(content_type: str, options: Mapping[str, str], body: bytes) -> Callable[[], Any]:
     """How a body of another content type becomes one value."""
     if content_type in IMAGE_FORMATS:
         return lambda: read_image(body, IMAGE_FORMATS[content_type])
@@ -159,20 +158,14 @@ async def _read_multipart(headers: Mapping[str, str], body: bytes, outside: Outs
         kind = outside.stream_type
         fields = dict(kind.fields) if isinstance(kind, st.Record) else None
         if fields is None:
-            parts = [(part, kind) for _, part in form.multi_items()]
-            values = [await _part(part, wanted) for part, wanted in parts]
+            values = [await _part(part, kind) for _, part in form.multi_items()]
         else:
             values = [{name: await _part(part, fields.get(name, st.JSON)) for name, part in form.multi_items()}]
     except UnreadableError as error:
         raise RequestError(str(error), code=error.code) from error
     finally:
         await form.close()
-    return _read_all([bytes([0])] * len(values), _in_turn(values, outside))
-
-
-def _in_turn(values: list[Any], outside: Outside) -> Read:
-    left = iter(values)
-    return lambda _: outside.from_value(next(left))
+    return _read_all(values, outside.from_value)
 
 
 async def _part(part: UploadFile | str, kind: st.StreamType) -> Any:
@@ -196,7 +189,6 @@ async def _part(part: UploadFile | str, kind: st.StreamType) -> Any:
         except msgspec.DecodeError as error:
             raise UnreadableError(f"this is not JSON: {error}") from error
     try:
-        value = _single(content_type, options, data, kind)()
+        return _single(content_type, options, data)()
     except RequestError:  # any other file is its bytes
         return data
-    return value if not isinstance(kind, st.Scalar) or isinstance(value, bytes | str | Image | Audio) else data

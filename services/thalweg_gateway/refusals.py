@@ -28,6 +28,7 @@ STATUS_BY_CODE = {
     "graph.failed": 502,
     "deployment.not_running": 503,
     "answer.late": 504,
+    "answer.too_large": 507,
 }
 RETRY_AFTER_S = {429: 1, 503: 2}
 
