@@ -26,23 +26,54 @@ def deploy(
     backend: Annotated[str, typer.Argument(help="The stored backend.", show_default=False)],
     name: Annotated[str | None, typer.Option("--name", help="Of the deployment; default: the backend's.", show_default=False)] = None,
     revision: Revision = None,
+    keep_log: Annotated[
+        str | None,
+        typer.Option("--keep-log", metavar="DURATION|COUNT", help="What the log keeps, to go back to: 10m, or 5000.", show_default=False),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Runs a stored backend until it is undeployed; only a complete graph is accepted."""
     from thalweg.api.deployments import DEPLOY, Deploy
+    from thalweg_cli.positions import parse_keep
 
-    found = ask(DEPLOY, checked(Deploy, as_json, backend=backend, name=name, revision=revision), as_json)
+    try:
+        kept = parse_keep(keep_log) if keep_log is not None else {}
+    except ThalwegError as error:
+        fail(error, as_json)
+    found = ask(DEPLOY, checked(Deploy, as_json, backend=backend, name=name, revision=revision, **kept), as_json)
     if as_json:
         typer.echo(found.model_dump_json())
         return
     typer.echo(f"{found.name}: {found.backend} at revision {found.revision}, {len(found.vertices)} vertices, {found.digest[:19]}…")
 
 
-def redeploy(name: Deployment, revision: Revision = None, as_json: AsJson = False) -> None:
-    """Lets a deployment go on as another revision; vertices that do not change keep running."""
+def redeploy(
+    name: Deployment,
+    revision: Revision = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="TIME|POSITION",
+            help="Do again what was done from there on: 2026-11-25T10:00:00Z, 10m (ago), or 1234 (a position of the log).",
+            show_default=False,
+        ),
+    ] = None,
+    vertices: Annotated[
+        list[str] | None,
+        typer.Option("--vertex", metavar="V", help="Which vertices do; default: all that read inputs. Repeat it.", show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Lets a deployment go on as another revision, or from an earlier position; vertices that do not change keep running."""
     from thalweg.api.deployments import REDEPLOY, Redeploy
+    from thalweg_cli.positions import parse_start
 
-    found = ask(REDEPLOY, checked(Redeploy, as_json, name=name, revision=revision), as_json)
+    try:
+        place = parse_start(start, time.time_ns()) if start is not None else None
+    except ThalwegError as error:
+        fail(error, as_json)
+    found = ask(REDEPLOY, checked(Redeploy, as_json, name=name, revision=revision, start=place, vertices=vertices or []), as_json)
     if as_json:
         typer.echo(found.model_dump_json())
         return

@@ -17,7 +17,7 @@ from thalweg.bus.watch import LogWatch, Look
 from thalweg.errors import RejectedError
 from thalweg.runtime.loop import refuse
 from thalweg.wire.commit import Commit, Failure
-from thalweg.wire.spec import DeploymentSpec, VertexSpec
+from thalweg.wire.spec import DeploymentSpec, VertexSpec, has_ended
 from thalweg.wire.subjects import parse_port
 from thalweg_coordinator.asked import Asked
 from thalweg_coordinator.processes import ProcessLauncher
@@ -25,6 +25,7 @@ from thalweg_coordinator.restarts import CRASHES_BEFORE_GIVING_UP, Attempts, dec
 from thalweg_coordinator.stalls import find_stall
 from thalweg_coordinator.teardown import Teardown
 from thalweg_coordinator.trimming import plan_trim
+from thalweg_coordinator.window import Window
 
 STALL_S = 10.0  # nobody has committed anything for so long, before a stall is looked for
 _log = logging.getLogger("thalweg.coordinator")
@@ -63,6 +64,7 @@ class Care:
         self._asked = Asked()
         self._trimmed: dict[str, int] = {}
         self._purged: set[tuple[str, int]] = set()
+        self._window = Window()
         self._silence: tuple[int, float] = (0, 0.0)  # the last sequence of the log, and since when
 
     async def step(self, spec: DeploymentSpec) -> None:
@@ -82,6 +84,7 @@ class Care:
             self._log_created, self._silence = look.created, (0, 0.0)
             self._attempts.clear()
             self._trimmed.clear()
+            self._window = Window()
         commits = latest_commits(look.heads)
         if spec.has_failed(commits):
             await self.stop()
@@ -90,7 +93,7 @@ class Care:
         is_clean = await self._remove_vertices(spec, codes, look.heads)
         for vertex in spec.vertices:
             await self._keep_running(spec, vertex, codes, commits.get(vertex.name))
-        await self._trim(spec, look.heads)
+        await self._trim(spec, look)
         if any(commit.waits_for is not None for commit in commits.values()):
             await self._fail_if_stalled(spec, look)
         if is_clean and spec.has_ended(commits):
@@ -153,7 +156,7 @@ class Care:
             self._launcher.signal(self._name, vertex, number)
 
     async def _keep_running(self, spec: DeploymentSpec, vertex: VertexSpec, codes: Codes, commit: Commit | None) -> None:
-        if commit is not None and commit.ended:
+        if has_ended(vertex, commit):
             return
         if not self._launcher.knows(self._name, vertex.name):
             await self._start(spec, vertex)
@@ -220,8 +223,12 @@ class Care:
         log = VertexLog(self._client, spec.workspace, spec.name, vertex, [], in_arrival_order=False)
         await refuse(log, failure, generation)
 
-    async def _trim(self, spec: DeploymentSpec, heads: list[StoredMessage]) -> None:
-        for subject, sequence in plan_trim(spec, heads):
+    async def _trim(self, spec: DeploymentSpec, look: Look) -> None:
+        plan = plan_trim(spec, look.heads)
+        if spec.keep_messages or spec.keep_s:
+            counts = await deployments.count_messages(self._client, spec.workspace, spec.name)
+            plan = self._window.hold_back(spec, dict(plan), look.last_sequence, counts, time.monotonic())
+        for subject, sequence in plan:
             if sequence > self._trimmed.get(subject, 0):
                 await deployments.purge_below(self._client, spec.workspace, spec.name, subject, sequence)
                 self._trimmed[subject] = sequence

@@ -8,7 +8,8 @@ from thalweg.api.deployments import DeploymentStatus, State, VertexStatus
 from thalweg.bus.heads import StoredMessage, latest_commits
 from thalweg.runtime.inputs import BEGINNING
 from thalweg.wire.commit import END_OF_TIME, Commit
-from thalweg.wire.spec import DeploymentSpec, VertexSpec, is_failed
+from thalweg.wire.rewind import is_pending
+from thalweg.wire.spec import DeploymentSpec, VertexSpec, has_ended, is_failed
 from thalweg.wire.subjects import parse_port
 
 
@@ -62,7 +63,7 @@ def _vertex(spec: VertexSpec, whole: State, commits: Mapping[str, Commit], seque
 def _vertex_state(spec: VertexSpec, whole: State, commit: Commit) -> State:
     if is_failed(spec, commit):
         return "failed"
-    if commit.ended:
+    if has_ended(spec, commit):
         return "finished"
     return _unless_over("starting" if commit.generation < spec.generation else "running", whole)
 
@@ -75,6 +76,8 @@ def _unless_over(state: State, whole: State) -> State:
 def _reason(spec: VertexSpec, commit: Commit) -> str | None:
     if is_failed(spec, commit) and commit.failure is not None:
         return commit.failure.message
+    if is_pending(spec.rewind, commit):
+        return "goes back"
     if commit.ended and commit.generation < spec.generation:
         return f"ended as of generation {commit.generation}, before it could change"
     return (
@@ -87,7 +90,7 @@ def _reason(spec: VertexSpec, commit: Commit) -> str | None:
 
 def _lag(spec: VertexSpec, commit: Commit, commits: Mapping[str, Commit], sequences: Mapping[tuple[str, str], int]) -> int | None:
     """By counts; 0 where every edge has been read to its end, whatever an added vertex was not given."""
-    if not spec.inputs:
+    if not spec.inputs or is_pending(spec.rewind, commit):
         return None
     behind = [one for one in spec.inputs if sequences.get((one.src_vertex, one.src_port), 0) >= commit.positions.get(one.key, (1, 0))[0]]
     if not behind:

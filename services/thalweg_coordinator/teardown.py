@@ -23,7 +23,7 @@ from thalweg.sealed.evidence import signed
 from thalweg.sealed.signatures import SigningKey
 from thalweg.wire import evidence, subjects
 from thalweg.wire.commit import Commit
-from thalweg.wire.spec import DeploymentSpec, is_failed
+from thalweg.wire.spec import DeploymentSpec, has_ended, is_failed
 
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.2, 10.0
 
@@ -141,7 +141,7 @@ def make_report(spec: DeploymentSpec, commits: Mapping[str, Commit], outcome: Ou
         ],
         missing=[f"{vertex}.{slot}" for vertex, commit in sorted(commits.items()) for slot in commit.missing],
         undeclared=[f"{vertex}: {path}" for vertex, commit in sorted(commits.items()) for path in commit.undeclared],
-        unfinished=[one.name for one in spec.vertices if (commit := commits.get(one.name)) is None or not commit.ended],
+        unfinished=[one.name for one in spec.vertices if not has_ended(one, commits.get(one.name))],
         failure=next((one.message for one in failures if one is not None), None),
         evidence=kept,
     )

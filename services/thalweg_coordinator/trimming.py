@@ -5,6 +5,7 @@ from __future__ import annotations
 from thalweg.bus.heads import StoredMessage, latest_commits
 from thalweg.bus.writer import chunk_count
 from thalweg.wire.commit import Commit
+from thalweg.wire.rewind import is_pending
 from thalweg.wire.spec import DeploymentSpec
 from thalweg.wire.subjects import COMMIT_PORT, DEAD_PORT, STATE_PORT, parse_port
 
@@ -12,9 +13,11 @@ from thalweg.wire.subjects import COMMIT_PORT, DEAD_PORT, STATE_PORT, parse_port
 def plan_trim(spec: DeploymentSpec, heads: list[StoredMessage]) -> list[tuple[str, int]]:
     """(subject, sequence) pairs: messages of the subject below the sequence are needed by nobody.
 
-    A reader that has committed nothing yet needs everything. Dead letters are kept.
+    A reader that has committed nothing yet needs everything. Dead letters are kept. Nothing goes while a vertex has still to go back.
     """
     commits = latest_commits(heads)
+    if any(is_pending(one.rewind, commits.get(one.name)) for one in spec.vertices):
+        return []
     plan: list[tuple[str, int]] = []
     for head in heads:
         place = parse_port(head.subject)
@@ -35,5 +38,5 @@ def _needs(spec: DeploymentSpec, commits: dict[str, Commit], vertex: str, port: 
             if (edge.src_vertex, edge.src_port) == (vertex, port):
                 commit = commits.get(reader.name)
                 places = (commit.floor if commit.floor is not None else commit.positions) if commit is not None else {}
-                found.append(places[edge.key][0] if edge.key in places else 0)
+                found.append(max(places[edge.key][0] if edge.key in places else 0, edge.start))
     return found

@@ -91,7 +91,7 @@ async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: V
     engine = assemble(mine, release, files, generated, limits, parse_type, secrets, redactor)
     spool = Spool(scratch / "spool") if generated else None
     upload = partial(upload_generated, settings, mine, generated, scratch / "generated") if generated else None
-    loop = VertexLoop(engine, log, spool, upload, mine.generation)
+    loop = VertexLoop(engine, log, spool, upload, mine.generation, mine.rewind)
     if spec.desired == "draining":
         loop.drain()
     gc.freeze()
@@ -99,7 +99,12 @@ async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: V
     asked = set[asyncio.Task[None]]()
     on_signal = partial(_on_sigterm, client, spec, mine, loop, asked)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, on_signal)
-    await loop.run()
+    try:
+        await loop.run()
+    except RunFailedError as error:
+        if error.code != "log.trimmed":
+            raise
+        return await _refuse(client, spec, mine, error)
     if engine.failure is not None:
         _log.error("%s", engine.failure.message)
         return 4

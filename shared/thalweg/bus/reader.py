@@ -8,7 +8,8 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from nats.aio.client import Client
@@ -20,6 +21,7 @@ from thalweg.bus.connection import request_json
 from thalweg.bus.heads import get_message
 from thalweg.runtime.inputs import Message
 from thalweg.wire.commit import CHUNK_HEADER, HEADER, decode_commit
+from thalweg.wire.rewind import Void, is_void
 
 _log = logging.getLogger("thalweg.bus")
 DEPTH = 64
@@ -41,11 +43,20 @@ class Reader:
         edges: edge keys by subject.
         start: first sequence to deliver.
         notify: called when a message has arrived.
+        voids: by edge key, what is delivered as void, without its body.
     """
 
-    def __init__(self, client: Client, stream: str, edges: dict[str, list[str]], start: int, notify: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        stream: str,
+        edges: dict[str, list[str]],
+        start: int,
+        notify: Callable[[], None],
+        voids: Mapping[str, Sequence[Void]] = MappingProxyType({}),
+    ) -> None:
         self._client, self._stream, self._edges, self._notify = client, stream, edges, notify
-        self._next = start
+        self._next, self._voids = start, voids
         self.arrived: deque[Message] = deque()
         self.buffered_bytes = self.reopened_count = 0
         self._outstanding = self._delivered = 0
@@ -163,6 +174,8 @@ class Reader:
             index, _, count = chunk.partition("/")
             if index == "1":
                 self._pieces = []
+            elif not self._pieces:
+                return  # reading began in the middle of it
             self._pieces.append((sequence, data))
             if index != count:
                 return
@@ -171,8 +184,10 @@ class Reader:
         self._next = sequence + 1
         commit = decode_commit(headers[HEADER])
         for edge in self._edges[subject]:
-            self.arrived.append(Message(edge, first, sequence, data, commit.promised, commit.ended))
-            self.buffered_bytes += len(data)
+            void = is_void(self._voids.get(edge, ()), commit)
+            message = Message(edge, first, sequence, b"" if void else data, commit.promised, commit.ended, void)
+            self.arrived.append(message)
+            self.buffered_bytes += len(message.body)
         self._notify()
 
     async def _watch(self) -> None:

@@ -104,7 +104,7 @@ class Engine:
         self.generated: dict[str, Generated] = {}
         self.missing: list[str] = []
         self.undeclared: list[str] = []
-        self.generation, self.stop_after, self.drained = 1, stop_after, False
+        self.generation, self.stop_after, self.drained, self.rewound = 1, stop_after, False, 0
         self._wants_snapshot = False
         self._taken: tuple[Commit | None, bytes | None] = (None, None)
         self._stuck: Commit | None = None
@@ -129,7 +129,7 @@ class Engine:
             self.faults.dead_commits, context.time_ns = commit.dead_commits, commit.time_ns
             if commit.cursor is not None:
                 self.standing.cursor = msgspec.msgpack.decode(base64.b64decode(commit.cursor))
-            self.drained = commit.drained
+            self.drained, self.rewound = commit.drained, commit.rewound
             for name, stored in commit.ports.items():
                 if name in self.outbox.ports:  # a redeploy may have taken it away
                     self.outbox.ports[name].restore(stored)
@@ -322,6 +322,7 @@ class Engine:
             drained=self.drained,
             missing=list(self.missing),
             undeclared=list(self.undeclared),
+            rewound=self.rewound,
         )
 
 

@@ -14,11 +14,12 @@ from thalweg.wire.batch import Batch, batch_decoder
 from thalweg.wire.commit import END_OF_TIME
 
 BEGINNING = -(2**63)
+ALL = 2**31  # records to skip of a void message, which nobody has counted
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of the deployment log, whole (the pieces of a cut one joined)."""
+    """One message of the deployment log, whole (the pieces of a cut one joined); its writer has written anew what is `void`."""
 
     edge: str
     first: int
@@ -26,6 +27,7 @@ class Message:
     body: bytes
     watermark: int
     ended: bool
+    void: bool = False
 
 
 class Arrived:
@@ -104,7 +106,11 @@ class Edge:
         """
         while True:
             if self.head is None and self.waiting:
-                self.head = self._decode(self.waiting.popleft())
+                message = self.waiting.popleft()
+                if message.void:
+                    self._pass_over(message)
+                    continue
+                self.head = self._decode(message)
             if self.head is None or self.head.left:
                 return
             message, count, self.head = self.head.message, len(self.head.batch.v), None
@@ -114,6 +120,12 @@ class Edge:
             self.watermark = max(self.watermark, message.watermark)
             if message.ended:
                 self.ended, self.watermark = True, END_OF_TIME
+
+    def _pass_over(self, message: Message) -> None:
+        """The position goes on, so that the log can be trimmed; the message's marks are as void as its records."""
+        self.waiting_bytes -= len(message.body)
+        self.taken_messages += message.last - message.first + 1
+        self.position, self._passed = (message.first, ALL), message.last
 
     def built(self, value: Any) -> Any:
         """What the component is given for a decoded value: made anew for each call, so that a fault is one of that record alone."""

@@ -45,6 +45,11 @@ def build(spec: DeploymentSpec, commits: Mapping[str, Commit], evidence_id: str,
         "vertices": {one.name: _vertex(one, commits.get(one.name)) for one in spec.vertices},
         "not_deterministic": [one.name for one in spec.vertices if not one.deterministic],
         "redeployed": [one.name for one in spec.vertices if one.generation > 1],
+        "reprocessed": {
+            one.name: {"from": one.rewind.position, "state": one.rewind.state, "generation": one.rewind.generation}
+            for one in spec.vertices
+            if one.rewind is not None
+        },
         "expectations": expectations,
         "verdict": _verdict(spec, commits, expectations),
     }
