@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.errors import RejectedError, RunFailedError, ThalwegError
-from thalweg_cli.output import AsJson, ask, checked, fail, show_table
+from thalweg_cli.output import AsJson, Lease, ask, checked, fail, show_table
 
 if TYPE_CHECKING:
     from thalweg.api.deployments import DeploymentStatus, Report
@@ -30,6 +30,7 @@ def deploy(
         str | None,
         typer.Option("--keep-log", metavar="DURATION|COUNT", help="What the log keeps, to go back to: 10m, or 5000.", show_default=False),
     ] = None,
+    lease: Lease = None,
     as_json: AsJson = False,
 ) -> None:
     """Runs a stored backend until it is undeployed; only a complete graph is accepted."""
@@ -40,7 +41,7 @@ def deploy(
         kept = parse_keep(keep_log) if keep_log is not None else {}
     except ThalwegError as error:
         fail(error, as_json)
-    found = ask(DEPLOY, checked(Deploy, as_json, backend=backend, name=name, revision=revision, **kept), as_json)
+    found = ask(DEPLOY, checked(Deploy, as_json, backend=backend, name=name, revision=revision, lease=lease, **kept), as_json)
     if as_json:
         typer.echo(found.model_dump_json())
         return
@@ -63,6 +64,7 @@ def redeploy(
         list[str] | None,
         typer.Option("--vertex", metavar="V", help="Which vertices do; default: all that read inputs. Repeat it.", show_default=False),
     ] = None,
+    lease: Lease = None,
     as_json: AsJson = False,
 ) -> None:
     """Lets a deployment go on as another revision, or from an earlier position; vertices that do not change keep running."""
@@ -73,7 +75,9 @@ def redeploy(
         place = parse_start(start, time.time_ns()) if start is not None else None
     except ThalwegError as error:
         fail(error, as_json)
-    found = ask(REDEPLOY, checked(Redeploy, as_json, name=name, revision=revision, start=place, vertices=vertices or []), as_json)
+    found = ask(
+        REDEPLOY, checked(Redeploy, as_json, name=name, revision=revision, start=place, vertices=vertices or [], lease=lease), as_json
+    )
     if as_json:
         typer.echo(found.model_dump_json())
         return
@@ -85,12 +89,13 @@ def redeploy(
 def undeploy(
     name: Deployment,
     discard: Annotated[bool, typer.Option("--discard", help="Remove it at once; nothing is finished or saved.")] = False,
+    lease: Lease = None,
     as_json: AsJson = False,
 ) -> None:
     """Ends a deployment: sources stop, what is in flight is finished, what was generated is saved, then all is removed."""
     from thalweg.api.deployments import UNDEPLOY, Undeploy
 
-    begun = ask(UNDEPLOY, checked(Undeploy, as_json, name=name, discard=discard), as_json)
+    begun = ask(UNDEPLOY, checked(Undeploy, as_json, name=name, discard=discard, lease=lease), as_json)
     try:
         report = asyncio.run(_until_gone(name, begun.deployed_ns))
     except ThalwegError as error:
@@ -158,7 +163,9 @@ def status(name: Annotated[str | None, typer.Argument(help="Default: all.", show
 def _show_status(found: DeploymentStatus) -> None:
     from rich.table import Table
 
-    typer.echo(f"{found.name}: {found.state}, {found.backend} at revision {found.revision}, generation {found.generation}")
+    typer.echo(
+        f"{found.name}: {found.state}, {found.backend} at revision {found.revision}, generation {found.generation}{_owner(found.lease)}"
+    )
     if found.report is not None:
         show_report(found.report)
         return
@@ -168,6 +175,10 @@ def _show_status(found: DeploymentStatus) -> None:
         lag = "" if one.lag is None else f"{one.lag:,}"
         table.add_row(f"  {one.vertex}", one.state, *counts, lag, str(one.restarts), _time(one.watermark_ns), one.reason or "")
     show_table(table)
+
+
+def _owner(lease: str) -> str:
+    return f", of lease {lease}" if lease else ""
 
 
 def _time(time_ns: int | None) -> str:

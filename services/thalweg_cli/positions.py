@@ -1,4 +1,4 @@
-"""Reads places on a log and lengths of time as they are written on the command line."""
+"""Reads places on a log, and how much of one is kept, as they are written on the command line."""
 
 from __future__ import annotations
 
@@ -7,16 +7,9 @@ from datetime import datetime
 
 from thalweg.api.deployments import Start
 from thalweg.errors import UsageError
+from thalweg_cli.durations import parse_duration_s
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])")
 _COUNT = re.compile(r"\d{1,18}")
-
-
-def parse_duration_s(text: str) -> float | None:
-    """Seconds of `90s`, `10m`, `2h` or `1d`; None for anything else."""
-    found = _DURATION.fullmatch(text)
-    return float(found[1]) * _SECONDS[found[2]] if found else None
 
 
 def parse_start(text: str, now_ns: int) -> Start:

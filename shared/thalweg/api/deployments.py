@@ -7,14 +7,15 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from thalweg.api.calls import Call
+from thalweg.api.leases import Leased
 from thalweg.graph.fields import Name, Strict
-from thalweg.wire.rewind import StateThen
 
 State = Literal["starting", "running", "finished", "failed", "stopping", "stopped"]
 Outcome = Literal["finished", "failed", "discarded"]
+StateThen = Literal["kept", "empty", "none yet"]  # as in `thalweg.wire.rewind`
 
 
-class Deploy(Strict):
+class Deploy(Leased):
     """A backend to run at a revision (the newest without), under a name (the backend's without).
 
     Attributes:
@@ -48,7 +49,7 @@ class Start(Strict):
         return self
 
 
-class Redeploy(Strict):
+class Redeploy(Leased):
     """A deployment that is to go on as another revision of its backend (the newest without).
 
     Attributes:
@@ -62,7 +63,7 @@ class Redeploy(Strict):
     vertices: list[Name] = Field(default_factory=list, max_length=1000)
 
 
-class Undeploy(Strict):
+class Undeploy(Leased):
     """A deployment that is to end: drained and saved, or at once."""
 
     name: Name
@@ -163,7 +164,7 @@ class Report(Strict):
 
 
 class DeploymentStatus(Strict):
-    """One deployment; `report` is there once it is undeployed, and it has no vertices then."""
+    """One deployment; `report` is there once it is undeployed, and it has no vertices then; `lease` owns it, "" is the workspace."""
 
     name: str
     backend: str
@@ -171,6 +172,7 @@ class DeploymentStatus(Strict):
     generation: int
     deployed_ns: int
     state: State
+    lease: str = ""
     vertices: list[VertexStatus] = Field(default_factory=list)
     report: Report | None = None
 

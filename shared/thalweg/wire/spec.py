@@ -97,6 +97,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
         revision, graph_digest: of the backend; 0 and "" where it is no stored one.
         deployed_ns: when the name was deployed; tells this deployment from another one of the same name.
         keep_messages, keep_s: what trimming leaves on the log though everyone has read it: so many messages, or of so long.
+        lease: which owns it; "" for the workspace.
     """
 
     workspace: str
@@ -115,6 +116,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
     batch_bytes: int = 1_048_576
     keep_messages: int = 0
     keep_s: float = 0.0
+    lease: str = ""
 
     def has_ended(self, commits: Mapping[str, Commit]) -> bool:
         """Whether every vertex has."""
