@@ -82,7 +82,8 @@ def redeploy(
         typer.echo(found.model_dump_json())
         return
     for one in found.changes:
-        typer.echo(f"{one.vertex}: {one.action}" + (f", {one.reason}" if one.reason else ""))
+        joint = " " if one.action == "goes back" else ", "
+        typer.echo(f"{one.vertex}: {one.action}" + (joint + one.reason if one.reason else ""))
     typer.echo(f"{found.name}: {found.backend} at revision {found.revision}, generation {found.generation}")
 
 

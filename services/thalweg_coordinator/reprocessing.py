@@ -85,11 +85,11 @@ class Going:
         """For people."""
         match self.rewind.state:
             case "none yet":
-                return f"goes back to before its first record: it had committed none before #{self.rewind.position}"
+                return f"to before its first record: it had committed none before #{self.rewind.position}"
             case "empty":
-                return f"goes back to #{self.rewind.position} and begins empty: what it was then is no longer on the log"
+                return f"to #{self.rewind.position}, and begins empty: what it was then is no longer on the log"
             case _:
-                return f"goes back to where it was at #{self.rewind.position}: {self.records_in:,} records in"
+                return f"to where it was at #{self.rewind.position}: {self.records_in:,} records in"
 
 
 def choose_vertices(old: DeploymentSpec, new: DeploymentSpec, commits: Mapping[str, Commit], named: Sequence[str]) -> list[str]:

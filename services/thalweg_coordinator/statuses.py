@@ -26,7 +26,8 @@ def describe(spec: DeploymentSpec, heads: list[StoredMessage]) -> DeploymentStat
         deployed_ns=spec.deployed_ns,
         state=state,
         lease=spec.lease,
-        vertices=[_vertex(one, state, commits, sequences) for one in spec.vertices],
+        vertices=[_vertex(one, state, commits, sequences, _is_counted(spec, one)) for one in spec.vertices],
+        position=max((one.sequence for one in heads), default=0),
     )
 
 
@@ -42,7 +43,9 @@ def _state(spec: DeploymentSpec, commits: Mapping[str, Commit]) -> State:
     return "running" if all(one.name in commits for one in spec.vertices) else "starting"
 
 
-def _vertex(spec: VertexSpec, whole: State, commits: Mapping[str, Commit], sequences: Mapping[tuple[str, str], int]) -> VertexStatus:
+def _vertex(
+    spec: VertexSpec, whole: State, commits: Mapping[str, Commit], sequences: Mapping[tuple[str, str], int], is_counted: bool
+) -> VertexStatus:
     commit = commits.get(spec.name)
     if commit is None:
         return VertexStatus(vertex=spec.name, component=spec.component, state=_unless_over("starting", whole), generation=spec.generation)
@@ -54,11 +57,20 @@ def _vertex(spec: VertexSpec, whole: State, commits: Mapping[str, Commit], seque
         records_in=commit.counters.records_in,
         records_out=commit.counters.records_out,
         dead=commit.counters.dead,
-        lag=_lag(spec, commit, commits, sequences),
+        lag=_lag(spec, commit, commits, sequences) if is_counted else None,
         restarts=max(0, commit.epoch - 1),
         watermark_ns=commit.watermark if BEGINNING < commit.watermark < END_OF_TIME else None,
         generation=commit.generation,
     )
+
+
+def _is_counted(spec: DeploymentSpec, vertex: VertexSpec) -> bool:
+    """Whether what a vertex has read can be compared with what was put out: not where one was counted anew and the other was not."""
+    rewinds = {one.name: one.rewind for one in spec.vertices}
+    if vertex.rewind is not None and vertex.rewind.state == "empty":
+        return False
+    sources = [(edge, found) for edge in vertex.inputs if (found := rewinds.get(edge.src_vertex)) is not None]
+    return all(found.state != "empty" and any(one.below == found.generation for one in edge.voids) for edge, found in sources)
 
 
 def _vertex_state(spec: VertexSpec, whole: State, commit: Commit) -> State:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
+from integration.deploying import Place, start_place
 from thalweg.artifacts import Store
 from thalweg.bus.presence import wait_for_coordinator
 from thalweg.client import Session, open_session
@@ -69,3 +71,27 @@ async def other_session(settings: Settings) -> AsyncIterator[Session]:
     """Asks while a second coordinator runs beside the first."""
     async with coordinated(settings) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Servers and a coordinator, with the components of `deployed.py`."""
+    for found in start_place(tmp_path_factory.mktemp("place")):
+        coordinator = found.coordinator()
+        yield found
+        coordinator.terminate()
+        coordinator.wait()
+
+
+@pytest.fixture
+def own_place(tmp_path: Path) -> Iterator[Place]:
+    """For what kills its servers or coordinators."""
+    yield from start_place(tmp_path)
+
+
+@pytest.fixture
+async def asking(place: Place) -> AsyncIterator[Session]:
+    """Asks the coordinator of `place`."""
+    async with open_session(place.settings) as session:
+        assert await wait_for_coordinator(session.client, "default", 20)
+        yield session

@@ -164,7 +164,11 @@ class Report(Strict):
 
 
 class DeploymentStatus(Strict):
-    """One deployment; `report` is there once it is undeployed, and it has no vertices then; `lease` owns it, "" is the workspace."""
+    """One deployment; `report` is there once it is undeployed, and it has no vertices then; `lease` owns it, "" is the workspace.
+
+    Attributes:
+        position: sequence of the last message that its vertices have written; 0 for none.
+    """
 
     name: str
     backend: str
@@ -175,6 +179,7 @@ class DeploymentStatus(Strict):
     lease: str = ""
     vertices: list[VertexStatus] = Field(default_factory=list)
     report: Report | None = None
+    position: int = 0
 
 
 class Statuses(Strict):

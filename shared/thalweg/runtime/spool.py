@@ -64,6 +64,7 @@ class Spool:
 
     def cut(self, positions: Mapping[str, tuple[int, int]]) -> None:
         """Takes out what lies behind the positions, as if it had not been read. Idempotent; nothing is lost where it is broken off."""
+        self.close()
         if not self.path.exists():
             return
         kept = self.path.with_suffix(".kept")
