@@ -164,9 +164,9 @@ def status(name: Annotated[str | None, typer.Argument(help="Default: all.", show
 def _show_status(found: DeploymentStatus) -> None:
     from rich.table import Table
 
-    typer.echo(
-        f"{found.name}: {found.state}, {found.backend} at revision {found.revision}, generation {found.generation}{_owner(found.lease)}"
-    )
+    at = f", log at #{found.position}" if found.position else ""
+    told = f"{found.backend} at revision {found.revision}, generation {found.generation}"
+    typer.echo(f"{found.name}: {found.state}, {told}{at}{_owner(found.lease)}")
     if found.report is not None:
         show_report(found.report)
         return
