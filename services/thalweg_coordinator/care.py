@@ -12,6 +12,7 @@ from pathlib import Path
 from thalweg.bus import deployments
 from thalweg.bus.connection import Client
 from thalweg.bus.heads import StoredMessage, latest_commits
+from thalweg.bus.holds import held_from
 from thalweg.bus.vertex_log import VertexLog
 from thalweg.bus.watch import LogWatch, Look
 from thalweg.errors import RejectedError
@@ -20,12 +21,12 @@ from thalweg.wire.commit import Commit, Failure
 from thalweg.wire.spec import DeploymentSpec, VertexSpec, has_ended
 from thalweg.wire.subjects import parse_port
 from thalweg_coordinator.asked import Asked
+from thalweg_coordinator.delaying import TrimDelay
 from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.restarts import CRASHES_BEFORE_GIVING_UP, Attempts, decide_restart, describe_exit
 from thalweg_coordinator.stalls import find_stall
 from thalweg_coordinator.teardown import Teardown
-from thalweg_coordinator.trimming import plan_trim
-from thalweg_coordinator.window import Window
+from thalweg_coordinator.trimming import Mark, Window, keep_of, plan_trim, plan_windows
 
 STALL_S = 10.0  # nobody has committed anything for so long, before a stall is looked for
 _log = logging.getLogger("thalweg.coordinator")
@@ -63,8 +64,10 @@ class Care:
         self._attempts: dict[str, Attempts] = {}
         self._asked = Asked()
         self._trimmed: dict[str, int] = {}
+        self._windows: dict[str, int] = {}
+        self._mark = Mark(0, {})
         self._purged: set[tuple[str, int]] = set()
-        self._window = Window()
+        self._delay = TrimDelay()
         self._silence: tuple[int, float] = (0, 0.0)  # the last sequence of the log, and since when
 
     async def step(self, spec: DeploymentSpec) -> None:
@@ -84,7 +87,8 @@ class Care:
             self._log_created, self._silence = look.created, (0, 0.0)
             self._attempts.clear()
             self._trimmed.clear()
-            self._window = Window()
+            self._windows.clear()
+            self._delay = TrimDelay()
         commits = latest_commits(look.heads)
         if spec.has_failed(commits):
             await self.stop()
@@ -226,11 +230,34 @@ class Care:
         await refuse(log, failure, generation)
 
     async def _trim(self, spec: DeploymentSpec, look: Look) -> None:
-        plan = plan_trim(spec, look.heads)
+        heads = look.heads
+        windows = [one for one in plan_windows(spec, latest_commits(heads)) if self._has_grown(one)]
+        if not windows and not self._news(plan_trim(spec, heads)):
+            return
+        held = await held_from(self._client, spec.workspace, spec.name)
+        plan = plan_trim(spec, heads, held)
         if spec.keep_messages or spec.keep_s:
             counts = await deployments.count_messages(self._client, spec.workspace, spec.name)
-            plan = self._window.hold_back(spec, dict(plan), look.last_sequence, counts, time.monotonic())
-        for subject, sequence in plan:
-            if sequence > self._trimmed.get(subject, 0):
-                await deployments.purge_below(self._client, spec.workspace, spec.name, subject, sequence)
-                self._trimmed[subject] = sequence
+            plan = self._delay.hold_back(spec, dict(plan), look.last_sequence, counts, time.monotonic())
+        for subject, sequence in self._news(plan):
+            await deployments.purge_below(self._client, spec.workspace, spec.name, subject, sequence)
+            self._trimmed[subject] = sequence
+        if windows:
+            await self._purge_windows(spec, windows, held, heads)
+
+    async def _purge_windows(self, spec: DeploymentSpec, windows: list[Window], held: int | None, heads: list[StoredMessage]) -> None:
+        for window in windows:
+            keep = keep_of(window, held, self._mark)
+            if keep is not None:
+                await deployments.purge_but_last(self._client, spec.workspace, spec.name, window.subject, keep)
+                self._windows[window.subject] = window.written
+        if held is None or held > self._mark.sequence:
+            last = max(head.sequence for head in heads)
+            self._mark = Mark(last, {one.subject: one.written for one in plan_windows(spec, latest_commits(heads))})
+
+    def _has_grown(self, window: Window) -> bool:
+        known = self._windows.get(window.subject, 0)
+        return window.written - (known if known <= window.written else 0) > window.keep // 4  # one that went back counts on from there
+
+    def _news(self, plan: list[tuple[str, int]]) -> list[tuple[str, int]]:
+        return [(subject, sequence) for subject, sequence in plan if sequence > self._trimmed.get(subject, 0)]

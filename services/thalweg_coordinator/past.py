@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from thalweg.api.deployments import Start
 from thalweg.bus.connection import Client
 from thalweg.bus.deployments import log_state
-from thalweg.bus.history import first_at, first_commit, heads_before
+from thalweg.bus.history import first_at, first_commit, first_whole, heads_before
 from thalweg.errors import RejectedError
 from thalweg.wire import subjects
 from thalweg.wire.commit import Commit
@@ -27,6 +27,7 @@ async def read_facts(client: Client, spec: DeploymentSpec, start: Start, vertice
     position = await _position(client, spec, start)
     stream, place = subjects.stream(spec.workspace, spec.name), (spec.workspace, spec.name)
     read = {subjects.port(*place, edge.src_vertex, edge.src_port) for one in spec.vertices if one.name in vertices for edge in one.inputs}
+    read |= {subjects.inlet(*place, one.name) for one in spec.vertices if one.name in vertices and one.endpoint == "in"}
     past = await asyncio.gather(*(_past(client, spec, one, position) for one in vertices))
     held = await asyncio.gather(*(_held(client, stream, one, position) for one in sorted(read)))
     return Facts(
@@ -63,10 +64,11 @@ async def _past(client: Client, spec: DeploymentSpec, vertex: str, position: int
 
 
 async def _held(client: Client, stream: str, subject: str, position: int) -> Held:
-    first, later = await asyncio.gather(first_commit(client, stream, subject), first_commit(client, stream, subject, position))
-    if first is None or first.commit is None:
+    first, later = await asyncio.gather(first_whole(client, stream, subject), first_whole(client, stream, subject, position))
+    if first is None:
         return Held()
-    return Held(first.sequence, _is_first(first.commit), later.sequence if later is not None else 0)
+    is_whole = first.commit is not None and _is_first(first.commit)  # of what comes from outside, nobody knows
+    return Held(first.sequence, is_whole, later.sequence if later is not None else 0)
 
 
 def _is_first(commit: Commit) -> bool:

@@ -11,7 +11,7 @@ from thalweg.errors import RejectedError
 from thalweg.wire import subjects
 from thalweg.wire.commit import Commit
 from thalweg.wire.rewind import Rewind, Void, add_void, is_pending
-from thalweg.wire.spec import DeploymentSpec, EdgeSpec, VertexSpec, has_ended
+from thalweg.wire.spec import INLET_KEY, DeploymentSpec, EdgeSpec, VertexSpec, has_ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +169,8 @@ def _edge(edge: EdgeSpec, own: Going | None, source: Going | None) -> EdgeSpec:
 def _going(new: DeploymentSpec, old: VertexSpec, vertex: VertexSpec, past: Past, facts: Facts, generation: int) -> Going | int:
     """How a vertex goes back; or, where it cannot, the oldest position to which it can."""
     held = {edge.key: facts.held.get(_subject(new, edge), Held()) for edge in vertex.inputs}
+    if vertex.endpoint == "in":
+        held[INLET_KEY] = facts.held.get(subjects.inlet(new.workspace, new.name, vertex.name), Held())
     known = {edge.key for edge in old.inputs}
     after = past.then.number if past.then is not None else 0
     if past.then is not None:
@@ -181,7 +183,7 @@ def _going(new: DeploymentSpec, old: VertexSpec, vertex: VertexSpec, past: Past,
     elif past.is_whole and all(held[key].is_whole for key in held if key in known):
         return Going(Rewind(generation, facts.position, state="none yet"), {}, after)
     if not vertex.inputs:
-        return past.first + 1
+        return max(past.first, *(one.first for one in held.values()), 0) + 1
     oldest = max([1, *(one.first + facts.by_time for key, one in held.items() if key in known and not one.is_whole)])
     if oldest > facts.position:
         return oldest

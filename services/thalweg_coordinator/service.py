@@ -14,6 +14,7 @@ from thalweg.artifacts.content.bound import check_bound
 from thalweg.bus import deployments
 from thalweg.bus.buckets import Bucket
 from thalweg.bus.connection import Client, connect_unless
+from thalweg.bus.holds import holds_bucket
 from thalweg.bus.leadership import Leadership
 from thalweg.bus.leases import Leases
 from thalweg.bus.micro import serve
@@ -79,6 +80,7 @@ class Coordinator:
         tasks: list[asyncio.Task[None]] = []
         try:
             await deployments.ensure_bucket(client, self._settings.workspace)
+            await holds_bucket(client, self._settings.workspace).ensure()
             await self._prepare(client)
             tasks.append(asyncio.create_task(self._end_leases(client)))
             if self._only is None:

@@ -140,19 +140,20 @@ async def log_state(client: Client, workspace: str, name: str) -> tuple[str, int
 
 
 async def count_messages(client: Client, workspace: str, name: str) -> dict[str, int]:
-    """How many messages a deployment's log holds, by subject of its vertices."""
-    filtered = {"subjects_filter": subjects.all_vertices(workspace, name)}
+    """How many messages a deployment's log holds, by subject."""
+    filtered = {"subjects_filter": subjects.everything(workspace, name)}
     answer = await call(client, f"STREAM.INFO.{subjects.stream(workspace, name)}", filtered)
     return dict(answer.get("state", {}).get("subjects") or {})
 
 
 async def delete_deployment(client: Client, workspace: str, name: str) -> None:
-    """Removes a deployment's spec, then its log; harmless when they are gone.
+    """Removes a deployment's spec, then its holds and its log; harmless when they are gone.
 
     In this order: a coordinator that makes a missing log looks for the spec afterwards, and takes the log back without one.
     """
-    bucket = subjects.deployments_bucket(workspace)
+    bucket, holds = subjects.deployments_bucket(workspace), subjects.bucket(workspace, "holds")
     await call(client, f"STREAM.PURGE.KV_{bucket}", {"filter": f"$KV.{bucket}.{name}"})
+    await call(client, f"STREAM.PURGE.KV_{holds}", {"filter": f"$KV.{holds}.{name}.>"})
     await delete_log(client, workspace, name)
 
 
@@ -166,10 +167,15 @@ async def purge_below(client: Client, workspace: str, deployment: str, subject: 
     await call(client, f"STREAM.PURGE.{subjects.stream(workspace, deployment)}", {"filter": subject, "seq": sequence})
 
 
+async def purge_but_last(client: Client, workspace: str, deployment: str, subject: str, keep: int) -> None:
+    """Removes a subject's messages but the last `keep`."""
+    await call(client, f"STREAM.PURGE.{subjects.stream(workspace, deployment)}", {"filter": subject, "keep": keep})
+
+
 async def purge_vertex(client: Client, workspace: str, deployment: str, vertex: str) -> None:
-    """Removes all that a vertex has written."""
-    prefix = subjects.vertex_prefix(workspace, deployment, vertex)
-    await call(client, f"STREAM.PURGE.{subjects.stream(workspace, deployment)}", {"filter": prefix})
+    """Removes all that a vertex has written, and what came from outside for it."""
+    for prefix in subjects.all_of_vertex(workspace, deployment, vertex):
+        await call(client, f"STREAM.PURGE.{subjects.stream(workspace, deployment)}", {"filter": prefix})
 
 
 async def create_stream(client: Client, config: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from nats.errors import Error as NatsError
 from thalweg.bus.heads import StoredMessage, get_message
 from thalweg.errors import RejectedError, UnreachableError
 from thalweg.wire import subjects
-from thalweg.wire.commit import HEADER, decode_commit
+from thalweg.wire.commit import CHUNK_HEADER, HEADER, decode_commit
 
 TIMEOUT_S = 10.0
 
@@ -53,6 +53,14 @@ async def first_commit(client: Client, stream: str, subject: str, begin: int = 1
     while (found := await get_message(client, stream, {"seq": begin, "next_by_subj": subject})) is not None and found.commit is None:
         begin = found.sequence + 1
     return found
+
+
+async def first_whole(client: Client, stream: str, subject: str, begin: int = 1) -> StoredMessage | None:
+    """The first message of a subject at or behind a sequence, the last piece of one that was cut; what comes from outside has no commit."""
+    found = await get_message(client, stream, {"seq": begin, "next_by_subj": subject})
+    if found is None or found.commit is not None or CHUNK_HEADER not in found.headers:
+        return found
+    return await first_commit(client, stream, subject, found.sequence + 1)
 
 
 async def _many(client: Client, stream: str, query: dict[str, Any]) -> list[StoredMessage]:

@@ -49,8 +49,8 @@ class _Pair:
 def rehearse_graph(pinned: list[VertexSpec], candidate: list[VertexSpec], run: Run) -> Outcome:
     """Runs both, vertex by vertex, up to the first that comes out otherwise; what is the same in both is run once.
 
-    Sources end after `MAX_RECORDS` records. Vertices that need secrets, sinks that write elsewhere than into files, and what
-    follows them are left out: a rehearsal has no effects.
+    Sources end after `MAX_RECORDS` records. Vertices that need secrets or are fed from outside, sinks that write elsewhere
+    than into files, and what follows them are left out: a rehearsal has no effects.
 
     Args:
         pinned, candidate: the same vertices in topological order, as they would be deployed.
@@ -88,6 +88,8 @@ def _left_out(vertex: VertexSpec, pairs: Mapping[str, _Pair]) -> str | None:
         return f"{', '.join(missing)} before it was"
     if vertex.secrets:
         return "it needs secrets"
+    if vertex.endpoint == "in":
+        return "it is fed from outside"
     if vertex.kind == "sink" and not vertex.generated:
         return "it writes elsewhere than into files"
     return None

@@ -11,7 +11,11 @@ from thalweg.wire.commit import Commit
 from thalweg.wire.rewind import Rewind, Void, is_pending
 
 OnError = Literal["fail", "dead-letter", "retry"]
+EndpointSide = Literal["", "in", "out"]
 Desired = Literal["running", "draining", "discarding", "stopped"]
+
+
+INLET_KEY = "outside>in"  # in a vertex's positions, for its input endpoint
 
 
 class EdgeSpec(msgspec.Struct, frozen=True):
@@ -50,6 +54,7 @@ class VertexSpec(msgspec.Struct, frozen=True):
         generation: of the deployment, in which the vertex became what it is here; a redeploy leaves unchanged vertices as they are.
         stop_after: a source ends after so many records, as one did that was drained; None where it ends by itself.
         rewind: it was asked to go back; stays when that is done.
+        endpoint: `in`: its input port of that name is fed from outside, `out`: its output port of that name is read there.
     """
 
     name: str
@@ -70,6 +75,7 @@ class VertexSpec(msgspec.Struct, frozen=True):
     generation: int = 1
     stop_after: int | None = None
     rewind: Rewind | None = None
+    endpoint: EndpointSide = ""
 
     def is_same_work(self, other: VertexSpec) -> bool:
         """Whether a vertex that works by one of the two may go on working by the other."""
@@ -97,6 +103,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
         revision, graph_digest: of the backend; 0 and "" where it is no stored one.
         deployed_ns: when the name was deployed; tells this deployment from another one of the same name.
         keep_messages, keep_s: what trimming leaves on the log though everyone has read it: so many messages, or of so long.
+        aliases: of the backend's endpoints, as `vertex.endpoint`.
         lease: which owns it; "" for the workspace.
     """
 
@@ -116,7 +123,13 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
     batch_bytes: int = 1_048_576
     keep_messages: int = 0
     keep_s: float = 0.0
+    aliases: dict[str, str] = {}
     lease: str = ""
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether records say which one from outside they come from."""
+        return any(one.endpoint == "in" for one in self.vertices)
 
     def has_ended(self, commits: Mapping[str, Commit]) -> bool:
         """Whether every vertex has."""

@@ -6,6 +6,7 @@ from thalweg.errors import RejectedError
 from thalweg.graph.fields import is_name
 
 COMMIT_PORT, STATE_PORT, DEAD_PORT = "_commit", "_state", "_dead"
+IN_ENDPOINT, OUT_ENDPOINT = "in", "out"  # an endpoint is called as the port that it stands for
 
 
 def check_token(kind: str, value: str) -> str:
@@ -43,6 +44,21 @@ def vertex_prefix(workspace: str, deployment: str, vertex: str) -> str:
     return f"tw.{workspace}.{deployment}.v.{vertex}.>"
 
 
+def inlet(workspace: str, deployment: str, vertex: str) -> str:
+    """Subject of an input endpoint: anyone publishes bare msgpack values to it."""
+    return f"tw.{workspace}.{deployment}.in.{vertex}.{IN_ENDPOINT}"
+
+
+def outlet(workspace: str, deployment: str, vertex: str) -> str:
+    """Subject of an output endpoint: bare msgpack values, written by its vertex only."""
+    return f"tw.{workspace}.{deployment}.out.{vertex}.{OUT_ENDPOINT}"
+
+
+def all_of_vertex(workspace: str, deployment: str, vertex: str) -> list[str]:
+    """Wildcards over all that belongs to a vertex: what it writes, what is written to it from outside."""
+    return [f"tw.{workspace}.{deployment}.{side}.{vertex}.>" for side in ("v", "in", "out")]
+
+
 def all_vertices(workspace: str, deployment: str) -> str:
     """Wildcard over all that the vertices of a deployment write."""
     return f"tw.{workspace}.{deployment}.v.>"
@@ -76,7 +92,8 @@ def bucket(workspace: str, kind: str) -> str:
         workspace: whose.
         kind: `artifacts` (records: a key is the artifact's 64 hex digits for a file that was put, or these, a dot and a token for
             each run that left the file), `secrets` (sealed, by name), `releases` (see `release_key`), `reports` and `evidence`
-            (by deployment), `leases` (by id), `lead`. Keys of artifacts, reports and evidence that a lease owns: see `owned_key`.
+            (by deployment), `leases` (by id), `holds` (`<deployment>.<holder>`, see `thalweg.bus.holds`), `lead`. Keys of artifacts,
+            reports and evidence that a lease owns: see `owned_key`.
     """
     return f"TW_{workspace}_{kind}"
 

@@ -109,6 +109,17 @@ def test_a_source_goes_back_only_where_its_cursor_is_known() -> None:
     assert plan(Facts(40, past={"a": Past(then, 35, first=30, is_whole=False)}), "a", commits={})["a"].rewind.commit == 35
 
 
+def test_what_came_from_outside_has_to_be_there_still() -> None:
+    inlet = VertexSpec("i", "input@1.0.0", "sha256:4", "m", "source", outputs={"out": "int"}, endpoint="in")
+    spec, subject = DeploymentSpec("w", "d", "b", [inlet]), subjects.inlet("w", "d", "i")
+    past = {"i": Past(Commit(epoch=1, number=3, positions={"outside>in": (20, 1)}), 35, first=10, is_whole=False)}
+    found = plan_rewinds(spec, spec, {}, ["i"], Facts(40, past=past, held={subject: Held(20, is_whole=False)}))
+    assert found["i"].rewind == Rewind(2, 40, commit=35, needed=[20])
+    with pytest.raises(RejectedError) as error:
+        plan_rewinds(spec, spec, {}, ["i"], Facts(40, past=past, held={subject: Held(36, is_whole=False)}))
+    assert error.value.facts["oldest"] == {"i": 37}
+
+
 def test_a_reader_that_has_ended_has_to_go_back_with_its_writer() -> None:
     error = refused(Facts(50, past=PAST, held=HELD), "b")
     assert error.code == "redeploy.ended" and error.hint is not None and error.hint.endswith("--vertex b --vertex c")

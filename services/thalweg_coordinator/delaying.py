@@ -19,7 +19,7 @@ class _Mark:
     plan: Mapping[str, int]
 
 
-class Window:
+class TrimDelay:
     """Holds trimming back: what could have been trimmed a while ago is trimmed now.
 
     What a trim leaves is all that every vertex needs from then on, its own last commit and state included. So whoever goes back
