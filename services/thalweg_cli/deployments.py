@@ -105,7 +105,7 @@ def undeploy(
         typer.echo(report.model_dump_json())
     else:
         show_report(report)
-    if report.outcome == "failed" or report.missing:
+    if report.outcome == "failed" or (report.outcome == "finished" and report.missing):
         raise typer.Exit(RunFailedError.exit_code)
 
 
@@ -134,17 +134,20 @@ def show_report(report: Report) -> None:
     """Prints a teardown's report."""
     for one in report.generated:
         typer.echo(f"saved {one.vertex}.{one.slot}: {one.name}  {one.size_bytes:,} bytes  {one.artifact}")
+    if report.outcome == "discarded":  # nothing was to be saved, so nothing is amiss
+        typer.echo(f"{report.name}: discarded" + (f"; it had failed: {report.failure}" if report.failure else ""))
+        return
     for slot in report.missing:
         typer.echo(f"error: {slot}: declared, but no file was written", err=True)
     for path in report.undeclared:
         typer.echo(f"warning: {path}: written, but not declared; it is not saved", err=True)
-    if report.outcome != "discarded" and report.unfinished:
+    if report.unfinished:
         typer.echo(f"error: not finished: {', '.join(report.unfinished)}", err=True)
     if report.failure:
         typer.echo(f"error: {report.failure}", err=True)
     if report.evidence:
         typer.echo(f"evidence {report.evidence}")
-    typer.echo(f"{report.name}: {'discarded' if report.outcome == 'discarded' else 'removed'}")
+    typer.echo(f"{report.name}: removed")
 
 
 def status(name: Annotated[str | None, typer.Argument(help="Default: all.", show_default=False)] = None, as_json: AsJson = False) -> None:

@@ -17,7 +17,7 @@ from thalweg.bus import deployments as stored
 from thalweg.bus.connection import Client
 from thalweg.bus.heads import latest_commits, read_heads
 from thalweg.errors import RejectedError
-from thalweg.graph.plan import Inspect
+from thalweg.graph.plan import Inspect, faults_error
 from thalweg.graph.releases import Releases
 from thalweg.graph.status import Status, status_of
 from thalweg.wire.commit import Commit
@@ -217,8 +217,8 @@ def _refuse_incomplete(backend: str, revision: int, status: Status) -> None:
     if status.is_deployable:
         return
     parts = (status.whole, *status.vertices.values(), *status.edges.values())
-    lines = [str(fault) for part in parts for fault in part.reasons]
-    raise RejectedError("\n".join([f"{backend} at revision {revision} cannot be deployed", *lines]), code="backend.incomplete")
+    faults = [fault for part in parts for fault in part.reasons]
+    raise faults_error(faults, [f"{backend} at revision {revision} cannot be deployed"], "backend.incomplete")
 
 
 def _refuse_unless_running(spec: DeploymentSpec) -> None:

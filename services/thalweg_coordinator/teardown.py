@@ -15,7 +15,7 @@ from thalweg.artifacts import Store
 from thalweg.artifacts.records import records_of_run
 from thalweg.bus import deployments
 from thalweg.bus.buckets import Bucket, StaleWriteError
-from thalweg.bus.connection import Client
+from thalweg.bus.connection import Client, sync_of
 from thalweg.errors import RunFailedError, ThalwegError
 from thalweg.sealed.evidence import signed
 from thalweg.sealed.signatures import SigningKey
@@ -91,7 +91,7 @@ class Teardown:
         """The document's id. The first copy that is stored stands: a coordinator that repeats the step makes no second one."""
         stamp = datetime.fromtimestamp(spec.deployed_ns / 1e9, UTC).strftime("%Y%m%d-%H%M%S")
         evidence_id = f"{spec.name[:40]}-{stamp}-{spec.deployed_ns % 10**6:06d}"
-        body = signed(evidence.build(spec, commits, evidence_id, time.time_ns()), self._key)
+        body = signed(evidence.build(spec, commits, evidence_id, time.time_ns(), sync_of(self._client)), self._key)
         key = subjects.owned_key(evidence_id, spec.lease)
         stored = (await self._evidence.get(key)).value
         if stored is not None:
