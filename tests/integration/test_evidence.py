@@ -23,8 +23,9 @@ async def test_evidence_is_verified_and_run_again_and_tells_what_differs(place: 
     forged = await evidence_of(asking, report)
     forged["vertices"]["tag"]["records_in"] += 1
     (tmp_path / "forged.json").write_text(json.dumps(forged))
-    done = await asyncio.to_thread(place.command, "evidence", "verify", str(tmp_path / "forged.json"))
-    assert done.returncode == 5 and "signature" in done.stderr
+    for command in ("verify", "rerun"):
+        done = await asyncio.to_thread(place.command, "evidence", command, str(tmp_path / "forged.json"))
+        assert done.returncode == 5 and "error: signature: " in done.stderr, done
     (kept,) = report.generated
     (stored,) = place.settings.data.rglob(f"artifacts/{kept.artifact.removeprefix('sha256:')}")
     stored.write_bytes(b"other")

@@ -6,6 +6,8 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
+
 from integration.deploying import Place
 from integration.releasing import WEATHER, pinning, publish, upload, write
 from thalweg.api import backends as backends_api
@@ -61,9 +63,10 @@ edges: [rows.out -> warm.in, warm.out -> save.in]
 """
 
 
-def test_a_rehearsal_runs_stored_backends_with_the_candidate_and_names_what_differs_first(place: Place, tmp_path: Path) -> None:
-    def run(*words: str) -> tuple[int, str]:
-        done = place.command(*words)
+@pytest.mark.usefixtures("asking")
+async def test_a_rehearsal_runs_stored_backends_with_the_candidate_and_names_what_differs_first(place: Place, tmp_path: Path) -> None:
+    async def run(*words: str) -> tuple[int, str]:
+        done = await asyncio.to_thread(place.command, *words)
         return done.returncode, done.stdout + done.stderr
 
     def write_step(version: str, result: str) -> str:
@@ -74,15 +77,19 @@ def test_a_rehearsal_runs_stored_backends_with_the_candidate_and_names_what_diff
         (folder / "test_step.py").write_text("from step import Day, step\n\ndef test_it" + test)
         return str(folder)
 
-    assert run("component", "publish", write_step("1.0.0", "Swing(day.temp_max) if day.temp_max > 15 else None"))[0] == 0
+    assert (await run("component", "publish", write_step("1.0.0", "Swing(day.temp_max) if day.temp_max > 15 else None")))[0] == 0
     (tmp_path / "graph.yaml").write_text(GRAPH)
-    assert run("apply", str(tmp_path / "graph.yaml"))[0] == 0
+    assert (await run("apply", str(tmp_path / "graph.yaml")))[0] == 0
     same = write_step("1.0.1", "None if day.temp_max <= 15 else Swing(day.temp_max)")
-    code, said = run("component", "rehearse", same, "--test")
+    code, said = await run("component", "rehearse", same, "--test")
     assert code == 0 and "warm-days (warm): ok, 2 ports the same" in said and "1 passed" in said, said
-    code, said = run("component", "rehearse", write_step("1.1.0", "Swing(day.temp_max) if day.temp_max > 16 else None"), "--test", "--json")
+    code, said = await run(
+        "component", "rehearse", write_step("1.1.0", "Swing(day.temp_max) if day.temp_max > 16 else None"), "--test", "--json"
+    )
     told = json.loads(said)["runs"]["warm-days"]
     assert code == 5 and told["verdict"] == "differs" and told["lines"][0].startswith("warm.out: "), said
-    code, said = run("component", "rehearse", write_step("1.2.0", "Swing(day.temp_max) if 1 / (day.temp_max - 20) else None"), "--test")
+    code, said = await run(
+        "component", "rehearse", write_step("1.2.0", "Swing(day.temp_max) if 1 / (day.temp_max - 20) else None"), "--test"
+    )
     assert code == 5 and "warm-days (warm): fails" in said and "ZeroDivisionError" in said, said
-    assert run("component", "rehearse", str(tmp_path / "step"))[0] == 0
+    assert (await run("component", "rehearse", str(tmp_path / "step")))[0] == 0

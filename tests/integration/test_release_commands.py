@@ -38,6 +38,8 @@ def test_a_published_release_runs_from_its_archive_in_an_environment_of_its_own(
     assert "# warning: vertex swing: temp-swing@0.1.0 is yanked: wrong unit" in run("backend", "show", "swings")
     assert "warning: vertex swing" in run("apply", "pipeline.yaml")
     assert "wrong unit" in run("backend", "outdated")
+    assert "warning: it is yanked: wrong unit" in run("component", "show", "temp-swing@0.1.0")
+    assert json.loads(run("component", "show", "temp-swing@0.1.0", "--json"))["yanked"] == "wrong unit"
     assert "yanked: wrong unit" in run("component", "list").replace("\n", " ")
     run("run", "pipeline.yaml", "--out", "again")
     moved = tmp_path / "moved"

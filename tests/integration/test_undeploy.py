@@ -38,7 +38,7 @@ async def test_a_finite_deployment_finishes_and_leaves_its_files_and_evidence(pl
     assert report.outcome == "finished" and not (report.missing or report.undeclared or report.unfinished)
     assert len(read_lines(place, report)) == 500
     document = await evidence_of(asking, report)
-    assert document["verdict"] == "met" and document["graph_digest"] == deployed.digest
+    assert document["verdict"] == "met" and document["graph_digest"] == deployed.digest and document["sync"] == "always"
     assert document["vertices"]["tag"]["ports"]["out"]["count"] == 500
     assert await log_state(asking.client, "default", name) is None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from thalweg.errors import RejectedError
@@ -72,3 +73,8 @@ def test_a_drained_source_is_run_again_for_as_many_records() -> None:
 )
 def test_another_run_is_compared_by_ports_and_files(again: dict[str, Commit], told: list[str]) -> None:
     assert differences(build(SPEC, commits(), "e", 1, "always"), build(SPEC, again, "e", 2, "always")) == told
+
+
+def test_a_log_in_memory_is_never_synced_whatever_the_server_does() -> None:
+    assert build(SPEC, commits(), "e", 1, "unknown")["sync"] == "unknown"
+    assert build(msgspec.structs.replace(SPEC, storage="memory"), commits(), "e", 1, "always")["sync"] == "never"
