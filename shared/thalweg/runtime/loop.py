@@ -168,7 +168,8 @@ class VertexLoop:
         for message in self.spool.replay():
             self.engine.offer(message)
             while not self._is_done and (turn := await self._step()) is not Turn.IDLE:
-                await self._commit_if(turn is Turn.DUE)
+                # The end is not committed here: the files come first.
+                await self._commit_if(turn is Turn.DUE and not self.engine.finished)
         if self.engine.standing.rebuilding:
             lost = f"{self.engine.vertex}: what it had read is not in its spool {self.spool.path}"
             self.engine.fail(RunFailedError(lost, code="spool.lost", hint="the data folder must outlive the vertex: run it again"))
