@@ -29,7 +29,8 @@ from thalweg.sealed.redaction import Redactor
 from thalweg.settings import child_environment
 from thalweg.wire.commit import Commit
 from thalweg.wire.spec import VertexSpec
-from thalweg_vertex.secrets import RedactingSink, take_secrets
+from thalweg_vertex.output import LineSink
+from thalweg_vertex.secrets import take_secrets
 from unit.runtime.simulator import stream, vertex_spec
 
 PLANTED = "pl\u00e4nted-0815"
@@ -66,7 +67,7 @@ def test_dead_letters_are_redacted_before_they_are_cut() -> None:
 
 def test_printed_lines_are_passed_on_whole_and_redacted() -> None:
     target = io.BytesIO()
-    sink = RedactingSink(target)
+    sink = LineSink(target)
     text = io.TextIOWrapper(sink, encoding="utf-8", write_through=True)  # type: ignore[type-var]
     text.write("before\n")
     sink.redactor = Redactor([PLANTED])
