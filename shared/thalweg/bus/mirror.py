@@ -7,8 +7,8 @@ import asyncio
 from nats.aio.client import Client
 
 from thalweg.bus.buckets import OPERATION_HEADER
-from thalweg.bus.deployments import call
 from thalweg.bus.puller import Puller
+from thalweg.bus.streams import call
 from thalweg.errors import UnreachableError
 
 OPEN_TIMEOUT_S = 10.0
