@@ -13,7 +13,7 @@ from thalweg.sdk.values import Audio, Image
 IMAGE_FORMATS = {"image/jpeg": "jpeg", "image/jpg": "jpeg", "image/png": "png"}
 WAV_TYPES = frozenset({"audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave"})
 PCM_TYPES = frozenset({"audio/pcm", "audio/l16"})
-MAX_SIDE = 65_535
+MAX_PIXELS = 50_000_000  # of an image that is decoded here: a small file may hold a very large one
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG_SIZES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # markers of frame headers
 
@@ -25,8 +25,10 @@ def read_image(data: bytes, form: str) -> Image:
         UnreadableError: the bytes do not begin as one of that format.
     """
     size = _png_size(data) if form == "png" else _jpeg_size(data)
-    if size is None or not all(1 <= side <= MAX_SIDE for side in size):
+    if size is None or min(size) < 1:
         raise UnreadableError(f"this is no {form.upper()} image")
+    if size[0] * size[1] > MAX_PIXELS:
+        raise UnreadableError(f"an image of {size[0]:,} x {size[1]:,} pixels; {MAX_PIXELS:,} in all are taken")
     return Image(form, *size, data)
 
 
@@ -120,5 +122,13 @@ def wav_of(audio: Audio) -> bytes:
 
 
 def image_as(image: Image, form: str) -> bytes:
-    """An image's bytes in a format. Raises RecordError where its own do not decode."""
-    return image.data if image.format == form else Image.from_array(image.to_array(), form).data
+    """An image's bytes in a format.
+
+    Raises:
+        RecordError: they do not decode, or are too large an image to.
+    """
+    if image.format == form:
+        return image.data
+    if image.format in IMAGE_FORMATS.values():
+        read_image(image.data, image.format)  # its size is what its header says, not what the record says
+    return Image.from_array(image.to_array(), form).data

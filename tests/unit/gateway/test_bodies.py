@@ -16,7 +16,7 @@ from thalweg.graph.parse import parse_type
 from thalweg.sdk.outside import MisfitError, Outside, UnreadableError
 from thalweg.sdk.values import Audio
 from thalweg_gateway.bodies import collect, read_records
-from thalweg_gateway.media import read_image, read_pcm, read_wav, wav_of
+from thalweg_gateway.media import image_as, read_image, read_pcm, read_wav, wav_of
 from thalweg_gateway.refusals import RequestError
 from thalweg_gateway.showing import format_of
 
@@ -85,6 +85,15 @@ def test_the_size_of_an_image_is_in_its_header(form: str) -> None:
     pixels = np.random.default_rng(1).integers(0, 255, (37, 51, 3), np.uint8)
     image = Image.from_array(pixels, form)
     assert read_image(image.data, form) == image == Image(form, 51, 37, image.data)
+
+
+def test_an_image_that_is_too_large_to_decode_is_refused_by_its_header() -> None:
+    data = bytearray(Image.from_array(np.zeros((2, 2, 3), np.uint8), "png").data)
+    data[16:24] = (60_000).to_bytes(4, "big") * 2
+    with pytest.raises(UnreadableError, match="pixels"):
+        read_image(bytes(data), "png")
+    with pytest.raises(UnreadableError, match="pixels"):
+        image_as(Image("png", 2, 2, bytes(data)), "jpeg")
 
 
 def test_audio_is_the_same_in_every_form() -> None:
