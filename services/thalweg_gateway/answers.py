@@ -17,6 +17,7 @@ from thalweg.bus.deployments import log_state
 from thalweg.bus.follower import Delivered, Follower
 from thalweg.bus.heads import StoredMessage, get_message, read_heads
 from thalweg.errors import ThalwegError, UnreachableError
+from thalweg.runtime.tasks import end_tasks
 from thalweg.wire import subjects
 from thalweg.wire.boundary import NUMBER_HEADER, ROOT_HEADER
 from thalweg.wire.spec import DeploymentSpec
@@ -95,8 +96,7 @@ class Watch:
     async def close(self) -> None:
         """Follows no more; who still waits is told so."""
         if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.gather(self._reading, return_exceptions=True)
+            await end_tasks(self._reading)
         for one in self._asked:
             if not one.answered.done():
                 one.answered.set_exception(UnreachableError("the gateway is stopping", code="deployment.not_running"))

@@ -18,6 +18,7 @@ from thalweg.bus.deployments import log_state
 from thalweg.bus.follower import Delivered, Follower
 from thalweg.bus.heads import last_message
 from thalweg.errors import ThalwegError, UnreachableError
+from thalweg.runtime.tasks import end_tasks
 from thalweg.wire.boundary import ID_HEADER, NUMBER_HEADER, ROOT_HEADER, TIME_HEADER
 from thalweg_gateway.directory import Directory, Route
 from thalweg_gateway.refusals import RequestError
@@ -91,9 +92,7 @@ class Outputs:
         try:
             await asyncio.wait({reading, leaving}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (reading, leaving):
-                task.cancel()
-            await asyncio.gather(reading, leaving, return_exceptions=True)
+            await end_tasks(reading, leaving)
 
     def _check_room(self) -> None:
         if self._readers >= MAX_READERS:
