@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from thalweg.bus.connection import Client
+from thalweg.bus.connection import Client, NatsError
 from thalweg.bus.holds import Hold
 from thalweg.bus.reader import Reader
-from thalweg.errors import RunFailedError
+from thalweg.bus.watch import LogWatch
+from thalweg.errors import RunFailedError, UnreachableError
 from thalweg.graph.parse import parse_type
 from thalweg.sdk.records import python_type
 from thalweg.testing.checks import Check
@@ -20,6 +21,7 @@ from thalweg.wire.spec import DeploymentSpec
 
 Port = tuple[str, str]
 LATE_S = 30.0  # without a record that is known to be there
+LOOK_S = 0.2
 
 
 class Collector:
@@ -39,8 +41,9 @@ class Collector:
         outputs = {one.name: one.outputs for one in spec.vertices}
         self._decoders = {port: batch_decoder(python_type(parse_type(outputs[port[0]][port[1]]))) for port in checks}
         self._ports = {".".join(port): port for port in checks}
-        edges = {subjects.port(spec.workspace, spec.name, *port): [name] for name, port in self._ports.items()}
-        self._reader = Reader(client, subjects.stream(spec.workspace, spec.name), edges, 1, self._arrived.set)
+        self._edges = {subjects.port(spec.workspace, spec.name, *port): [name] for name, port in self._ports.items()}
+        self._reader = Reader(client, subjects.stream(spec.workspace, spec.name), self._edges, 1, self._arrived.set)
+        self._watch, self._read_to = LogWatch(client, spec.workspace, spec.name), 0
 
     async def read(self, expected: Callable[[], Mapping[Port, int] | None]) -> None:
         """Reads until each port has given as many records as `expected` says; None while that is not known.
@@ -58,8 +61,9 @@ class Collector:
                     waited_s = 0.0
                 elif wanted is not None and waited_s > LATE_S:
                     raise _incomplete(wanted, self._counts)
-                else:
-                    waited_s += await self._wait(0.1)
+                elif not await self._waited():
+                    waited_s += LOOK_S if wanted is not None else 0.0
+                    await self._let_go()
         finally:
             await self._reader.close()
 
@@ -74,16 +78,28 @@ class Collector:
         for check in self._checks[port]:
             _feed(check, values)
         self._counts[port] += len(values)
+        self._read_to = message.last
         if self._hold is not None:
             self._hold.advance(message.last + 1)
         await asyncio.sleep(0)  # leases and holds are renewed in this loop
         return True
 
-    async def _wait(self, seconds: float) -> float:
+    async def _waited(self) -> bool:
+        """Whether something has arrived within a while."""
         self._arrived.clear()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._arrived.wait(), seconds)
-        return seconds
+            await asyncio.wait_for(self._arrived.wait(), LOOK_S)
+        return bool(self._reader.arrived)
+
+    async def _let_go(self) -> None:
+        """Advances the hold over what others have written, while the ports have nothing new: those who write would wait for it else."""
+        with suppress(UnreachableError, NatsError, OSError, TimeoutError):
+            look = await self._watch.look()
+            if look is None or self._hold is None:
+                return
+            newest = max((head.sequence for head in look.heads if head.subject in self._edges), default=0)
+            if newest <= self._read_to:
+                self._hold.advance(look.last_sequence + 1)
 
 
 def _feed(check: Check, values: Iterable[Any]) -> None:

@@ -157,7 +157,8 @@ class _Run:
         if now - self.told_at < PROGRESS_S and not all(one.ended for one in commits.values()):
             return
         self.told_at = now
-        for name, commit in commits.items():
+        for name in (one.name for one in self.prepared.plan.vertices if one.name in commits):
+            commit = commits[name]
             state: State = "failed" if commit.failure is not None else "ended" if commit.ended else "running"
             counters = commit.counters
             event = VertexProgress(

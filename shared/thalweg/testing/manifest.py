@@ -70,8 +70,8 @@ Records = Annotated[
     Count, BeforeValidator(_read_count), WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, Count.model_json_schema()]})
 ]
 Expression = Annotated[str, Field(min_length=1, max_length=MAX_EXPRESSION)]
-PortDigestText = Annotated[str, Field(pattern="^[0-9a-f]{12,64}$", description="12 to 64 hex digits, as `thalweg run` prints them")]
-FileDigestText = Annotated[str, Field(pattern="^sha256:[0-9a-f]{12,64}$", description="sha256: and 12 to 64 hex digits")]
+PortDigestText = Annotated[str, Field(pattern="^[0-9a-f]{12,64}$")]
+FileDigestText = Annotated[str, Field(pattern="^sha256:[0-9a-f]{12,64}$")]
 
 
 class BoundsText(Strict):
@@ -136,7 +136,7 @@ class PortExpectation(_WithConditions):
     conditions = ("count", "digest", "every", "any", "none", "first", "last", "at", "golden")
     port: End = Field(description="vertex.port")
     count: Records | None = Field(None, description="records: a number, or {min: N, max: N}")
-    digest: PortDigestText | None = None
+    digest: PortDigestText | None = Field(None, description="12 to 64 hex digits, as `thalweg run` prints them")
     every: Expression | None = Field(None, description="CEL expression that is true for each record; there must be one")
     any: Expression | None = Field(None, description="CEL expression that is true for at least one record")
     none: Expression | None = Field(None, description="CEL expression that is true for no record")
@@ -165,7 +165,7 @@ class FileExpectation(_WithConditions):
 
     conditions = ("digest", "rows", "golden")
     file: End = Field(description="vertex.slot")
-    digest: FileDigestText | None = None
+    digest: FileDigestText | None = Field(None, description="sha256: and 12 to 64 hex digits")
     rows: Records | None = Field(None, description="of a csv, jsonl or parquet file: a number, or {min: N, max: N}")
     golden: FileText | None = Field(None, description="path of the file that is expected")
     tolerance: ToleranceText | None = None
