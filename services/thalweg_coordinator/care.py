@@ -25,7 +25,7 @@ from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.restarts import CRASHES_BEFORE_GIVING_UP, Attempts, decide_restart, describe_exit
 from thalweg_coordinator.stalls import find_stall
 from thalweg_coordinator.teardown import Teardown
-from thalweg_coordinator.trimming import plan_trim
+from thalweg_coordinator.trimming import Window, plan_trim, plan_windows
 
 STALL_S = 10.0  # nobody has committed anything for so long, before a stall is looked for
 _log = logging.getLogger("thalweg.coordinator")
@@ -63,6 +63,7 @@ class Care:
         self._attempts: dict[str, Attempts] = {}
         self._asked = Asked()
         self._trimmed: dict[str, int] = {}
+        self._windows: dict[str, int] = {}
         self._purged: set[tuple[str, int]] = set()
         self._silence: tuple[int, float] = (0, 0.0)  # the last sequence of the log, and since when
 
@@ -83,6 +84,7 @@ class Care:
             self._log_created, self._silence = look.created, (0, 0.0)
             self._attempts.clear()
             self._trimmed.clear()
+            self._windows.clear()
         commits = latest_commits(look.heads)
         if spec.has_failed(commits):
             await self.stop()
@@ -224,12 +226,22 @@ class Care:
         await refuse(log, failure, generation)
 
     async def _trim(self, spec: DeploymentSpec, heads: list[StoredMessage]) -> None:
-        if not self._news(plan_trim(spec, heads)):
+        trims, windows = self._news(plan_trim(spec, heads)), self._due(plan_windows(spec, latest_commits(heads)))
+        if not trims and not windows:
             return
         held = await held_from(self._client, spec.workspace, spec.name)
         for subject, sequence in self._news(plan_trim(spec, heads, held)):
             await deployments.purge_below(self._client, spec.workspace, spec.name, subject, sequence)
             self._trimmed[subject] = sequence
+        for window in windows:
+            if held is not None:  # looked at again at once: the hold advances, whether more is written or not
+                await deployments.purge_below(self._client, spec.workspace, spec.name, window.subject, held)
+                continue
+            await deployments.purge_but_last(self._client, spec.workspace, spec.name, window.subject, window.keep)
+            self._windows[window.subject] = window.written
 
     def _news(self, plan: list[tuple[str, int]]) -> list[tuple[str, int]]:
         return [(subject, sequence) for subject, sequence in plan if sequence > self._trimmed.get(subject, 0)]
+
+    def _due(self, windows: list[Window]) -> list[Window]:
+        return [one for one in windows if one.written - self._windows.get(one.subject, 0) > one.keep // 4]
