@@ -88,7 +88,8 @@ class Collector:
         """Whether something has arrived within a while."""
         self._arrived.clear()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._arrived.wait(), LOOK_S)
+            async with asyncio.timeout(LOOK_S):
+                await self._arrived.wait()
         return bool(self._reader.arrived)
 
     async def _let_go(self) -> None:

@@ -55,7 +55,7 @@ async def held_from(client: Client, workspace: str, deployment: str) -> int | No
         UnreachableError: the server is away.
     """
     bucket = holds_bucket(client, workspace)
-    found = await bucket.items(await bucket.keys(f"{deployment}.>"))
+    found = await bucket.items(await bucket.keys(f"{deployment}.*"))
     return lowest_sequence([hold for value in found.values() if (hold := _read(value)) is not None], time.time_ns())
 
 
@@ -116,7 +116,9 @@ class Hold:
     async def _keep(self) -> None:
         while not self.is_lost:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._advanced.wait(), min(RENEW_S, self._ttl_s / 3))
+                # Not by wait_for, which in Python 3.11 swallows a cancellation that comes together with the event.
+                async with asyncio.timeout(min(RENEW_S, self._ttl_s / 3)):
+                    await self._advanced.wait()
             self._advanced.clear()
             try:
                 await self._store(self._revision)
