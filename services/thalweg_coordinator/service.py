@@ -13,7 +13,7 @@ from thalweg.artifacts import Store
 from thalweg.artifacts.content.bound import check_bound
 from thalweg.bus import deployments
 from thalweg.bus.buckets import Bucket
-from thalweg.bus.connection import Client, connect_unless
+from thalweg.bus.connection import Client, cancel_tasks, connect_unless
 from thalweg.bus.holds import holds_bucket
 from thalweg.bus.leadership import Leadership
 from thalweg.bus.leases import Leases
@@ -96,9 +96,7 @@ class Coordinator:
                 except TimeoutError:
                     continue
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel_tasks(*tasks)
             await client.close()
             if self._only is not None:  # nobody else cares for them
                 for name in {self._only, *filter(self._is_mine, self._launcher.deployments())}:

@@ -52,6 +52,7 @@ FAILING: list[dict[str, Any]] = [
         ],
     },
 ]
+DIVIDING: dict[str, Any] = {"use": {"thirds": "filter@1.0.0"}, "set": {"thirds.where": "1 / (value - 3) > 0"}}
 
 
 @pytest.fixture(scope="module")
@@ -147,8 +148,8 @@ async def test_a_run_that_fails_or_takes_too_long_is_an_error_and_the_others_are
     cases: list[dict[str, Any]] = [
         {"name": "slow", "set": {"numbers.count": 10**9, "numbers.pause_s": 0.001}, "timeout": "3s", "expect": FAILING[0]["expect"]},
         {"name": "good", "expect": FAILING[0]["expect"]},
-        {"name": "as it must", "use": {"thirds": "leave@1.0.0"}, "expect": [{"fails": {"vertex": "thirds", "code": "vertex.crash_loop"}}]},
-        {"name": "fails", "use": {"thirds": "leave@1.0.0"}, "expect": [{"port": "thirds.out", "count": 34}]},
+        {"name": "as it must", **DIVIDING, "expect": [{"fails": {"vertex": "thirds", "code": "data.invalid", "message": "zero"}}]},
+        {"name": "fails", **DIVIDING, "expect": [{"port": "thirds.out", "count": 34}]},
     ]
     manifest = write(tmp_path, cases)
     out, _ = await asyncio.to_thread(lambda: ended(start(tmp_path, place.environment, str(manifest), "--json", "--junit", "j.xml"), 4))
@@ -157,7 +158,7 @@ async def test_a_run_that_fails_or_takes_too_long_is_an_error_and_the_others_are
         ("error", "test.timeout"),
         ("passed", None),
         ("passed", None),
-        ("error", "vertex.crash_loop"),
+        ("error", "data.invalid"),
     ]
     assert "numbers, thirds, lines did not come to an end" in finished[0]["message"]
     (suite,) = ElementTree.parse(tmp_path / "j.xml").getroot()
@@ -165,7 +166,7 @@ async def test_a_run_that_fails_or_takes_too_long_is_an_error_and_the_others_are
 
 
 def test_what_is_wrong_with_a_manifest_is_told_before_anything_runs(tmp_path: Path) -> None:
-    cases = [
+    cases: list[dict[str, Any]] = [
         {"name": "a", "set": {"thirds.nothing": 1}, "expect": [{"port": "thirds.out", "count": 1}]},
         {"name": "b", "files": {"numbers.rows": "x"}, "expect": [{"port": "thirds.out", "every": "valeu > 1"}]},
         {"name": "c", "expect": [{"port": "third.out", "every": "value > 1"}, {"port": "thirds.out", "every": "valeu > 1"}]},
@@ -268,15 +269,15 @@ async def test_a_test_of_a_stored_backend_tries_a_release_of_the_working_directo
 
 async def test_a_silent_port_that_is_read_holds_nobody_up(place: Served) -> None:
     """The log holds eight messages of a subject, and the source writes many more before anything comes on the port that is read."""
-    numbers = VertexSpec("numbers", "count@1.0.0", "", str(PARTS), "source", {"count": 300, "pause_s": 0.002}, outputs={"out": "int"})
+    numbers = VertexSpec("numbers", "count@1.0.0", "", str(PARTS), "source", {"count": 40}, outputs={"out": "int"})
     none = VertexSpec(
-        "none", "filter@1.0.0", "", "thalweg_components.processors.filter", "processor", {"where": "value == 299"},
+        "none", "filter@1.0.0", "", "thalweg_components.processors.filter", "processor", {"where": "value == 39"},
         [EdgeSpec("numbers", "out", "in", "int")], {"out": "int"},
     )  # fmt: skip
     async with open_session(place.settings) as session:
         workspace = session.workspace
         spec = DeploymentSpec(workspace, "silent", "b", [numbers, none], max_messages_per_subject=8, batch_records=1)
-        check = GoldenRecords(iter([299]))
+        check = GoldenRecords(iter([39]))
         async with Hold(session.client, workspace, spec.name, "test", 1) as hold:
             await bus.store_deployment(session.client, spec)
             collector = Collector(session.client, spec, {("none", "out"): [check]}, hold)

@@ -12,6 +12,7 @@ import msgspec
 
 from thalweg.artifacts import Store
 from thalweg.bus import deployments
+from thalweg.bus.connection import cancel_tasks
 from thalweg.bus.holds import Hold, holds_bucket, place_hold
 from thalweg.client.runs import dead_letters, follow, read_commits
 from thalweg.errors import RejectedError, RunFailedError
@@ -139,11 +140,12 @@ class _Run:
         collector = Collector(client, spec, checks, hold)
         tasks = [asyncio.create_task(self.until_ended(spec)), asyncio.create_task(collector.read(lambda: self.expected(ports)))]
         try:
-            await asyncio.gather(*tasks)
-        finally:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+                if task.done():
+                    task.result()
+        finally:
+            await cancel_tasks(*tasks)
         return dict(self.ended or {})
 
     async def until_ended(self, spec: DeploymentSpec) -> None:

@@ -14,6 +14,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from thalweg.bus.buckets import Bucket, StaleWriteError
+from thalweg.bus.connection import cancel_tasks
 from thalweg.errors import ThalwegError
 from thalweg.wire import subjects
 
@@ -102,8 +103,7 @@ class Hold:
 
     async def __aexit__(self, *_: object) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await cancel_tasks(self._task)
         with suppress(ThalwegError, StaleWriteError, NatsError, OSError, TimeoutError):
             await self._bucket.delete(self._key, (await self._bucket.get(self._key)).revision)
 
@@ -116,9 +116,7 @@ class Hold:
     async def _keep(self) -> None:
         while not self.is_lost:
             with suppress(TimeoutError):
-                # Not by wait_for, which in Python 3.11 swallows a cancellation that comes together with the event.
-                async with asyncio.timeout(min(RENEW_S, self._ttl_s / 3)):
-                    await self._advanced.wait()
+                await asyncio.wait_for(self._advanced.wait(), min(RENEW_S, self._ttl_s / 3))
             self._advanced.clear()
             try:
                 await self._store(self._revision)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from thalweg.api.leases import Lease, State
 from thalweg.bus.buckets import Bucket, StaleWriteError
+from thalweg.bus.connection import cancel_tasks
 from thalweg.errors import RejectedError, ThalwegError
 from thalweg.wire import subjects
 
@@ -132,8 +133,7 @@ async def held(leases: Leases, lease: Lease) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        renewing.cancel()
-        await asyncio.gather(renewing, return_exceptions=True)
+        await cancel_tasks(renewing)
 
 
 async def _renew(leases: Leases, lease: Lease) -> None:

@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from thalweg.bus.connection import request_json
+from thalweg.bus.connection import cancel_tasks, request_json
 from thalweg.bus.heads import get_message
 
 M = TypeVar("M")
@@ -67,8 +67,7 @@ class Puller(Generic[M]):
     async def close(self) -> None:
         """Stops reading and lets the server forget the consumer."""
         if self._watcher is not None:
-            self._watcher.cancel()
-            await asyncio.gather(self._watcher, return_exceptions=True)
+            await cancel_tasks(self._watcher)
         await self._drop()
 
     def _taken(self, size_bytes: int) -> None:
