@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.errors import NotReproducedError, RejectedError, ThalwegError
-from thalweg_cli import backend, component, deployments, evidence, file, lease, secret, tap
+from thalweg_cli import backend, component, deployments, diagnose, documents, evidence, file, lease, secret, tap
 from thalweg_cli.at_hand import releases_at_hand
 from thalweg_cli.output import AsJson, fail, show_table
 from thalweg_cli.testing import command as testing
@@ -43,6 +43,8 @@ component_app.command()(component.yank)
 component_app.command()(component.rehearse)
 app.command("tap")(tap.tap)
 app.command("test")(testing.run_tests)
+app.command("diagnose")(diagnose.diagnose)
+app.command()(documents.asyncapi)
 for _command in (deployments.deploy, deployments.redeploy, deployments.undeploy, deployments.status, deployments.logs):
     app.command()(_command)
 

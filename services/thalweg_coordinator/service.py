@@ -13,7 +13,7 @@ from thalweg.artifacts import Store
 from thalweg.artifacts.content.bound import check_bound
 from thalweg.bus import deployments
 from thalweg.bus.buckets import Bucket
-from thalweg.bus.connection import Client, cancel_tasks, connect_unless
+from thalweg.bus.connection import Client, connect_unless
 from thalweg.bus.holds import holds_bucket
 from thalweg.bus.leadership import Leadership
 from thalweg.bus.leases import Leases
@@ -23,6 +23,7 @@ from thalweg.bus.presence import answer_pings
 from thalweg.errors import RejectedError, UsageError
 from thalweg.published import Environments, Sources, Workers
 from thalweg.published.releases import PublishedReleases
+from thalweg.runtime.tasks import end_tasks
 from thalweg.sdk.catalog import Catalog
 from thalweg.sealed.evidence import workspace_key
 from thalweg.settings import Settings
@@ -96,7 +97,7 @@ class Coordinator:
                 except TimeoutError:
                     continue
         finally:
-            await cancel_tasks(*tasks)
+            await end_tasks(*tasks)
             await client.close()
             if self._only is not None:  # nobody else cares for them
                 for name in {self._only, *filter(self._is_mine, self._launcher.deployments())}:

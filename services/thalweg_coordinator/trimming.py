@@ -38,9 +38,8 @@ def plan_trim(spec: DeploymentSpec, heads: list[StoredMessage], held_from: int |
     for vertex in spec.vertices:
         commit = commits.get(vertex.name)
         if vertex.endpoint == "in" and commit is not None and INLET_KEY in commit.positions:
-            read_to = commit.positions[INLET_KEY][0]
-            keep_from = read_to if held_from is None else min(read_to, held_from)
-            plan.append((inlet(spec.workspace, spec.name, vertex.name), keep_from))
+            keep_from = commit.positions[INLET_KEY][0]
+            plan.append((inlet(spec.workspace, spec.name, vertex.name), keep_from if held_from is None else min(keep_from, held_from)))
     return plan
 
 
@@ -57,6 +56,28 @@ class Window:
     subject: str
     keep: int
     written: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a log was, and how much of each window's subject had been written by then.
+
+    Attributes:
+        sequence: no message counted here has a higher one.
+        written: messages by subject.
+    """
+
+    sequence: int
+    written: Mapping[str, int]
+
+
+def keep_of(window: Window, held_from: int | None, mark: Mark) -> int | None:
+    """How many messages of a window's subject have to be kept; None where nobody knows yet how many a hold needs."""
+    if held_from is None:
+        return window.keep
+    if held_from <= mark.sequence:
+        return None
+    return max(window.keep, window.written - mark.written.get(window.subject, 0))
 
 
 def plan_windows(spec: DeploymentSpec, commits: Mapping[str, Commit]) -> list[Window]:

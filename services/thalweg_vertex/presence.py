@@ -9,9 +9,10 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from thalweg.bus.connection import Client, NatsError, cancel_tasks
+from thalweg.bus.connection import Client, NatsError
 from thalweg.bus.deployments import load_deployment, log_state
 from thalweg.errors import RejectedError, RunFailedError, ThalwegError, UnreachableError
+from thalweg.runtime.tasks import end_tasks
 from thalweg.wire.spec import DeploymentSpec
 
 _log = logging.getLogger("thalweg.vertex")
@@ -37,7 +38,7 @@ async def run_while_wanted(client: Client, spec: DeploymentSpec, work: Coroutine
     try:
         return await work
     finally:
-        await cancel_tasks(watching)
+        await end_tasks(watching)
 
 
 async def until_unwanted(client: Client, spec: DeploymentSpec, check_s: float = CHECK_S, lost_s: float = LOST_S) -> None:

@@ -86,7 +86,7 @@ async def test_what_is_held_is_not_trimmed_and_the_graph_goes_on_once_the_hold_a
             if expires:
                 commits = await asyncio.wait_for(follow(client, spec, lambda heads: None), DEADLINE_S)
             else:
-                assert await _first_of_source(client, name) <= 2  # behind the claim, at most
+                assert await _first_of_source(client, name) <= 3  # behind the claims of both vertices, at most
                 async with Hold(client, "default", name, "capture", 1) as hold:
                     hold.advance(2**62)
                     commits = await asyncio.wait_for(follow(client, spec, lambda heads: None), DEADLINE_S)
@@ -111,5 +111,5 @@ async def test_a_hold_is_renewed_and_goes_with_its_deployment(stack: EmbeddedSta
         await delete_deployment(client, "default", "renewed")
         while not hold.is_lost:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-        assert await bucket.keys("renewed.") == []
+        assert await bucket.keys("renewed.*") == []
     await client.close()

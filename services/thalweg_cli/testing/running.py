@@ -12,10 +12,10 @@ import msgspec
 
 from thalweg.artifacts import Store
 from thalweg.bus import deployments
-from thalweg.bus.connection import cancel_tasks
 from thalweg.bus.holds import Hold, holds_bucket, place_hold
 from thalweg.client.runs import dead_letters, follow, read_commits
 from thalweg.errors import RejectedError, RunFailedError
+from thalweg.runtime.tasks import end_tasks
 from thalweg.testing.checks import Verdict
 from thalweg.testing.expectations import Assertion, Fault, Outcome, port_count, watched_ports
 from thalweg.testing.updating import UpdatedGolden
@@ -145,7 +145,7 @@ class _Run:
                 if task.done():
                     task.result()
         finally:
-            await cancel_tasks(*tasks)
+            await end_tasks(*tasks)
         return dict(self.ended or {})
 
     async def until_ended(self, spec: DeploymentSpec) -> None:

@@ -11,8 +11,9 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from thalweg.errors import UnreachableError, UsageError
+from thalweg.runtime.tasks import end_tasks
 
-__all__ = ["Client", "NatsError", "cancel_tasks", "connect", "connect_unless", "request_json"]
+__all__ = ["Client", "NatsError", "connect", "connect_unless", "request_json"]
 _log = logging.getLogger("thalweg.bus")
 REQUEST_TIMEOUT_S = 5.0
 FIRST_CONNECT_S = 5.0
@@ -65,24 +66,10 @@ async def connect_unless(stop: asyncio.Event, url: str, name: str) -> Client | N
     stopping.cancel()
     if connecting.done():
         return await connecting
-    while not connecting.done():  # nats-py swallows a cancellation that comes early; what was opened is closed in the end
-        connecting.cancel()
-        await asyncio.wait({connecting}, timeout=0.05)
+    await end_tasks(connecting)  # one that was connected all the same is closed
     if not connecting.cancelled() and connecting.exception() is None:
         await connecting.result().close()
     return None
-
-
-async def cancel_tasks(*tasks: asyncio.Task[Any]) -> None:
-    """Cancels tasks until they have ended; what they raise is left aside.
-
-    Again and again: nats-py awaits replies by asyncio.wait_for, which in Python 3.11 swallows a cancellation that comes with the reply.
-    """
-    while left := [one for one in tasks if not one.done()]:
-        for one in left:
-            one.cancel()
-        await asyncio.wait(left, timeout=0.05)
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def request_json(

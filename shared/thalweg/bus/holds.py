@@ -14,8 +14,8 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from thalweg.bus.buckets import Bucket, StaleWriteError
-from thalweg.bus.connection import cancel_tasks
 from thalweg.errors import ThalwegError
+from thalweg.runtime.tasks import end_tasks
 from thalweg.wire import subjects
 
 _log = logging.getLogger("thalweg.bus")
@@ -58,6 +58,18 @@ async def held_from(client: Client, workspace: str, deployment: str) -> int | No
     bucket = holds_bucket(client, workspace)
     found = await bucket.items(await bucket.keys(f"{deployment}.*"))
     return lowest_sequence([hold for value in found.values() if (hold := _read(value)) is not None], time.time_ns())
+
+
+async def holds_of(client: Client, workspace: str, deployment: str) -> dict[str, int]:
+    """From which sequence on each holder still needs a deployment's log; those that have expired are left out.
+
+    Raises:
+        UnreachableError: the server is away.
+    """
+    bucket, now_ns = holds_bucket(client, workspace), time.time_ns()
+    found = await bucket.items(await bucket.keys(f"{deployment}.*"))
+    holds = {key.partition(".")[2]: hold for key, value in found.items() if (hold := _read(value)) is not None}
+    return {holder: hold.sequence for holder, hold in holds.items() if hold.expires_ns > now_ns}
 
 
 async def place_hold(client: Client, workspace: str, deployment: str, holder: str, sequence: int, ttl_s: float = TTL_S) -> None:
@@ -103,7 +115,7 @@ class Hold:
 
     async def __aexit__(self, *_: object) -> None:
         if self._task is not None:
-            await cancel_tasks(self._task)
+            await end_tasks(self._task)
         with suppress(ThalwegError, StaleWriteError, NatsError, OSError, TimeoutError):
             await self._bucket.delete(self._key, (await self._bucket.get(self._key)).revision)
 

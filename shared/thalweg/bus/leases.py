@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from thalweg.api.leases import Lease, State
 from thalweg.bus.buckets import Bucket, StaleWriteError
-from thalweg.bus.connection import cancel_tasks
 from thalweg.errors import RejectedError, ThalwegError
+from thalweg.runtime.tasks import end_tasks
 from thalweg.wire import subjects
 
 TRIES = 20
@@ -133,7 +133,7 @@ async def held(leases: Leases, lease: Lease) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await cancel_tasks(renewing)
+        await end_tasks(renewing)
 
 
 async def _renew(leases: Leases, lease: Lease) -> None:

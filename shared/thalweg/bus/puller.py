@@ -16,8 +16,9 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from thalweg.bus.connection import cancel_tasks, request_json
+from thalweg.bus.connection import request_json
 from thalweg.bus.heads import get_message
+from thalweg.runtime.tasks import end_tasks
 
 M = TypeVar("M")
 _log = logging.getLogger("thalweg.bus")
@@ -67,7 +68,7 @@ class Puller(Generic[M]):
     async def close(self) -> None:
         """Stops reading and lets the server forget the consumer."""
         if self._watcher is not None:
-            await cancel_tasks(self._watcher)
+            await end_tasks(self._watcher)
         await self._drop()
 
     def _taken(self, size_bytes: int) -> None:
