@@ -268,6 +268,37 @@ async def test_a_test_of_a_stored_backend_tries_a_release_of_the_working_directo
     await asyncio.to_thread(lambda: ended(start(tmp_path, place.environment, str(manifest)), 0))
 
 
+async def test_values_are_pushed_into_input_endpoints_which_end_behind_them(place: Served, tmp_path: Path) -> None:
+    (tmp_path / "values.jsonl").write_text("".join(f'{{"n": {n}}}\n' for n in range(2_000)))
+    content = {
+        "pipeline": {
+            "backend": "pushed",
+            "vertices": {
+                "door": {"component": "http-in@1.0.0", "params": {"type": "record{n: int, at: timestamp?}"}},
+                "big": {"component": "filter@1.0.0", "params": {"where": "n > 1"}},
+                "show": {"component": "http-out@1.0.0"},
+            },
+            "edges": ["door.out -> big.in", "big.out -> show.in"],
+        },
+        "cases": [
+            {"name": "file", "push": {"door.in": "values.jsonl"}, "expect": [{"port": "big.out", "count": 1_998, "last": "n == 1999"}]},
+            {"name": "none", "expect": [{"port": "door.out", "count": 0}, {"vertex": "show", "records_in": 0}]},
+        ],
+    }
+    manifest = tmp_path / "m.yaml"
+    manifest.write_text(yaml.safe_dump(content))
+    await asyncio.to_thread(lambda: ended(start(tmp_path, place.environment, str(manifest)), 0))
+    content["cases"] = [{"name": "bad", "push": {"door.in": [{"n": "one"}], "big.in": []}, "expect": [{"port": "show.out", "count": 0}]}]
+    manifest.write_text(yaml.safe_dump(content, sort_keys=False))
+    _, errors = await asyncio.to_thread(lambda: ended(start(tmp_path, place.environment, str(manifest)), 3))
+    told = [line.removeprefix(f"error: {manifest}: cases.0.") for line in errors.splitlines() if not line.startswith("  hint")]
+    assert told == [
+        "expect.0.port: show.out is an output endpoint",
+        "push.door.in.0: Expected `int`, got `str` - at `$.n`",
+        "push.big.in: needs an input endpoint, and this is none",
+    ]
+
+
 def digest(component: str, code: str) -> str:
     return load_release(component, code).manifest.digest
 

@@ -19,6 +19,7 @@ from thalweg.graph.types import format_type
 from thalweg.testing.arranging import Misfit, arrange
 from thalweg.testing.expectations import Assertion, assertions_of
 from thalweg.testing.manifest import Case, Manifest
+from thalweg_cli.testing.pushing import Pushes, pushes_of
 
 Stored = Callable[[str, int | None], dict[str, Any]]
 """The content of a stored backend's pipeline file, at a revision or the newest. Blocking."""
@@ -31,6 +32,7 @@ class Prepared:
     case: Case
     plan: Plan
     assertions: list[Assertion]
+    pushes: Pushes
 
 
 def component_paths(manifest: Manifest, path: Path) -> list[Path]:
@@ -100,10 +102,9 @@ class _Preparing:
         place = f"cases.{self.manifest.cases.index(case)}"
         use = {**self.manifest.use, **case.use}
         arranged = arrange(pipeline, case, use, self.folder, self.types(pipeline, base, case, use))
-        misfits = [*arranged.misfits, *_pushes(case)]
-        for one in misfits:
+        for one in arranged.misfits:
             self.misfit(place, one)
-        if misfits:
+        if arranged.misfits:
             return None
         plan = check_draft(read_draft(arranged.content, "pipeline"), self.releases, base, check_bound)
         for fault in plan.faults:
@@ -111,9 +112,10 @@ class _Preparing:
         if plan.faults:
             return None
         assertions, misfits = assertions_of(case.expect, plan, self.folder, update=self.update)
-        for one in misfits:
+        pushes, wrong = pushes_of(case, plan, self.folder)
+        for one in [*misfits, *wrong]:
             self.misfit(place, one)
-        return None if misfits else Prepared(case, plan, assertions)
+        return None if misfits or wrong else Prepared(case, plan, assertions, pushes)
 
     def types(self, pipeline: Pipeline, base: Path, case: Case, use: dict[str, str]) -> dict[str, str]:
         """What the ports of the graph emit where nothing is replaced, as far as that can be told."""
@@ -132,8 +134,3 @@ class _Preparing:
             self.lines.append(f"{self.path}: {text}")
         if same is not None:
             self.told.add(same)
-
-
-def _pushes(case: Case) -> list[Misfit]:
-    """Nothing can be pushed yet."""
-    return [Misfit(f"push.{end}", "needs an input endpoint, and no vertex has one") for end in case.push]

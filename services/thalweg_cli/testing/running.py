@@ -27,6 +27,7 @@ from thalweg_cli.leased import LEFT_TTL_S, Place
 from thalweg_cli.testing.collecting import Collector, Port
 from thalweg_cli.testing.events import CaseFinished, CaseStarted, Listener, State, VertexProgress, judged
 from thalweg_cli.testing.prepare import Prepared
+from thalweg_cli.testing.pushing import push
 
 HOLDER = "test"
 KEPT_MESSAGES = 1 << 20  # of a subject whose log is left whole
@@ -104,7 +105,9 @@ class _Run:
         spec = await spec_of_plan(self.place, self.store, self.prepared.plan, self.name, lambda name: None)
         if self.leave:
             spec = msgspec.structs.replace(spec, max_messages_per_subject=KEPT_MESSAGES)
-        return spec
+        ends = {name: len(bodies) for name, bodies in self.prepared.pushes.items()}
+        vertices = [msgspec.structs.replace(one, stop_after=ends.get(one.name, one.stop_after)) for one in spec.vertices]
+        return msgspec.structs.replace(spec, vertices=vertices)
 
     async def outcome(self, spec: DeploymentSpec) -> Outcome:
         """What the run has left.
@@ -138,7 +141,8 @@ class _Run:
         client, ports = self.place.client, list(watched_ports(self.prepared.assertions))
         checks = {port: [one.check for one in self.prepared.assertions if one.port == port and one.check is not None] for port in ports}
         collector = Collector(client, spec, checks, hold)
-        tasks = [asyncio.create_task(self.until_ended(spec)), asyncio.create_task(collector.read(lambda: self.expected(ports)))]
+        work = (self.until_ended(spec), collector.read(lambda: self.expected(ports)), push(client, spec, self.prepared.pushes))
+        tasks = [asyncio.ensure_future(one) for one in work]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             for task in tasks:
@@ -173,7 +177,7 @@ class _Run:
     def late(self, commits: Mapping[str, Commit]) -> RunFailedError:
         names = [one.name for one in self.prepared.plan.vertices if one.name not in commits or not commits[one.name].ended]
         what = f"it is not over after {self.case.timeout:g} s: {', '.join(names) or 'records'} did not come to an end"
-        return RunFailedError(what, code="test.timeout", hint="timeout: gives a case more time; a source that never ends needs push")
+        return RunFailedError(what, code="test.timeout", hint="timeout: gives a case more time; a source that never ends can be replaced")
 
     async def judge(self, spec: DeploymentSpec, outcome: Outcome) -> bool:
         """Whether all that was expected is so; each verdict is told."""

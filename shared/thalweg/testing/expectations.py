@@ -132,6 +132,10 @@ class _Building:
         if port not in vertex.outputs:
             self.misfit(f"{key}.port", f"{name} has no output port {port!r}", f"its outputs: {', '.join(vertex.outputs) or 'none'}")
             return
+        if vertex.manifest.endpoint == "out":
+            fed_by = ", ".join(f"{src}.{src_port}" for src, src_port, _, _ in vertex.inputs)
+            self.misfit(f"{key}.port", f"{one.port} is an output endpoint", f"expect it of what feeds it: {fed_by}")
+            return
         for stated in one.stated():
             self.on_port(f"{key}.{stated}", stated, getattr(one, stated), (name, port), vertex.outputs[port], one.tolerance)
 

@@ -18,7 +18,7 @@ from thalweg.testing.comparing import Bounds, Tolerance
 MAX_CASES = 200
 MAX_EXPECTATIONS = 200
 MAX_BOUND = 100
-MAX_PUSHED = 1_000
+MAX_PUSHED = 10_000
 MAX_TIMEOUT_S = 3_600.0
 MAX_EXPRESSION = 4_096
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0}
