@@ -99,7 +99,7 @@ def _stored_backend(name: str, revision: int | None) -> dict[str, Any]:
 
 def _run(settings: Settings, manifest: str, prepared: list[Prepared], tell: Callable[[Event], None], *, leave: bool) -> int:
     """Runs the cases under a lease; the exit code. Blocking."""
-    from thalweg_cli.leased import LEFT_TTL_S, Place, run_leased
+    from thalweg_cli.leased import LEFT_TTL_S, At, Place, run_leased
     from thalweg_cli.testing.events import Finished, LeaseLeft
     from thalweg_cli.testing.running import run_cases
 
@@ -114,8 +114,8 @@ def _run(settings: Settings, manifest: str, prepared: list[Prepared], tell: Call
         data = place.settings.data if settings.nats_url is None else None
         return await run_cases(place, prepared, tell, leave=leave)
 
-    at_end = "leave" if leave else "roll back"
-    totals = run_leased(settings, name, f"thalweg test {manifest}"[:200], vertices, work, at_end=at_end)  # type: ignore[arg-type]
+    at_end: At = "leave" if leave else "roll back"
+    totals = run_leased(settings, name, f"thalweg test {manifest}"[:200], vertices, work, at_end=at_end)
     if leave:
         tell(LeaseLeft(lease=name, seconds=LEFT_TTL_S, data=str(data) if data is not None else None))
     tell(

@@ -55,7 +55,7 @@ class Report:
     def _lease(self, event: LeaseLeft) -> None:
         self._say(f"lease {event.lease} is left open for {event.seconds / 60:.0f} minutes, with its deployments and their whole logs")
         if event.data is not None:
-            self._say(f"  look around: thalweg up --data {event.data}, and in another terminal:")
+            self._say(f"  look around: thalweg up --data {event.data}, and in another terminal, with the variables that it prints:")
         else:
             self._say("  look around:")
         self._say(f"    thalweg lease show {event.lease}")
