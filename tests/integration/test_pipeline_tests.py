@@ -22,6 +22,7 @@ from integration.served import DEADLINE_S, Served, served, until
 from thalweg.artifacts import Store
 from thalweg.bus import deployments as bus
 from thalweg.bus.holds import Hold
+from thalweg.bus.streams import call
 from thalweg.client import open_session
 from thalweg.client.runs import wait_for_log
 from thalweg.sdk.catalog import load_release
@@ -101,9 +102,9 @@ async def stored_now(settings: Settings) -> dict[str, int]:
     """Messages by subject in all streams, but for those of the lead and of what was logged, which stays; objects in the file store."""
     async with open_session(settings) as session:
         found: dict[str, int] = {}
-        for name in (await bus.call(session.client, "STREAM.NAMES", {}))["streams"]:
+        for name in (await call(session.client, "STREAM.NAMES", {}))["streams"]:
             if not name.endswith(("_lead", "_log")):
-                info = await bus.call(session.client, f"STREAM.INFO.{name}", {"subjects_filter": ">"})
+                info = await call(session.client, f"STREAM.INFO.{name}", {"subjects_filter": ">"})
                 found |= {f"stream {name}": 0, **(info["state"].get("subjects") or {})}
     pages = Store.of(settings)._s3.get_paginator("list_objects_v2").paginate(Bucket=settings.s3_bucket)
     return found | {one["Key"]: one["Size"] for page in pages for one in page.get("Contents", [])}

@@ -78,11 +78,13 @@ def _selected(manifest: Manifest, names: list[str], containing: str) -> list[Cas
 
 
 def _prepared(path: Path, manifest: Manifest, cases: list[Case], as_json: bool, *, update: bool) -> list[Prepared]:
+    from thalweg.sdk.catalog import Catalog
     from thalweg_cli.at_hand import releases_at_hand
     from thalweg_cli.testing.prepare import component_paths, prepare
 
-    releases = releases_at_hand(component_paths(manifest, path), as_json, needed=True)
-    return prepare(path, manifest, cases, releases, _stored_backend, update=update)
+    places = tuple(component_paths(manifest, path))
+    releases, tried = releases_at_hand(places, as_json, needed=True), Catalog((), places).names()
+    return prepare(path, manifest, cases, releases, tried, _stored_backend, update=update)
 
 
 def _stored_backend(name: str, revision: int | None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,9 @@ def component_paths(manifest: Manifest, path: Path) -> list[Path]:
     return found
 
 
-def prepare(path: Path, manifest: Manifest, cases: list[Case], releases: Releases, stored: Stored, *, update: bool) -> list[Prepared]:
+def prepare(
+    path: Path, manifest: Manifest, cases: list[Case], releases: Releases, tried: Collection[str], stored: Stored, *, update: bool
+) -> list[Prepared]:
     """The cases, ready to run. Blocking.
 
     Args:
@@ -58,13 +60,14 @@ def prepare(path: Path, manifest: Manifest, cases: list[Case], releases: Release
         manifest: what it says.
         cases: those of its cases that are wanted.
         releases: where components are found.
+        tried: releases that the manifest brings along, as `name@version`.
         stored: looks up a stored backend.
         update: golden files that are missing or differ are written.
 
     Raises:
         RejectedError: `manifest.invalid`, or that of the pipeline; one line or more for each fault, with its path in the file.
     """
-    preparing = _Preparing(path, manifest, releases, update)
+    preparing = _Preparing(path, manifest, releases, tried, update)
     pipeline, base = preparing.graph(stored)
     found = [preparing.case(pipeline, base, one) for one in cases]
     if preparing.lines:
@@ -73,9 +76,9 @@ def prepare(path: Path, manifest: Manifest, cases: list[Case], releases: Release
 
 
 class _Preparing:
-    def __init__(self, path: Path, manifest: Manifest, releases: Releases, update: bool) -> None:
+    def __init__(self, path: Path, manifest: Manifest, releases: Releases, tried: Collection[str], update: bool) -> None:
         self.path, self.folder, self.manifest = path, path.resolve().parent, manifest
-        self.releases, self.update = releases, update
+        self.releases, self.tried, self.update = releases, tried, update
         self.lines: list[str] = []
         self.told: set[str] = set()
 
@@ -101,7 +104,7 @@ class _Preparing:
         """A case, unless it has faults, which are told."""
         place = f"cases.{self.manifest.cases.index(case)}"
         use = {**self.manifest.use, **case.use}
-        arranged = arrange(pipeline, case, use, self.folder, self.types(pipeline, base, case, use))
+        arranged = arrange(pipeline, case, use, self.folder, self.types(pipeline, base, case, use), self.tried)
         for one in arranged.misfits:
             self.misfit(place, one)
         if arranged.misfits:
@@ -121,7 +124,7 @@ class _Preparing:
         """What the ports of the graph emit where nothing is replaced, as far as that can be told."""
         if not case.replace:
             return {}
-        whole = arrange(pipeline, case.model_copy(update={"replace": {}}), use, self.folder, {})
+        whole = arrange(pipeline, case.model_copy(update={"replace": {}}), use, self.folder, {}, self.tried)
         plan = check_draft(read_draft(whole.content, "pipeline"), self.releases, base)
         return {f"{one.name}.{port}": format_type(kind) for one in plan.vertices for port, kind in one.outputs.items()}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,9 @@ class Arranged:
     misfits: list[Misfit] = field(default_factory=list)
 
 
-def arrange(pipeline: Pipeline, case: Case, use: Mapping[str, str], base: Path, types: Mapping[str, str]) -> Arranged:
+def arrange(
+    pipeline: Pipeline, case: Case, use: Mapping[str, str], base: Path, types: Mapping[str, str], tried: Collection[str] = ()
+) -> Arranged:
     """A pipeline as a case runs it; its own expectations and aliases are left out.
 
     A vertex whose port is replaced does not run, nor does what feeds it alone, unless something is expected of that. In its place
@@ -49,9 +51,10 @@ def arrange(pipeline: Pipeline, case: Case, use: Mapping[str, str], base: Path, 
         use: releases to exchange: component -> name@version.
         base: folder of the manifest, which its paths are relative to.
         types: stream type by `vertex.port`, as far as known; a replaced port is read as that.
+        tried: releases, as `name@version`, that are not the pinned ones of that name: digests are left aside.
     """
     content = copy.deepcopy(pipeline.model_dump(mode="json", exclude={"expect", "aliases"}))
-    return _Arranging(content, case, base, types).run(use)
+    return _Arranging(content, case, base, types).run(use, tried)
 
 
 class _Arranging:
@@ -60,8 +63,11 @@ class _Arranging:
         self.arranged = Arranged(content)
         self.vertices: dict[str, Any] = content["vertices"]
 
-    def run(self, use: Mapping[str, str]) -> Arranged:
+    def run(self, use: Mapping[str, str], tried: Collection[str]) -> Arranged:
         self.exchange(use)
+        for vertex_content in self.vertices.values():
+            if vertex_content["component"] in tried:
+                vertex_content.pop("digest", None)
         for path, value in self.case.set.items():
             vertex, _, name = path.partition(".")
             if self.knows("set", path, vertex):

@@ -150,6 +150,13 @@ def test_params_files_and_releases_are_put_into_a_copy_of_the_pipeline(tmp_path:
     assert PIPELINE.model_dump_json() == before
 
 
+def test_a_release_that_is_tried_need_not_have_the_pinned_digest(tmp_path: Path) -> None:
+    case = Case.model_validate({"name": "a", "expect": [COUNT]})
+    for tried, is_pinned in ([], True), (["filter@1.0.0"], False), (["filter@1.0.1"], True):
+        found = arrange(PIPELINE, case, {}, tmp_path, {}, tried).content["vertices"]["wet"]
+        assert (found.get("digest") is not None) == is_pinned
+
+
 def test_a_replaced_port_is_fed_by_a_source_of_its_vertex_name(tmp_path: Path) -> None:
     (tmp_path / "r.jsonl").touch()
     found = arranged(tmp_path, types={"wet.out": "record{x: float}"}, replace={"wet.out": {"file": "r.jsonl", "time": "at"}})
