@@ -122,8 +122,9 @@ def test_every_key_of_a_pipeline_file_is_documented() -> None:
 
 def test_the_documented_manifest_is_one_and_every_key_is_documented(tmp_path: Path) -> None:
     found, text = blocks("docs/testing.md"), (ROOT / "docs/testing.md").read_text()
-    (tmp_path / "m.yaml").write_text(next(one for one in found if one.startswith("pipeline:")))
-    assert load_manifest(tmp_path / "m.yaml").cases[0].name == "rainy days are kept"
+    for document in (found, blocks("README.md")):
+        (tmp_path / "m.yaml").write_text(next(one for one in document if one.startswith("pipeline:")))
+        assert load_manifest(tmp_path / "m.yaml").cases[0].name == "rainy days are kept"
     expect = yaml.safe_load(next(one for one in found if one.startswith("expect:")))["expect"]
     Case.model_validate({"name": "a", "expect": expect})
     keys = [
