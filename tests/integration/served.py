@@ -22,7 +22,7 @@ from thalweg.api.endpoints import ROTATE, Rotate
 from thalweg.bus.presence import wait_for_coordinator
 from thalweg.client import Session, open_session
 from thalweg.embedded import EmbeddedStack
-from thalweg.embedded.leftovers import end_leftover
+from thalweg.embedded.leftovers import end_leftovers
 from thalweg.embedded.servers import free_ports
 from thalweg.settings import Settings
 
@@ -79,12 +79,11 @@ def served(folder: Path) -> Iterator[Served]:
             data=folder,
         )
         found = Served(stack, settings)
-        with found.process("thalweg_coordinator"):
-            try:
+        try:
+            with found.process("thalweg_coordinator"):
                 yield found
-            finally:
-                for noted in (folder / "vertices").glob("*/*.json"):
-                    end_leftover(noted)
+        finally:  # not before the coordinator has ended: it would start them again
+            end_leftovers((folder / "vertices").glob("*/*.json"))
 
 
 @contextmanager
