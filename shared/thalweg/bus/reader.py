@@ -134,7 +134,7 @@ class Reader:
             _log.debug("the old consumer is left to expire")
 
     async def _on_message(self, message: Msg) -> None:
-        if self._subscription is None or (message.subject not in self._edges and not (message.headers or {}).get("Status")):
+        if self._subscription is None or not (self._reads(message.subject) or (message.headers or {}).get("Status")):
             return
         headers = message.headers or {}
         if headers.get("Status"):
@@ -153,8 +153,17 @@ class Reader:
             return  # of a consumer that was given up, or behind a gap, which the watcher mends
         self._delivered, self._heard_at = delivered, time.monotonic()
         self._outstanding -= 1
-        self._join(message.subject, sequence, headers, message.data)
+        self._take(message, sequence, headers)
         self.pull_soon()
+
+    def _is_empty(self) -> bool:
+        return not self.arrived
+
+    def _reads(self, subject: str) -> bool:
+        return subject in self._edges
+
+    def _take(self, message: Msg, sequence: int, headers: dict[str, str]) -> None:
+        self._join(message.subject, sequence, headers, message.data)
 
     def _join(self, subject: str, sequence: int, headers: dict[str, str], data: bytes) -> None:
         """Joins the pieces of a cut message, which follow each other on one subject."""
@@ -184,7 +193,7 @@ class Reader:
                 await self._reopen_again("the server came back")
             elif self._is_lost:
                 await self._reopen_again("the consumer is gone")
-            elif not self.arrived and time.monotonic() - self._heard_at > SILENCE_S:
+            elif self._is_empty() and time.monotonic() - self._heard_at > SILENCE_S:
                 if await self._is_behind():
                     await self._reopen_again("silent while the log grows")
                 self._heard_at = time.monotonic()

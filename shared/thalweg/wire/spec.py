@@ -86,6 +86,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
         desired: `draining`: sources end now, then everything else does, and what is left is saved; `discarding`: all goes at once.
         revision, graph_digest: of the backend; 0 and "" where it is no stored one.
         deployed_ns: when the name was deployed; tells this deployment from another one of the same name.
+        capture: what is recorded of its log: `none`, `all`, `boundary`, or `vertex.port` joined by commas.
     """
 
     workspace: str
@@ -102,6 +103,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
     max_messages_per_subject: int = 1024
     batch_records: int = 4096
     batch_bytes: int = 1_048_576
+    capture: str = "none"
 
     def has_ended(self, commits: Mapping[str, Commit]) -> bool:
         """Whether every vertex has."""

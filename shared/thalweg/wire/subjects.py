@@ -38,6 +38,11 @@ def port(workspace: str, deployment: str, vertex: str, port_name: str, partition
     return f"tw.{workspace}.{deployment}.v.{vertex}.{port_name}.{partition}"
 
 
+def outside(workspace: str, deployment: str) -> tuple[str, str]:
+    """Wildcards over what comes in from outside, and over what goes out."""
+    return f"tw.{workspace}.{deployment}.in.>", f"tw.{workspace}.{deployment}.out.>"
+
+
 def vertex_prefix(workspace: str, deployment: str, vertex: str) -> str:
     """Wildcard over all that a vertex writes: the fence of its commits."""
     return f"tw.{workspace}.{deployment}.v.{vertex}.>"
