@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.errors import RejectedError, ThalwegError, UsageError
-from thalweg_cli.output import AsJson, Author, Reason, ask, author_of, checked, fail, show_table
+from thalweg_cli.output import AsJson, Author, Lease, Reason, ask, author_of, checked, fail, show_table
 
 if TYPE_CHECKING:
     from thalweg.api.backends import Edited
@@ -26,6 +26,7 @@ def apply(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
     author: Author = "",
     reason: Reason = "",
+    lease: Lease = None,
     as_json: AsJson = False,
 ) -> None:
     """Appends the operations that turn the stored backend into this file; files that it binds are uploaded."""
@@ -40,7 +41,7 @@ def apply(
         if not isinstance(content, dict) or not isinstance(content.get("backend"), str):
             raise RejectedError(f"{pipeline}: names no backend", code="pipeline.invalid", hint="backend: NAME")
         releases = Catalog(paths=load_settings().components)
-        document = upload_bindings(content, pipeline.resolve().parent, releases, is_trial=dry_run)
+        document = upload_bindings(content, pipeline.resolve().parent, releases, is_trial=dry_run, lease=lease or "")
     except ThalwegError as error:
         fail(error, as_json)
     request = checked(
@@ -49,6 +50,7 @@ def apply(
         backend=content["backend"],
         author=author_of(author),
         reason=reason,
+        lease=lease,
         document=document,
         pin_latest=pin_latest,
         dry_run=dry_run,
@@ -67,9 +69,11 @@ def list_backends(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([one.model_dump() for one in found]))
         return
-    table = Table("backend", "revision", "vertices", "edges", "state", "by", "digest", box=None, pad_edge=False)
+    table = Table("backend", "revision", "vertices", "edges", "state", "by", "lease", "digest", box=None, pad_edge=False)
     for one in found:
-        table.add_row(one.backend, str(one.revision), str(one.vertices), str(one.edges), one.state, one.author, one.digest[:19] + "…")
+        table.add_row(
+            one.backend, str(one.revision), str(one.vertices), str(one.edges), one.state, one.author, one.lease, one.digest[:19] + "…"
+        )
     show_table(table)
 
 
@@ -88,7 +92,7 @@ def show(
     if as_json:
         typer.echo(found.model_dump_json())
         return
-    typer.echo(f"# revision {found.revision} of {found.newest}, {found.digest}")
+    typer.echo(f"# revision {found.revision} of {found.newest}, {found.digest}" + (f", of lease {found.lease}" if found.lease else ""))
     typer.echo(yaml.safe_dump(found.document, sort_keys=False, allow_unicode=True).rstrip())
     for part in (*found.vertices, *found.edges):
         for line in part.reasons:
@@ -138,29 +142,31 @@ def diff(
 
 
 @app.command()
-def undo(name: Name, revision: Revision, author: Author = "", reason: Reason = "", as_json: AsJson = False) -> None:
+def undo(name: Name, revision: Revision, author: Author = "", reason: Reason = "", lease: Lease = None, as_json: AsJson = False) -> None:
     """Appends the inverse of one revision; what was changed since is kept, or the command is refused."""
     from thalweg.api.backends import UNDO, GoTo
 
-    request = checked(GoTo, as_json, backend=name, revision=revision, author=author_of(author), reason=reason)
+    request = checked(GoTo, as_json, backend=name, revision=revision, author=author_of(author), reason=reason, lease=lease)
     _show_edited(ask(UNDO, request, as_json), as_json)
 
 
 @app.command()
-def checkout(name: Name, revision: Revision, author: Author = "", reason: Reason = "", as_json: AsJson = False) -> None:
+def checkout(
+    name: Name, revision: Revision, author: Author = "", reason: Reason = "", lease: Lease = None, as_json: AsJson = False
+) -> None:
     """Makes the graph what it was at a revision, as a new revision."""
     from thalweg.api.backends import CHECKOUT, GoTo
 
-    request = checked(GoTo, as_json, backend=name, revision=revision, author=author_of(author), reason=reason)
+    request = checked(GoTo, as_json, backend=name, revision=revision, author=author_of(author), reason=reason, lease=lease)
     _show_edited(ask(CHECKOUT, request, as_json), as_json)
 
 
 @app.command()
-def compact(name: Name, author: Author = "", reason: Reason = "", as_json: AsJson = False) -> None:
+def compact(name: Name, author: Author = "", reason: Reason = "", lease: Lease = None, as_json: AsJson = False) -> None:
     """Writes the shortest history of the same graph; the old one stays readable (`log --all`)."""
     from thalweg.api.backends import COMPACT, Signed
 
-    found = ask(COMPACT, checked(Signed, as_json, backend=name, author=author_of(author), reason=reason), as_json)
+    found = ask(COMPACT, checked(Signed, as_json, backend=name, author=author_of(author), reason=reason, lease=lease), as_json)
     typer.echo(found.model_dump_json() if as_json else f"{name}: revision {found.revision} holds the whole graph")
 
 
@@ -173,6 +179,7 @@ def edit(
     ] = None,
     author: Author = "",
     reason: Reason = "",
+    lease: Lease = None,
     as_json: AsJson = False,
 ) -> None:
     """Appends operations, all or none."""
@@ -182,7 +189,9 @@ def edit(
         content = json.loads(sys.stdin.read() if str(operations) == "-" else operations.read_text())
     except (OSError, ValueError) as error:
         fail(UsageError(f"{operations}: {error}", code="operations.unreadable"), as_json)
-    request = checked(Edit, as_json, backend=name, revision=revision, operations=content, author=author_of(author), reason=reason)
+    request = checked(
+        Edit, as_json, backend=name, revision=revision, operations=content, author=author_of(author), reason=reason, lease=lease
+    )
     _show_edited(ask(EDIT, request, as_json), as_json)
 
 
@@ -193,13 +202,14 @@ def alias(
     target: Annotated[str, typer.Argument(help="VERTEX.ENDPOINT; left out, the alias is removed.")] = "",
     author: Author = "",
     reason: Reason = "",
+    lease: Lease = None,
     as_json: AsJson = False,
 ) -> None:
     """Gives an endpoint a stable name for applications, or takes it away."""
     from thalweg.api.backends import EDIT, Edit
 
     operation = {"op": "set_alias", "alias": alias_name, "target": target} if target else {"op": "remove_alias", "alias": alias_name}
-    request = checked(Edit, as_json, backend=name, operations=[operation], author=author_of(author), reason=reason)
+    request = checked(Edit, as_json, backend=name, operations=[operation], author=author_of(author), reason=reason, lease=lease)
     _show_edited(ask(EDIT, request, as_json), as_json)
 
 

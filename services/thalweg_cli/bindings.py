@@ -11,7 +11,7 @@ from thalweg.errors import RejectedError, UsageError
 from thalweg.graph.releases import Releases
 
 
-def upload_bindings(content: dict[str, Any], base: Path, releases: Releases, *, is_trial: bool = False) -> dict[str, Any]:
+def upload_bindings(content: dict[str, Any], base: Path, releases: Releases, *, is_trial: bool = False, lease: str = "") -> dict[str, Any]:
     """A copy of a pipeline file's content with every path under `files` replaced by the id of the uploaded, registered artifact.
 
     Args:
@@ -19,6 +19,7 @@ def upload_bindings(content: dict[str, Any], base: Path, releases: Releases, *, 
         base: folder that its paths are relative to.
         releases: say what type a slot takes; where they do not, it is guessed.
         is_trial: register nothing.
+        lease: which is to own what is uploaded; "" for the workspace.
 
     Raises:
         RejectedError: `file.missing`, or a file is not what its slot takes.
@@ -38,7 +39,7 @@ def upload_bindings(content: dict[str, Any], base: Path, releases: Releases, *, 
     from thalweg.settings import load_settings
     from thalweg_cli.uploading import register_at, upload
 
-    store = open_store()
+    store = open_store(lease)
     for name, component, files, slot in wanted:
         path = base / files[slot]
         if not path.exists():
@@ -49,7 +50,7 @@ def upload_bindings(content: dict[str, Any], base: Path, releases: Releases, *, 
             raise RejectedError(f"vertex {name}: files.{slot}: {error}", code=error.code, hint=error.hint) from None
         artifact = upload(store, path).id
         if not is_trial:
-            register_at(load_settings(), artifact, kind, path.resolve().name)
+            register_at(load_settings(), artifact, kind, path.resolve().name, lease)
         files[slot] = artifact
     return content
 
@@ -83,8 +84,8 @@ def _is_path(value: Any) -> bool:
     return isinstance(value, str) and not value.startswith("sha256:")
 
 
-def open_store() -> Any:
-    """The file store of the settings, with its bucket.
+def open_store(lease: str = "") -> Any:
+    """The file store of the settings, with its bucket, as a lease sees it.
 
     Raises:
         UsageError: `settings.missing`.
@@ -96,6 +97,6 @@ def open_store() -> Any:
     settings = load_settings()
     if settings.s3_endpoint is None:
         raise UsageError("no file store is given: THALWEG_S3_ENDPOINT is not set", code="settings.missing", hint="see `thalweg up`")
-    store = Store.of(settings)
+    store = Store.of(settings, lease)
     store.ensure_bucket()
     return store

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.errors import RejectedError, RunFailedError, ThalwegError
-from thalweg_cli.output import AsJson, ask, checked, fail, show_table
+from thalweg_cli.output import AsJson, Lease, ask, checked, fail, show_table
 
 if TYPE_CHECKING:
     from thalweg.api.deployments import DeploymentStatus, Report
@@ -26,23 +26,24 @@ def deploy(
     backend: Annotated[str, typer.Argument(help="The stored backend.", show_default=False)],
     name: Annotated[str | None, typer.Option("--name", help="Of the deployment; default: the backend's.", show_default=False)] = None,
     revision: Revision = None,
+    lease: Lease = None,
     as_json: AsJson = False,
 ) -> None:
     """Runs a stored backend until it is undeployed; only a complete graph is accepted."""
     from thalweg.api.deployments import DEPLOY, Deploy
 
-    found = ask(DEPLOY, checked(Deploy, as_json, backend=backend, name=name, revision=revision), as_json)
+    found = ask(DEPLOY, checked(Deploy, as_json, backend=backend, name=name, revision=revision, lease=lease), as_json)
     if as_json:
         typer.echo(found.model_dump_json())
         return
     typer.echo(f"{found.name}: {found.backend} at revision {found.revision}, {len(found.vertices)} vertices, {found.digest[:19]}…")
 
 
-def redeploy(name: Deployment, revision: Revision = None, as_json: AsJson = False) -> None:
+def redeploy(name: Deployment, revision: Revision = None, lease: Lease = None, as_json: AsJson = False) -> None:
     """Lets a deployment go on as another revision; vertices that do not change keep running."""
     from thalweg.api.deployments import REDEPLOY, Redeploy
 
-    found = ask(REDEPLOY, checked(Redeploy, as_json, name=name, revision=revision), as_json)
+    found = ask(REDEPLOY, checked(Redeploy, as_json, name=name, revision=revision, lease=lease), as_json)
     if as_json:
         typer.echo(found.model_dump_json())
         return
@@ -54,12 +55,13 @@ def redeploy(name: Deployment, revision: Revision = None, as_json: AsJson = Fals
 def undeploy(
     name: Deployment,
     discard: Annotated[bool, typer.Option("--discard", help="Remove it at once; nothing is finished or saved.")] = False,
+    lease: Lease = None,
     as_json: AsJson = False,
 ) -> None:
     """Ends a deployment: sources stop, what is in flight is finished, what was generated is saved, then all is removed."""
     from thalweg.api.deployments import UNDEPLOY, Undeploy
 
-    begun = ask(UNDEPLOY, checked(Undeploy, as_json, name=name, discard=discard), as_json)
+    begun = ask(UNDEPLOY, checked(Undeploy, as_json, name=name, discard=discard, lease=lease), as_json)
     try:
         report = asyncio.run(_until_gone(name, begun.deployed_ns))
     except ThalwegError as error:
@@ -127,7 +129,9 @@ def status(name: Annotated[str | None, typer.Argument(help="Default: all.", show
 def _show_status(found: DeploymentStatus) -> None:
     from rich.table import Table
 
-    typer.echo(f"{found.name}: {found.state}, {found.backend} at revision {found.revision}, generation {found.generation}")
+    typer.echo(
+        f"{found.name}: {found.state}, {found.backend} at revision {found.revision}, generation {found.generation}{_owner(found.lease)}"
+    )
     if found.report is not None:
         show_report(found.report)
         return
@@ -137,6 +141,10 @@ def _show_status(found: DeploymentStatus) -> None:
         lag = "" if one.lag is None else f"{one.lag:,}"
         table.add_row(f"  {one.vertex}", one.state, *counts, lag, str(one.restarts), _time(one.watermark_ns), one.reason or "")
     show_table(table)
+
+
+def _owner(lease: str) -> str:
+    return f", of lease {lease}" if lease else ""
 
 
 def _time(time_ns: int | None) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.errors import RejectedError, ThalwegError
-from thalweg_cli.output import AsJson, ask, checked, fail, show_table
+from thalweg_cli.output import AsJson, Lease, ask, checked, fail, show_table
 
 if TYPE_CHECKING:
     from thalweg.api.files import File, FileShown
@@ -25,13 +25,14 @@ def put(
     path: Annotated[Path, typer.Argument(help="A file or directory.", show_default=False)],
     kind: Annotated[str | None, typer.Option("--type", help="What it must be; default what it looks like.", show_default=False)] = None,
     name: Annotated[str | None, typer.Option("--name", help="Default that of PATH.", show_default=False)] = None,
+    lease: Lease = None,
     as_json: AsJson = False,
 ) -> None:
     """Checks a file, uploads it, and prints its id. An upload that was cut off goes on where it stopped."""
     from thalweg_cli import uploading
 
     try:
-        found = uploading.put(path, kind, name)
+        found = uploading.put(path, kind, name, lease or "")
     except ThalwegError as error:
         fail(error, as_json)
     typer.echo(found.model_dump_json() if as_json else f"{found.id}  {found.type}  {found.size_bytes:,} bytes  {found.name}")
@@ -46,9 +47,9 @@ def list_files(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([one.model_dump(mode="json") for one in found]))
         return
-    table = Table("id", "type", "name", "bytes", "put", box=None, pad_edge=False)
+    table = Table("id", "type", "name", "bytes", "put", "owner", box=None, pad_edge=False)
     for one in found:
-        table.add_row(_short(one.id), one.type, one.name, f"{one.size_bytes:,}", f"{one.created:%Y-%m-%d %H:%M:%S}")
+        table.add_row(_short(one.id), one.type, one.name, f"{one.size_bytes:,}", f"{one.created:%Y-%m-%d %H:%M:%S}", one.owner)
     show_table(table)
 
 
@@ -86,7 +87,7 @@ def get(
     try:
         if target.exists() or target.is_symlink():
             raise RejectedError(f"{target} is there already", code="out.exists", hint="--out names another place")
-        _copy(open_store().fetch(found.id, "content"), target)
+        _copy(open_store(found.owner.partition(":")[2]).fetch(found.id, "content"), target)
     except OSError as error:
         fail(RejectedError(f"{target}: {error.strerror}", code="out.not_writable"), as_json)
     except ThalwegError as error:
@@ -95,11 +96,11 @@ def get(
 
 
 @app.command()
-def remove(file: Id, as_json: AsJson = False) -> None:
+def remove(file: Id, lease: Lease = None, as_json: AsJson = False) -> None:
     """Removes a file that nothing is bound to."""
-    from thalweg.api.files import REMOVE, WhichFile
+    from thalweg.api.files import REMOVE, RemoveFile
 
-    found = ask(REMOVE, checked(WhichFile, as_json, id=file), as_json)
+    found = ask(REMOVE, checked(RemoveFile, as_json, id=file, lease=lease), as_json)
     typer.echo(found.model_dump_json() if as_json else f"removed {_short(found.id)} {found.name}")
 
 

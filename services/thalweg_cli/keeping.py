@@ -1,14 +1,17 @@
-"""Keeps the evidence of a run: in the file store, in the workspace's list, as a file of the data folder."""
+"""Puts what a run leaves under its lease: records of its files, its evidence."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
-from thalweg.artifacts import Store
+from thalweg.artifacts import ArtifactRecord, Store
+from thalweg.artifacts.records import owner_of, put_key, records_of_run
 from thalweg.bus.buckets import Bucket
 from thalweg.bus.connection import Client
+from thalweg.graph.plan import PlannedVertex
 from thalweg.sealed.evidence import signed
 from thalweg.sealed.signatures import SigningKey
 from thalweg.wire import subjects
@@ -17,16 +20,45 @@ from thalweg.wire.evidence import build
 from thalweg.wire.spec import DeploymentSpec
 
 
-async def keep_evidence(
-    client: Client, store: Store, key: SigningKey, spec: DeploymentSpec, commits: dict[str, Commit], home: Path
-) -> Path:
-    """Signs and stores the evidence of a run that has come to its end; the path of its file."""
+async def record_inputs(client: Client, spec: DeploymentSpec, planned: list[PlannedVertex]) -> None:
+    """Records the files that were uploaded for a run."""
+    bucket = Bucket(client, subjects.bucket(spec.workspace, "artifacts"))
+    await bucket.ensure()
+    for vertex, one in zip(spec.vertices, planned, strict=True):
+        for slot, given in one.files.items():
+            if isinstance(given, Path):
+                file = vertex.files[slot]
+                record = ArtifactRecord(
+                    id=file.artifact,
+                    type=one.manifest.file_schema[slot].type,
+                    name=file.name,
+                    size_bytes=file.size_bytes,
+                    created=datetime.now(UTC),
+                    owner=owner_of(spec.lease),
+                )
+                await bucket.put(put_key(file.artifact, spec.lease), record.model_dump_json().encode(), None)
+
+
+async def record_outputs(client: Client, spec: DeploymentSpec, commits: dict[str, Commit]) -> None:
+    """Records the files that a run has generated."""
+    bucket = Bucket(client, subjects.bucket(spec.workspace, "artifacts"))
+    for key, record in records_of_run(spec, commits, datetime.now(UTC)).items():
+        await bucket.put(key, record.model_dump_json().encode(), None)
+
+
+async def keep_evidence(client: Client, store: Store, key: SigningKey, spec: DeploymentSpec, commits: dict[str, Commit]) -> bytes:
+    """Signs and stores the evidence of a run that has come to its end; the document."""
     body = signed(build(spec, commits, spec.name, time.time_ns()), key)
     await asyncio.to_thread(store.put_bytes, body)
     bucket = Bucket(client, subjects.bucket(spec.workspace, "evidence"))
     await bucket.ensure()
-    await bucket.put(spec.name, body, None)
-    path = home / "evidence" / f"{spec.name}.json"
+    await bucket.put(subjects.owned_key(spec.name, spec.lease), body, None)
+    return body
+
+
+def write_evidence(home: Path, name: str, body: bytes) -> Path:
+    """Writes a document into the data folder; its path."""
+    path = home / "evidence" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_bytes(body)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _PIPE_WIDTH = 240
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the log.")]
+Lease = Annotated[
+    str | None, typer.Option("--lease", envvar="THALWEG_LEASE", help="Act for this lease: it owns what is made.", show_default=False)
+]
 Author = Annotated[str, typer.Option("--author", help="Who; default THALWEG_AUTHOR, else the user's name.", show_default=False)]
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,7 @@ from thalweg.api.backends import SHOW as SHOW_BACKEND
 from thalweg.api.backends import Nothing, Which
 from thalweg.api.evidence import KEY, SHOW, WhichEvidence
 from thalweg.artifacts import Store
-from thalweg.bus.connection import connect
-from thalweg.bus.deployments import ensure_bucket, store_deployment
+from thalweg.bus.deployments import store_deployment
 from thalweg.client import open_session
 from thalweg.client.runs import follow, wait_for_log
 from thalweg.embedded import EmbeddedStack
@@ -29,11 +28,7 @@ from thalweg.settings import Settings
 from thalweg.wire.commit import Commit
 from thalweg.wire.evidence import build, differences, spec_from
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
-from thalweg_cli.interrupts import interruptible
-from thalweg_cli.leftovers import close_deployment, end_processes, note_run
-from thalweg_cli.reach import reach
-from thalweg_cli.secrets_of_run import given_secrets
-from thalweg_cli.servers import coordinator_of_run
+from thalweg_cli.leased import Place, run_leased
 
 Found = tuple[list[str], list[str]]
 """What differs; what is to be known beside it."""
@@ -89,7 +84,7 @@ def rerun_evidence(settings: Settings, which: str, key: str | None, components: 
         raise NotReproducedError("\n".join(faults), code="evidence.release_differs")
     name = f"rerun-{spec.name[:40]}-{os.urandom(4).hex()}"
     spec = msgspec.structs.replace(
-        spec, name=name, vertices=[_located(one, catalog) for one in spec.vertices], workspace=settings.workspace
+        spec, name=name, lease=name, vertices=[_located(one, catalog) for one in spec.vertices], workspace=settings.workspace
     )
     commits = _run(settings, spec)
     lines = differences(document, build(spec, commits, document["id"], 0))
@@ -100,33 +95,16 @@ def rerun_evidence(settings: Settings, which: str, key: str | None, components: 
 
 
 def _run(settings: Settings, spec: DeploymentSpec) -> dict[str, Commit]:
-    with interruptible() as interrupts:
-        has_coordinator = settings.nats_url is not None and asyncio.run(reach(settings))
-        secrets = {} if has_coordinator else given_secrets(spec.vertices)
-        note = note_run(settings.data, spec.name, os.getpid(), keep=False)
-        with _servers(settings) as ready:
-            try:
-                if has_coordinator:
-                    return interrupts.run(_follow(ready, spec))
-                with coordinator_of_run(ready, spec.name, secrets):
-                    return interrupts.run(_follow(ready, spec))
-            finally:
-                if not has_coordinator:
-                    end_processes(ready.data, spec.name)
-                if asyncio.run(close_deployment(ready, spec.name, keep=False)):
-                    note.unlink(missing_ok=True)
+    note = f"thalweg evidence rerun of {spec.backend}"
+    return run_leased(
+        settings, spec.name, note, spec.vertices, lambda place: _follow(place, spec), at_end="roll back", servers=_own_servers
+    )
 
 
-async def _follow(settings: Settings, spec: DeploymentSpec) -> dict[str, Commit]:
-    assert settings.nats_url is not None
-    client = await connect(settings.nats_url, "thalweg evidence")
-    try:
-        await ensure_bucket(client, settings.workspace)
-        await store_deployment(client, spec)
-        await wait_for_log(client, spec)
-        return await follow(client, spec, lambda commits: None)
-    finally:
-        await client.close()
+async def _follow(place: Place, spec: DeploymentSpec) -> dict[str, Commit]:
+    await store_deployment(place.client, spec)
+    await wait_for_log(place.client, spec)
+    return await follow(place.client, spec, lambda commits: None)
 
 
 def _read(settings: Settings, which: str, key: str | None) -> tuple[dict[str, Any], str | None]:
@@ -187,6 +165,10 @@ def _servers(settings: Settings) -> Iterator[Settings]:
         if settings.s3_endpoint is None:
             update |= {"s3_endpoint": stack.s3_endpoint, "s3_access_key": stack.s3_access_key, "s3_secret_key": stack.s3_secret_key}
         yield settings.model_copy(update=update)
+
+
+def _own_servers(settings: Settings, name: str, keep: bool) -> AbstractContextManager[Settings]:
+    return _servers(settings)
 
 
 def _artifacts(document: dict[str, Any]) -> list[tuple[str, str]]:

@@ -1,38 +1,33 @@
-"""`thalweg run`: brings the stack up where none is given, uploads, deploys, follows, saves what was generated, cleans up."""
+"""`thalweg run`: uploads, deploys and follows a pipeline under a lease, saves what it generated, keeps its evidence."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import time
-from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import uvloop
 from rich.console import Console
 
 from thalweg.artifacts import Store
-from thalweg.bus.connection import connect
-from thalweg.bus.deployments import ensure_bucket, store_deployment
+from thalweg.bus.deployments import store_deployment
 from thalweg.client.runs import dead_letters, follow, wait_for_log
-from thalweg.embedded.leftovers import usable
 from thalweg.errors import RunFailedError
 from thalweg.graph.backend import Backend
 from thalweg.graph.plan import Plan, PlannedVertex
 from thalweg.sealed.evidence import workspace_key
+from thalweg.sealed.signatures import SigningKey
 from thalweg.settings import Settings
 from thalweg.wire.commit import Commit
 from thalweg.wire.planned import bound_artifact, expectations_of, spec_of
 from thalweg.wire.spec import DeploymentSpec, FileSpec, VertexSpec
-from thalweg_cli.interrupts import interruptible
-from thalweg_cli.keeping import keep_evidence
-from thalweg_cli.leftovers import close_deployment, end_killed_runs, end_processes, note_run, remove_killed_runs
+from thalweg_cli.keeping import keep_evidence, record_inputs, record_outputs, write_evidence
+from thalweg_cli.leased import Place, run_leased
 from thalweg_cli.progress import Progress
-from thalweg_cli.reach import reach
 from thalweg_cli.saving import check_out, save
-from thalweg_cli.secrets_of_run import check_stored, given_secrets
-from thalweg_cli.servers import coordinator_of_run, servers_of_run
-from thalweg_cli.summary import Summary
+from thalweg_cli.summary import Saved, Summary
 
 
 def run_pipeline(settings: Settings, plan: Plan, out: Path, *, keep: bool, quiet: bool) -> Summary:
@@ -42,7 +37,7 @@ def run_pipeline(settings: Settings, plan: Plan, out: Path, *, keep: bool, quiet
         settings: servers to use; the embedded stack is brought up for those that are not given.
         plan: what to run.
         out: folder for the generated files.
-        keep: leave the deployment's log in place.
+        keep: leave the deployment in place, stopped, with its log.
         quiet: show no progress.
 
     Raises:
@@ -55,60 +50,50 @@ def run_pipeline(settings: Settings, plan: Plan, out: Path, *, keep: bool, quiet
     settings = settings.model_copy(update={"data": settings.data.resolve()})
     name = f"{plan.pipeline.backend[:40]}-{os.urandom(4).hex()}"
     progress = Progress(plan, None if quiet else Console(stderr=True))
-    with interruptible() as interrupts:
-        # Not by uvloop, out of which a signal's exception would not get.
-        has_coordinator = settings.nats_url is not None and asyncio.run(reach(settings))
-        secrets = {} if has_coordinator else given_secrets(plan.vertices)
-        killed = end_killed_runs(settings.data)
-        with usable(settings.data):
-            note = note_run(settings.data, name, os.getpid(), keep=keep)
-        with servers_of_run(settings, name, keep=keep) as ready:
-            try:
-                with nullcontext() if has_coordinator else coordinator_of_run(ready, name, secrets):
-                    # A run with servers of its own does not reach those of the others.
-                    mine = killed if ready.data == settings.data else []
-                    return interrupts.run(_run(ready, plan, name, out, progress, mine, settings.data, has_store=has_coordinator))
-            finally:
-                if not has_coordinator:
-                    end_processes(ready.data, name)
-                if uvloop.run(close_deployment(ready, name, keep=keep)):
-                    note.unlink(missing_ok=True)
+    key = workspace_key(settings.signing_key, settings.data)
+    note = f"thalweg run of {plan.pipeline.backend}"
+    ran = run_leased(settings, name, note, plan.vertices, lambda place: _run(place, plan, out, progress, key), at_end="commit", keep=keep)
+    path = write_evidence(settings.data, name, ran.evidence)
+    for vertex, commit in ran.commits.items():
+        for slot in commit.missing:
+            raise RunFailedError(f"{vertex}: the component left no file in slot {slot}", code="generated.missing")
+    return Summary(name, ran.seconds, _in_order(plan, ran.commits), ran.saved, ran.dead, plan.pipeline.expect, path)
 
 
-async def _run(
-    settings: Settings, plan: Plan, name: str, out: Path, progress: Progress, killed: list[Path], home: Path, *, has_store: bool
-) -> Summary:
-    started = time.monotonic()
-    store = Store.of(settings)
-    assert settings.nats_url is not None
-    client = await connect(settings.nats_url, "thalweg run")
-    try:
-        if has_store:
-            await check_stored(client, settings.workspace, plan.vertices)
-        await asyncio.to_thread(store.ensure_bucket)
-        vertices = [await asyncio.to_thread(deploy_vertex, store, one, progress) for one in plan.vertices]
-        spec = DeploymentSpec(
-            settings.workspace,
-            name,
-            plan.pipeline.backend,
-            vertices,
-            graph_digest=_graph_digest(plan, vertices),
-            deployed_ns=time.time_ns(),
-            expect=expectations_of(plan.pipeline.expect),
-        )
-        await ensure_bucket(client, settings.workspace)
-        await remove_killed_runs(client, settings.workspace, killed)
-        await store_deployment(client, spec)
-        await wait_for_log(client, spec)
-        with progress:
-            commits = await follow(client, spec, progress.update)
-        saved = await asyncio.to_thread(save, store, commits, out)
-        dead = await dead_letters(client, spec)
-        proof = await keep_evidence(client, store, workspace_key(settings.signing_key, home), spec, commits, home)
-        _refuse_missing(commits)
-        return Summary(name, time.monotonic() - started, _in_order(plan, commits), saved, dead, plan.pipeline.expect, proof)
-    finally:
-        await client.close()
+@dataclass(frozen=True, slots=True)
+class _Ran:
+    seconds: float
+    commits: dict[str, Commit]
+    saved: list[Saved]
+    dead: list[dict[str, Any]]
+    evidence: bytes
+
+
+async def _run(place: Place, plan: Plan, out: Path, progress: Progress, key: SigningKey) -> _Ran:
+    started, settings, client = time.monotonic(), place.settings, place.client
+    store = Store.of(settings, place.lease)
+    await asyncio.to_thread(store.ensure_bucket)
+    vertices = [await asyncio.to_thread(deploy_vertex, store, one, progress) for one in plan.vertices]
+    spec = DeploymentSpec(
+        settings.workspace,
+        place.lease,
+        plan.pipeline.backend,
+        vertices,
+        graph_digest=_graph_digest(plan, vertices),
+        deployed_ns=time.time_ns(),
+        expect=expectations_of(plan.pipeline.expect),
+        lease=place.lease,
+    )
+    await record_inputs(client, spec, plan.vertices)
+    await store_deployment(client, spec)
+    await wait_for_log(client, spec)
+    with progress:
+        commits = await follow(client, spec, progress.update)
+    saved = await asyncio.to_thread(save, store, commits, out)
+    dead = await dead_letters(client, spec)
+    await record_outputs(client, spec, commits)
+    evidence = await keep_evidence(client, store, key, spec, commits)
+    return _Ran(time.monotonic() - started, commits, saved, dead, evidence)
 
 
 def deploy_vertex(store: Store, planned: PlannedVertex, progress: Progress) -> VertexSpec:
@@ -122,12 +107,6 @@ def _graph_digest(plan: Plan, vertices: list[VertexSpec]) -> str:
     bound = {one.name: {slot: file.artifact for slot, file in one.files.items()} for one in vertices}
     changed = {name: vertex.model_copy(update={"files": bound[name]}) for name, vertex in plan.pipeline.vertices.items()}
     return Backend.read(plan.pipeline.model_copy(update={"vertices": changed})).digest()
-
-
-def _refuse_missing(commits: dict[str, Commit]) -> None:
-    for vertex, commit in commits.items():
-        for slot in commit.missing:
-            raise RunFailedError(f"{vertex}: the component left no file in slot {slot}", code="generated.missing")
 
 
 def _bind(store: Store, given: Path | str, progress: Progress) -> FileSpec:

@@ -10,19 +10,19 @@ from typing import Annotated
 import typer
 
 from thalweg.errors import UsageError
-from thalweg_cli.output import AsJson, Author, ask, author_of, checked, fail, show_table
+from thalweg_cli.output import AsJson, Author, Lease, ask, author_of, checked, fail, show_table
 
 app = typer.Typer(no_args_is_help=True, help="Secrets: sealed values that vertices are bound to.")
 Name = Annotated[str, typer.Argument(help="The secret.", show_default=False)]
 
 
 @app.command("set")
-def set_secret(name: Name, author: Author = "", as_json: AsJson = False) -> None:
+def set_secret(name: Name, author: Author = "", lease: Lease = None, as_json: AsJson = False) -> None:
     """Sets a secret; its value comes from standard input, or a prompt that does not show it."""
     from thalweg.api.secrets import SET, SetSecret
 
     value = _value(name, as_json)
-    found = ask(SET, checked(SetSecret, as_json, name=name, value=value, author=author_of(author)), as_json)
+    found = ask(SET, checked(SetSecret, as_json, name=name, value=value, author=author_of(author), lease=lease), as_json)
     typer.echo(found.model_dump_json() if as_json else f"secret {name} is set; vertices get it when they start")
 
 
@@ -38,19 +38,19 @@ def list_secrets(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([one.model_dump() for one in found]))
         return
-    table = Table("secret", "set", "by", "bound by", box=None, pad_edge=False)
+    table = Table("secret", "set", "by", "lease", "bound by", box=None, pad_edge=False)
     for one in found:
         at = datetime.fromtimestamp(one.time_ns // 1_000_000_000, UTC)
-        table.add_row(one.name, f"{at:%Y-%m-%d %H:%M:%S}", one.author, "\n".join(map(str, one.uses)))
+        table.add_row(one.name, f"{at:%Y-%m-%d %H:%M:%S}", one.author, one.lease, "\n".join(map(str, one.uses)))
     show_table(table)
 
 
 @app.command()
-def remove(name: Name, as_json: AsJson = False) -> None:
+def remove(name: Name, lease: Lease = None, as_json: AsJson = False) -> None:
     """Removes a secret that nothing is bound to."""
     from thalweg.api.secrets import REMOVE, WhichSecret
 
-    found = ask(REMOVE, checked(WhichSecret, as_json, name=name), as_json)
+    found = ask(REMOVE, checked(WhichSecret, as_json, name=name, lease=lease), as_json)
     typer.echo(found.model_dump_json() if as_json else f"removed secret {name}")
 
 

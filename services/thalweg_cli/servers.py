@@ -17,7 +17,7 @@ _log = logging.getLogger("thalweg.cli")
 
 
 @contextmanager
-def servers_of_run(settings: Settings, name: str, *, keep: bool) -> Iterator[Settings]:
+def servers_of_run(settings: Settings, name: str, keep: bool) -> Iterator[Settings]:
     """The servers of a run; those that are not given are brought up.
 
     A data folder has one owner. A run that finds it in use works in a folder of its own below, with servers of its own, so that

@@ -21,13 +21,14 @@ _STEP = 0.1  # of an upload, between two lines where there is no terminal
 Show = Callable[[int, int], None]
 
 
-def put(path: Path, artifact_type: str | None, name: str | None) -> File:
+def put(path: Path, artifact_type: str | None, name: str | None, lease: str = "") -> File:
     """Stores and registers a file or directory. What is not of its type is refused before anything is sent.
 
     Args:
         path: what to store.
         artifact_type: None for what it looks like.
         name: None for that of `path`.
+        lease: which is to own it; "" for the workspace.
 
     Raises:
         RejectedError: `file.…`, `artifact.…`.
@@ -38,9 +39,9 @@ def put(path: Path, artifact_type: str | None, name: str | None) -> File:
         raise RejectedError(f"{path}: there is no such file", code="file.missing")
     kind = artifact_type or guess_type(path)
     check_content(path, kind)
-    store = open_store()
+    store = open_store(lease)
     artifact = upload(store, path)
-    return register_at(settings, artifact.id, kind, name or path.resolve().name)
+    return register_at(settings, artifact.id, kind, name or path.resolve().name, lease)
 
 
 def upload(store: Store, path: Path) -> Artifact:
@@ -74,11 +75,11 @@ def _lines(name: str, console: Console) -> Show:
     return show
 
 
-def register_at(settings: Settings, artifact: str, artifact_type: str, name: str) -> File:
+def register_at(settings: Settings, artifact: str, artifact_type: str, name: str, lease: str = "") -> File:
     """As `thalweg.client.register`, on a line of its own."""
 
     async def registered() -> File:
         async with open_session(settings) as session:
-            return await register(session, artifact, artifact_type, name)
+            return await register(session, artifact, artifact_type, name, lease)
 
     return asyncio.run(registered())

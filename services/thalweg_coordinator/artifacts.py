@@ -13,8 +13,13 @@ from thalweg.published.archive import MAX_BYTES
 COPY = "content"  # name of every local copy, so that there is one
 
 
-def local_copies(store: Store) -> Locate:
-    """Fetches an artifact into the cache, where it stays; None for one that is not in the store."""
+LocateFor = Callable[[str], Locate]
+"""What a lease can see; the workspace for ""."""
+
+
+def local_copies(store: Store, lease: str = "") -> Locate:
+    """Fetches an artifact into the cache, where it stays; None for one that the lease does not see in the store."""
+    store = store.of_lease(lease)
 
     def locate(artifact: str) -> Path | None:
         try:

@@ -17,10 +17,11 @@ from thalweg.graph.history import Entry, rebase
 from thalweg.graph.operations import Operation, apply
 from thalweg.graph.pins import pin_digests, pin_latest, yanked_pins
 from thalweg.graph.pipeline import Pipeline
-from thalweg.graph.plan import Inspect, Locate, Plan
+from thalweg.graph.plan import Inspect, Plan
 from thalweg.graph.releases import Releases
 from thalweg.graph.status import Part, Status, status_of
 from thalweg_coordinator.api import Handler
+from thalweg_coordinator.artifacts import LocateFor
 from thalweg_coordinator.logs_of_backends import BackendLog, Decide, LogsOfBackends, Stored
 
 STATUS_AGE_S = 10.0
@@ -32,12 +33,13 @@ class Backends:
     Args:
         logs: the operation logs.
         releases: where components are found.
-        inspect, locate: as for `thalweg.graph.plan.check_pipeline`.
+        inspect: as for `thalweg.graph.plan.check_pipeline`.
+        locate_for: likewise, as the owner of a backend sees files.
     """
 
-    def __init__(self, logs: LogsOfBackends, releases: Releases, inspect: Inspect | None, locate: Locate | None) -> None:
-        self._logs, self._releases, self._inspect, self._locate = logs, releases, inspect, locate
-        self._known: dict[str, tuple[float, Status]] = {}
+    def __init__(self, logs: LogsOfBackends, releases: Releases, inspect: Inspect, locate_for: LocateFor) -> None:
+        self._logs, self._releases, self._inspect, self._locate_for = logs, releases, inspect, locate_for
+        self._known: dict[tuple[str, str], tuple[float, Status]] = {}
 
     def handlers(self) -> dict[Call[Any, Any], Handler]:
         """By call of `thalweg.api.backends`."""
@@ -81,7 +83,7 @@ class Backends:
         wanted = apply(wanted, pin_digests(wanted, self._releases))
         if asked.dry_run:
             log = await self._logs.read(asked.backend, may_be_new=True)
-            return await self._edited(asked.backend, log.revision, log.head, wanted)
+            return await self._edited(log, log.head, wanted)
         return await self._append(asked, lambda log: diff(log.head, wanted), may_be_new=True)
 
     async def undo(self, asked: api.GoTo) -> api.Edited:
@@ -103,20 +105,22 @@ class Backends:
 
     async def compact(self, asked: api.Signed) -> api.Edited:
         """Writes the shortest history of the same graph; what was before stays readable."""
-        log = await self._logs.append(asked.backend, asked.author, asked.reason, lambda log: compact(log.head), restarts=True)
-        return await self._edited(asked.backend, log.revision, log.head, log.head)
+        signed = asked.backend, asked.author, asked.reason
+        log = await self._logs.append(*signed, lambda log: compact(log.head), restarts=True, lease=asked.owner)
+        return await self._edited(log, log.head, log.head)
 
     async def show(self, asked: api.Which) -> api.Shown:
         """A backend at a revision."""
         log = await self._logs.read(asked.backend)
         revision = log.revision if asked.revision is None else asked.revision
         backend = log.at(revision)
-        status = await self._status(backend)
+        status = await self._status(backend, log.lease)
         return api.Shown(
             backend=asked.backend,
             revision=revision,
             newest=log.revision,
             digest=backend.digest(),
+            lease=log.lease,
             document=backend.document(),
             vertices=[_part(name, part) for name, part in status.vertices.items()],
             edges=[_part(name, part) for name, part in status.edges.items()],
@@ -134,7 +138,7 @@ class Backends:
         log = await self._logs.read(asked.backend)
         restart = max((entry.sequence for entry in log.entries if entry.restarts), default=0)
         found = [entry for entry in log.since(asked.after) if asked.all or entry.sequence >= restart]
-        plain = [Entry.model_validate(entry.model_dump(exclude={"restarts"})) for entry in found[: asked.limit]]
+        plain = [Entry.model_validate(entry.model_dump(exclude={"restarts", "lease"})) for entry in found[: asked.limit]]
         return api.Logged(entries=plain, more=len(found) > asked.limit)
 
     async def diff(self, asked: api.Compare) -> api.Compared:
@@ -145,15 +149,15 @@ class Backends:
 
     async def _append(self, asked: api.Signed, decide: Decide, *, may_be_new: bool = False) -> api.Edited:
         before = (await self._logs.read(asked.backend, may_be_new=may_be_new)).head
-        log = await self._logs.append(asked.backend, asked.author, asked.reason, decide, may_be_new=may_be_new)
-        return await self._edited(asked.backend, log.revision, before, log.head)
+        log = await self._logs.append(asked.backend, asked.author, asked.reason, decide, may_be_new=may_be_new, lease=asked.owner)
+        return await self._edited(log, before, log.head)
 
-    async def _edited(self, name: str, revision: int, before: Backend, after: Backend) -> api.Edited:
-        status = await self._status(after)
+    async def _edited(self, log: BackendLog, before: Backend, after: Backend) -> api.Edited:
+        status = await self._status(after, log.lease)
         parts = (status.whole, *status.vertices.values(), *status.edges.values())
         return api.Edited(
-            backend=name,
-            revision=revision,
+            backend=log.name,
+            revision=log.revision,
             digest=after.digest(),
             changes=render(before, after),
             deployable=status.is_deployable,
@@ -163,7 +167,7 @@ class Backends:
 
     async def _summary(self, name: str) -> api.Summary:
         log = await self._logs.read(name)
-        states = [part.state for part in _parts(await self._status(log.head))]
+        states = [part.state for part in _parts(await self._status(log.head, log.lease))]
         return api.Summary(
             backend=name,
             revision=log.revision,
@@ -173,16 +177,17 @@ class Backends:
             state=next((state for state in ("invalid", "incomplete") if state in states), "complete"),
             author=log.entries[-1].author,
             time_ns=log.entries[-1].time_ns,
+            lease=log.lease,
         )
 
-    async def _status(self, backend: Backend) -> Status:
+    async def _status(self, backend: Backend, lease: str) -> Status:
         """Not older than a few seconds: an artifact that it needs may have gone meanwhile."""
-        digest, now = backend.digest(), time.monotonic()
-        known = self._known.get(digest)
+        key, now = (backend.digest(), lease), time.monotonic()
+        known = self._known.get(key)
         if known is None or now - known[0] > STATUS_AGE_S:
             self._known = {one: found for one, found in self._known.items() if now - found[0] <= STATUS_AGE_S}
-            known = now, await asyncio.to_thread(status_of, backend, self._releases, None, self._inspect, self._locate)
-            self._known[digest] = known
+            known = now, await asyncio.to_thread(status_of, backend, self._releases, None, self._inspect, self._locate_for(lease))
+            self._known[key] = known
         return known[1]
 
     def _digests_after(self, backend: Backend) -> list[Operation]:

@@ -31,7 +31,7 @@ STALL_S = 10.0  # nobody has committed anything for so long, before a stall is l
 _log = logging.getLogger("thalweg.coordinator")
 Codes = dict[str, int | None]
 
-Reveal = Callable[[Mapping[str, str]], Awaitable[dict[str, str]]]
+Reveal = Callable[[Mapping[str, str], str], Awaitable[dict[str, str]]]
 
 
 class Care:
@@ -42,8 +42,8 @@ class Care:
         launcher: starts and ends its vertices.
         scratch: folder of what its vertices keep beside the log.
         workspace, name: which deployment.
-        reveal: values of secrets by slot, given their names by slot.
-        teardown: saves what it leaves, then removes it; None for a coordinator that tears nothing down.
+        reveal: values of secrets by slot, given their names by slot and the lease that owns the deployment.
+        teardown: saves what it leaves, then removes it; None for a coordinator that saves nothing.
     """
 
     def __init__(
@@ -111,9 +111,11 @@ class Care:
 
     async def _discard(self, spec: DeploymentSpec) -> None:
         await self.stop()
+        if self._teardown is None:
+            await deployments.delete_deployment(self._client, spec.workspace, spec.name)
+            return
         look = await self._watch.look()
-        if self._teardown is not None:
-            await self._teardown.discard(spec, latest_commits(look.heads) if look is not None else {})
+        await self._teardown.discard(spec, latest_commits(look.heads) if look is not None else {})
 
     async def _tear_down_if_draining(self, spec: DeploymentSpec, commits: dict[str, Commit]) -> None:
         if spec.desired == "draining" and self._teardown is not None:
@@ -174,7 +176,7 @@ class Care:
     async def _start(self, spec: DeploymentSpec, vertex: VertexSpec) -> None:
         """Starts a vertex with the secrets that are bound to it; one whose secrets cannot be had says so on the log."""
         try:
-            secrets = await self._reveal(vertex.secrets) if vertex.secrets else {}
+            secrets = await self._reveal(vertex.secrets, spec.lease) if vertex.secrets else {}
         except RejectedError as error:
             await self._refuse(spec, vertex.name, Failure(f"{vertex.name}: {error}", error.code, error.hint))
             return

@@ -12,20 +12,21 @@ from thalweg.api import deployments as api
 from thalweg.api import evidence as evidence_api
 from thalweg.api.backends import Nothing
 from thalweg.api.calls import Call
+from thalweg.api.leases import check_owner, check_visible
 from thalweg.bus import deployments as stored
-from thalweg.bus.buckets import Bucket
 from thalweg.bus.connection import Client
 from thalweg.bus.heads import latest_commits, read_heads
 from thalweg.errors import RejectedError
-from thalweg.graph.plan import Inspect, Locate
+from thalweg.graph.plan import Inspect
 from thalweg.graph.releases import Releases
 from thalweg.graph.status import Status, status_of
-from thalweg.wire import subjects
 from thalweg.wire.planned import bound_artifact, expectations_of, spec_of
 from thalweg.wire.spec import DeploymentSpec
 from thalweg_coordinator.api import Handler
+from thalweg_coordinator.artifacts import LocateFor
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
 from thalweg_coordinator.redeploying import plan_redeploy
+from thalweg_coordinator.secrets import Secrets
 from thalweg_coordinator.statuses import describe
 from thalweg_coordinator.teardown import Records
 
@@ -40,7 +41,9 @@ class Deployments:
         client: NATS connection.
         workspace: whose deployments.
         logs: the operation logs of backends.
-        releases, inspect, locate: as for `thalweg.graph.status.status_of`.
+        releases, inspect: as for `thalweg.graph.status.status_of`.
+        locate_for: files as the owner of a deployment sees them.
+        secrets: those that may be bound.
         key: public key that signs evidence.
     """
 
@@ -50,14 +53,15 @@ class Deployments:
         workspace: str,
         logs: LogsOfBackends,
         releases: Releases,
-        inspect: Inspect | None,
-        locate: Locate | None,
+        inspect: Inspect,
+        locate_for: LocateFor,
+        secrets: Secrets,
         key: str,
     ) -> None:
         self._client, self._workspace, self._logs = client, workspace, logs
-        self._releases, self._inspect, self._locate, self._key = releases, inspect, locate, key
+        self._releases, self._inspect, self._locate_for, self._key = releases, inspect, locate_for, key
         self._records = Records(client, workspace)
-        self._secrets = Bucket(client, subjects.bucket(workspace, "secrets"))
+        self._secrets = secrets
 
     def handlers(self) -> dict[Call[Any, Any], Handler]:
         """By call of `thalweg.api.deployments` and `thalweg.api.evidence`."""
@@ -77,7 +81,7 @@ class Deployments:
         name = asked.name or asked.backend
         if name in RESERVED:
             raise RejectedError(f"a deployment cannot be called {name}", code="name.reserved", hint="--name gives it another name")
-        spec = await self._spec(asked.backend, asked.revision)
+        spec = await self._spec(asked.backend, asked.revision, asked.owner)
         spec = msgspec.structs.replace(spec, name=name, deployed_ns=time.time_ns())
         try:
             await stored.store_deployment(self._client, spec, expected=0)
@@ -90,8 +94,9 @@ class Deployments:
         """Stores the next generation of a deployment; where nothing changes, nothing is stored."""
         for _ in range(TRIES):
             old, revision = await stored.read_deployment(self._client, self._workspace, asked.name)
+            check_owner("deployment", old.name, old.lease, asked.owner)
             _refuse_unless_running(old)
-            new = await self._spec(old.backend, asked.revision)
+            new = await self._spec(old.backend, asked.revision, old.lease)
             commits = latest_commits(await read_heads(self._client, self._workspace, asked.name))
             spec, changes = plan_redeploy(old, new, commits)
             if (spec.revision, spec.graph_digest) == (old.revision, old.graph_digest) and all(
@@ -109,6 +114,7 @@ class Deployments:
         """Says that a deployment is to end. A discard overrides a drain; else, what has begun goes on."""
         for _ in range(TRIES):
             spec, revision = await stored.read_deployment(self._client, self._workspace, asked.name)
+            check_owner("deployment", spec.name, spec.lease, asked.owner)
             desired = "discarding" if asked.discard or spec.desired == "discarding" else "draining"
             try:
                 if desired != spec.desired:
@@ -158,22 +164,24 @@ class Deployments:
         spec = await stored.load_deployment(self._client, self._workspace, name)
         return describe(spec, await read_heads(self._client, self._workspace, name))
 
-    async def _refuse_unset_secrets(self, status: Status) -> None:
+    async def _refuse_unusable_secrets(self, status: Status, lease: str) -> None:
         bound = [(vertex.name, name) for vertex in status.plan.vertices for name in vertex.secrets.values()]
-        known = await self._secrets.items(sorted({name for _, name in bound})) if bound else {}
+        known = {one.name: one for one in await self._secrets.infos()} if bound else {}
         for vertex, name in bound:
             if name not in known:
                 hint = f"thalweg secret set {name}"
                 raise RejectedError(f"vertex {vertex}: there is no secret {name}", code="secret.unknown", hint=hint, secret=name)
+            check_visible("secret", name, known[name].lease, lease)
 
-    async def _spec(self, backend: str, revision: int | None) -> DeploymentSpec:
-        """What a backend is at a revision, as it is deployed; only a complete graph is."""
+    async def _spec(self, backend: str, revision: int | None, lease: str) -> DeploymentSpec:
+        """What a backend is at a revision, as it is deployed by a lease, or the workspace; only a complete graph is."""
         log = await self._logs.read(backend)
+        check_visible("backend", backend, log.lease, lease)
         at = log.revision if revision is None else revision
         graph = log.at(at)
-        status = await asyncio.to_thread(status_of, graph, self._releases, None, self._inspect, self._locate)
+        status = await asyncio.to_thread(status_of, graph, self._releases, None, self._inspect, self._locate_for(lease))
         _refuse_incomplete(backend, at, status)
-        await self._refuse_unset_secrets(status)
+        await self._refuse_unusable_secrets(status, lease)
         vertices = [
             spec_of(one, {slot: bound_artifact(str(artifact)) for slot, artifact in one.files.items()}) for one in status.plan.vertices
         ]
@@ -185,6 +193,7 @@ class Deployments:
             revision=at,
             graph_digest=graph.digest(),
             expect=expectations_of(graph.expect),
+            lease=lease,
         )
 
 

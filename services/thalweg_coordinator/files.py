@@ -10,7 +10,9 @@ from pydantic import ValidationError
 
 from thalweg.api import files as api
 from thalweg.api.calls import Call
+from thalweg.api.leases import check_owner
 from thalweg.artifacts import Artifact, ArtifactRecord, Store, check_content, describe_content, digest_of
+from thalweg.artifacts.records import owner_of, put_key
 from thalweg.bus.buckets import Bucket, Item, StaleWriteError
 from thalweg.errors import RejectedError
 from thalweg.graph.files import accepts_type
@@ -23,7 +25,7 @@ RESULT_KEPT_S = 30.0
 CHECKS_AT_ONCE = 2
 MAX_CHECKS = 1000
 _PREFIX = "sha256:"
-_Key = tuple[str, str, str]
+_Key = tuple[str, str, str, str]
 
 
 class Files:
@@ -46,7 +48,7 @@ class Files:
 
     async def register(self, asked: api.Register) -> api.Registered:
         """Records an uploaded file, once its content is found to be what is said."""
-        key = (asked.id, asked.type, asked.name)
+        key = (asked.id, asked.type, asked.name, asked.owner)
         if key not in self._checks:
             if len(self._checks) >= MAX_CHECKS:
                 raise RejectedError(f"{MAX_CHECKS:,} files are being checked", code="file.busy", hint="try again")
@@ -76,13 +78,15 @@ class Files:
             uses=await self._uses.of_file(records[0].id),
         )
 
-    async def remove(self, asked: api.WhichFile) -> api.File:
+    async def remove(self, asked: api.RemoveFile) -> api.File:
         """Removes a file that nothing is bound to: its bytes, then its records, so that a removal broken off can be made again."""
-        found = await self._find(asked.id)
-        key, item = found[0]
+        known = await self._find(asked.id)
+        found = [one for one in known if lease_of(_decode(one[0], one[1].value or b"")) == asked.owner]
+        key, item = (found or known)[0]
         record = _decode(key, item.value or b"")
+        check_owner("file", _short(record.id), lease_of(record), asked.owner)
         refuse_bound(f"file {record.name} ({_short(record.id)})", await self._uses.of_file(record.id), "file.bound")
-        await asyncio.to_thread(self._store.remove, record.id)
+        await asyncio.to_thread(self._store.of_lease(asked.owner).remove, record.id)
         try:
             for key, item in reversed(found):
                 await self._bucket.delete(key, item.revision)
@@ -93,9 +97,14 @@ class Files:
     async def _record(self, asked: api.Register) -> ArtifactRecord:
         async with self._turns:
             size_bytes, facts = await asyncio.to_thread(self._look_into, asked)
+        key = put_key(asked.id, asked.owner)
+        if asked.owner and (shared := (await self._bucket.get(_key(asked.id))).value) is not None:
+            theirs = _decode(_key(asked.id), shared)
+            if theirs.type == asked.type or accepts_type(asked.type, theirs.type):
+                return theirs  # what the workspace has already, a lease just uses
         while True:
-            item = await self._bucket.get(_key(asked.id))
-            former = _decode(_key(asked.id), item.value) if item.value is not None else None
+            item = await self._bucket.get(key)
+            former = _decode(key, item.value) if item.value is not None else None
             if former is not None and former.type != asked.type and accepts_type(asked.type, former.type):
                 return former  # what is known of it says more
             record = ArtifactRecord(
@@ -104,24 +113,25 @@ class Files:
                 name=asked.name,
                 size_bytes=size_bytes,
                 created=former.created if former is not None else datetime.now(UTC),
-                owner=former.owner if former is not None else "workspace",
+                owner=owner_of(asked.owner),
                 facts=facts,
                 provenance=former.provenance if former is not None else None,
             )
             if record == former:
                 return former
             try:
-                await self._bucket.put(_key(asked.id), record.model_dump_json().encode(), item.revision)
+                await self._bucket.put(key, record.model_dump_json().encode(), item.revision)
             except StaleWriteError:
                 continue
             return record
 
     def _look_into(self, asked: api.Register) -> tuple[int, dict[str, Any]]:
         """Size and facts of a stored file of that type. Blocking."""
-        size_bytes = self._store.stored_size(asked.id)
+        store = self._store.of_lease(asked.owner)
+        size_bytes = store.stored_size(asked.id)
         if size_bytes is None:
             raise RejectedError(f"{asked.name}: {asked.id} is not in the file store", code="artifact.unknown", hint="upload it first")
-        path = self._store.fetch(asked.id, COPY)
+        path = store.fetch(asked.id, COPY)
         if digest_of(path) != Artifact(asked.id, size_bytes):
             raise RejectedError(f"{asked.name}: the file store holds other bytes under {asked.id}", code="artifact.corrupt")
         try:
@@ -158,6 +168,11 @@ class Files:
             return
         task.exception()  # seen: asyncio does not warn of one that nobody comes back for
         asyncio.get_running_loop().call_later(RESULT_KEPT_S, lambda: self._checks.get(key) is task and self._checks.pop(key))
+
+
+def lease_of(record: ArtifactRecord) -> str:
+    """Which owns a file; "" for the workspace."""
+    return record.owner.partition(":")[2]
 
 
 def _key(artifact: str) -> str:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 import msgspec
 from pydantic import Field, ValidationError
 
+from thalweg.api.leases import check_owner
 from thalweg.bus.connection import Client
 from thalweg.bus.fenced import StaleWriteError
-from thalweg.bus.operation_logs import append, list_logs, read_after
+from thalweg.bus.operation_logs import append, last_position, list_logs, read_after, remove_log
 from thalweg.errors import RejectedError
 from thalweg.graph.backend import Backend
 from thalweg.graph.history import Entry, replay
@@ -23,9 +24,15 @@ TRIES = 20
 
 
 class Stored(Entry):
-    """An entry as it is stored. One that `restarts` holds all operations that make the graph from an empty one."""
+    """An entry as it is stored.
+
+    Attributes:
+        restarts: it holds all operations that make the graph from an empty one.
+        lease: which owns the backend since this entry; "" for the workspace.
+    """
 
     restarts: bool = Field(False)
+    lease: str = ""
 
 
 @dataclass
@@ -51,9 +58,16 @@ class BackendLog:
         """The newest; 0 for a backend without a log."""
         return self.entries[-1].sequence if self.entries else 0
 
+    @property
+    def lease(self) -> str:
+        """Which owns it; "" for the workspace."""
+        return self.entries[-1].lease if self.entries else ""
+
     def take(self, entry: Stored, position: int) -> None:
         """Adds an entry that was read, or appended."""
-        start = Backend(backend=self.name, vertices={}) if entry.restarts else self.head
+        if entry.sequence == 1:  # another backend of that name, whose log was removed, may have been read before
+            self.entries.clear()
+        start = Backend(backend=self.name, vertices={}) if entry.restarts or not self.entries else self.head
         self.head = replay([entry], start)
         self.entries.append(entry)
         self.position = position
@@ -111,8 +125,12 @@ class LogsOfBackends:
         """
         async with self._locks.setdefault(name, asyncio.Lock()):
             log = self._logs.setdefault(name, BackendLog(name))
-            async for position, body in read_after(self._client, self._workspace, name, log.position):
-                log.take(_decode(name, body), position)
+            newest = await last_position(self._client, self._workspace, name)
+            if not newest:
+                log = self._logs[name] = BackendLog(name)
+            elif newest != log.position:
+                async for position, body in read_after(self._client, self._workspace, name, log.position):
+                    log.take(_decode(name, body), position)
         if not log.entries and not may_be_new:
             raise RejectedError(f"there is no backend {name}", code="backend.unknown", hint="`thalweg backend list` shows those there are")
         return log
@@ -126,25 +144,61 @@ class LogsOfBackends:
         *,
         may_be_new: bool = False,
         restarts: bool = False,
+        lease: str = "",
     ) -> BackendLog:
         """Appends what `decide` makes of the log; where somebody else is faster, it is asked again. Nothing is appended for nothing.
 
+        Args:
+            name, author, reason: what to edit, who, why.
+            decide: the operations.
+            may_be_new: whether it begins a log where there is none.
+            restarts: whether they make the graph from an empty one.
+            lease: on behalf of which; it must own the backend.
+
         Raises:
-            RejectedError: what `decide` raises; or `backend.busy`, when others are faster again and again.
+            RejectedError: what `decide` raises; `lease.foreign`; or `backend.busy`, when others are faster again and again.
         """
-        for _ in range(TRIES):
-            log = await self.read(name, may_be_new=may_be_new)
+
+        def decide_entry(log: BackendLog) -> Stored | None:
+            if log.entries:
+                check_owner("backend", name, log.lease, lease)
             operations = decide(log)
             if not operations:
-                return log
-            entry = Stored(
+                return None
+            return Stored(
                 sequence=log.revision + 1,
                 time_ns=time.time_ns(),
                 author=author,
                 reason=reason,
                 operations=list(operations),
                 restarts=restarts,
+                lease=lease,
             )
+
+        return await self._append(name, decide_entry, may_be_new=may_be_new)
+
+    async def promote(self, name: str, lease: str) -> None:
+        """Makes a lease's backend the workspace's; harmless when it is."""
+
+        def decide_entry(log: BackendLog) -> Stored | None:
+            if log.lease != lease:
+                return None
+            reason = f"promoted out of lease {lease}"
+            return Stored(sequence=log.revision + 1, time_ns=time.time_ns(), author=log.entries[-1].author, reason=reason, operations=[])
+
+        await self._append(name, decide_entry, may_be_new=False)
+
+    async def remove(self, name: str) -> None:
+        """Removes a backend with its history."""
+        await remove_log(self._client, self._workspace, name)
+        self._logs.pop(name, None)
+
+    async def _append(self, name: str, decide: Callable[[BackendLog], Stored | None], *, may_be_new: bool) -> BackendLog:
+        for _ in range(TRIES):
+            log = await self.read(name, may_be_new=may_be_new)
+            entry = decide(log)
+            if entry is None:
+                return log
             try:
                 await append(self._client, self._workspace, name, _encode(entry), log.position)
             except StaleWriteError:

@@ -13,6 +13,7 @@ import msgspec
 from thalweg.api import secrets as api
 from thalweg.api.backends import Nothing
 from thalweg.api.calls import Call
+from thalweg.api.leases import check_owner, check_visible
 from thalweg.bus.buckets import Bucket, Item, StaleWriteError
 from thalweg.errors import RejectedError
 from thalweg.sealed.box import SecretBox
@@ -25,6 +26,7 @@ class _Stored(msgspec.Struct, frozen=True):
     sealed: bytes
     time_ns: int
     author: str
+    lease: str = ""
 
 
 class Secrets:
@@ -42,28 +44,43 @@ class Secrets:
         self._bucket, self._workspace, self._given = bucket, workspace, given
         self._key, self._key_path = key, key_path
 
-    async def reveal(self, names: Mapping[str, str]) -> dict[str, str]:
+    async def reveal(self, names: Mapping[str, str], lease: str = "") -> dict[str, str]:
         """Values by slot, for the process of the vertex that has these bindings and nobody else.
 
         Args:
             names: secret by slot.
+            lease: which owns the vertex's deployment.
 
         Raises:
-            RejectedError: `secret.unknown`, `secret.wrong_key`, `secret.damaged`, or the key cannot be used (`key.…`).
+            RejectedError: `secret.unknown`, `lease.foreign`, `secret.wrong_key`, `secret.damaged`, or the key cannot be used (`key.…`).
         """
-        return {slot: await self._reveal(name) for slot, name in names.items()}
+        return {slot: await self._reveal(name, lease) for slot, name in names.items()}
 
-    async def write(self, name: str, value: str, author: str) -> api.SecretInfo:
-        """Seals and stores a value, replacing an older one."""
+    async def write(self, name: str, value: str, author: str, lease: str = "") -> api.SecretInfo:
+        """Seals and stores a value, replacing an older one of the same owner. Raises RejectedError (`lease.foreign`)."""
         sealed = (await self._box()).encrypt(self._workspace, name, value)
-        stored = _Stored(sealed, time.time_ns(), author)
+        stored = _Stored(sealed, time.time_ns(), author, lease)
         while True:
             item = await self._bucket.get(name)
+            if item.value is not None:
+                check_owner("secret", name, _decode(name, item.value).lease, lease)
             try:
                 await self._bucket.put(name, msgspec.msgpack.encode(stored), item.revision)
             except StaleWriteError:
                 continue
             return _info(name, stored)
+
+    async def promote(self, name: str, lease: str) -> None:
+        """Makes a lease's secret the workspace's; harmless when it is, or is gone."""
+        while (item := await self._bucket.get(name)).value is not None:
+            stored = _decode(name, item.value)
+            if stored.lease != lease:
+                return
+            try:
+                await self._bucket.put(name, msgspec.msgpack.encode(msgspec.structs.replace(stored, lease="")), item.revision)
+            except StaleWriteError:
+                continue
+            return
 
     async def infos(self) -> list[api.SecretInfo]:
         """All that may be told, by name."""
@@ -76,6 +93,12 @@ class Secrets:
             raise RejectedError(f"there is no secret {name}", code="secret.unknown", hint=f"thalweg secret set {name}", secret=name)
         return item
 
+    async def remove(self, name: str) -> None:
+        """Removes a secret, whatever it is bound to; harmless when it is gone."""
+        item = await self._bucket.get(name)
+        if item.value is not None:
+            await self.delete(name, item.revision)
+
     async def delete(self, name: str, revision: int) -> None:
         """Deletes a secret. Raises RejectedError (`secret.busy`) where it was set again since."""
         try:
@@ -83,14 +106,16 @@ class Secrets:
         except StaleWriteError:
             raise RejectedError(f"secret {name} was set again meanwhile", code="secret.busy", hint="try again") from None
 
-    async def _reveal(self, name: str) -> str:
+    async def _reveal(self, name: str, lease: str) -> str:
         if self._given is not None:
             if name not in self._given:
                 raise RejectedError(f"no value was given for secret {name}", code="secret.unknown", secret=name)
             return self._given[name]
         item = await self.find(name)
         assert item.value is not None
-        return (await self._box()).decrypt(self._workspace, name, _decode(name, item.value).sealed)
+        stored = _decode(name, item.value)
+        check_visible("secret", name, stored.lease, lease)
+        return (await self._box()).decrypt(self._workspace, name, stored.sealed)
 
     async def _box(self) -> SecretBox:
         return SecretBox(await asyncio.to_thread(load_or_make_key, self._key, self._key_path))
@@ -113,7 +138,7 @@ class SecretCalls:
 
     async def set(self, asked: api.SetSecret) -> api.SecretInfo:
         """Seals a value; vertices that run keep the one that they were started with."""
-        return await self._secrets.write(asked.name, asked.value, asked.author)
+        return await self._secrets.write(asked.name, asked.value, asked.author, asked.owner)
 
     async def list_all(self, asked: Nothing) -> api.SecretsListed:
         """Names, never values."""
@@ -124,8 +149,9 @@ class SecretCalls:
     async def remove(self, asked: api.WhichSecret) -> api.SecretInfo:
         """Removes a secret that nothing is bound to."""
         item = await self._secrets.find(asked.name)
-        refuse_bound(f"secret {asked.name}", (await self._uses.of_secrets()).get(asked.name, []), "secret.bound")
         assert item.value is not None
+        check_owner("secret", asked.name, _decode(asked.name, item.value).lease, asked.owner)
+        refuse_bound(f"secret {asked.name}", (await self._uses.of_secrets()).get(asked.name, []), "secret.bound")
         await self._secrets.delete(asked.name, item.revision)
         return _info(asked.name, _decode(asked.name, item.value))
 
@@ -138,4 +164,4 @@ def _decode(name: str, body: bytes) -> _Stored:
 
 
 def _info(name: str, stored: _Stored) -> api.SecretInfo:
-    return api.SecretInfo(name=name, time_ns=stored.time_ns, author=stored.author)
+    return api.SecretInfo(name=name, time_ns=stored.time_ns, author=stored.author, lease=stored.lease)

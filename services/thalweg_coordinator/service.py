@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -15,6 +16,7 @@ from thalweg.bus.buckets import Bucket
 from thalweg.bus.connection import Client, connect_unless
 from thalweg.bus.holds import holds_bucket
 from thalweg.bus.leadership import Leadership
+from thalweg.bus.leases import Leases
 from thalweg.bus.micro import serve
 from thalweg.bus.operation_logs import ensure_operation_logs
 from thalweg.bus.presence import answer_pings
@@ -32,6 +34,9 @@ from thalweg_coordinator.care import Care
 from thalweg_coordinator.components import Components
 from thalweg_coordinator.deployments import Deployments
 from thalweg_coordinator.files import Files
+from thalweg_coordinator.lease_contents import LeaseContents
+from thalweg_coordinator.lease_ends import LeaseEnds
+from thalweg_coordinator.leases import LeaseCalls
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
 from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.secrets import SecretCalls, Secrets
@@ -41,6 +46,7 @@ from thalweg_coordinator.uses import Uses
 
 _log = logging.getLogger("thalweg.coordinator")
 TICK_S = 0.1
+LEASES_S = 0.3  # between two looks at leases
 CARE_TIMEOUT_S = 15.0
 
 
@@ -58,6 +64,7 @@ class Coordinator:
         self._launcher = ProcessLauncher(settings.data / "vertices", settings.data / "logs")
         self._cares: dict[str, Care] = {}
         self._reported: dict[str, str] = {}
+        self._ending: set[str] = set()  # deployments that a lease's end takes away
         self._teardown: Teardown | None = None
         self._leadership: Leadership | None = None
         self._led: bool | None = None
@@ -70,14 +77,15 @@ class Coordinator:
         client = await connect_unless(stop, self._settings.nats_url, "coordinator")
         if client is None:
             return
-        leading: asyncio.Task[None] | None = None
+        tasks: list[asyncio.Task[None]] = []
         try:
             await deployments.ensure_bucket(client, self._settings.workspace)
             await holds_bucket(client, self._settings.workspace).ensure()
             await self._prepare(client)
+            tasks.append(asyncio.create_task(self._end_leases(client)))
             if self._only is None:
                 self._leadership = Leadership(client, self._settings.workspace)
-                leading = asyncio.create_task(self._leadership.keep())
+                tasks.append(asyncio.create_task(self._leadership.keep()))
             while not stop.is_set():
                 if self._leads():
                     await self._guard("reconcile", self._reconcile(client))
@@ -88,10 +96,12 @@ class Coordinator:
                 except TimeoutError:
                     continue
         finally:
-            if leading is not None:
-                leading.cancel()
-                await asyncio.gather(leading, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await client.close()
+            if self._only is not None:  # nobody else cares for them
+                await asyncio.to_thread(self._launcher.stop, self._only)
             if self._workers is not None:
                 await asyncio.to_thread(self._workers.close)
 
@@ -113,27 +123,46 @@ class Coordinator:
         sources = Sources(local_archives(store), self._settings.data / "cache" / "releases")
         self._workers = Workers(sources, Environments(self._settings.data / "environments"))
         releases = PublishedReleases(catalog, self._workers)
-        logs, look = LogsOfBackends(client, workspace), (check_bound, local_copies(store))
-        backends = Backends(logs, releases, *look)
+        logs, locate_for, sealed = LogsOfBackends(client, workspace), partial(local_copies, store), self._secrets(client)
+        leases, look = Leases(client, workspace), (check_bound, locate_for(""))
+        backends = Backends(logs, releases, check_bound, locate_for)
         key = await asyncio.to_thread(workspace_key, self._settings.signing_key, self._settings.data)
         self._teardown = Teardown(client, workspace, store, key)
         await self._teardown.ensure()
-        deployed = Deployments(client, workspace, logs, releases, *look, key.public)
+        deployed = Deployments(client, workspace, logs, releases, check_bound, locate_for, sealed, key.public)
         stored = StoredReleases(client, workspace, releases, backends.forget)
         await stored.ensure()
         components = Components(stored, Catalog(), sources, self._workers, logs, *look)
         uses = Uses(client, workspace, logs)
-        records, sealed = (Bucket(client, subjects.bucket(workspace, kind)) for kind in ("artifacts", "secrets"))
+        records = Bucket(client, subjects.bucket(workspace, "artifacts"))
         await records.ensure()
-        await sealed.ensure()
-        files, secrets = Files(records, store, uses), SecretCalls(self._secrets(client), uses)
+        await Bucket(client, subjects.bucket(workspace, "secrets")).ensure()
+        await leases.ensure()
+        files, secrets = Files(records, store, uses), SecretCalls(sealed, uses)
+        lease_calls = LeaseCalls(leases, LeaseContents(client, workspace, logs, sealed, store))
         handlers = (
             stored.refreshing({**backends.handlers(), **components.handlers(), **deployed.handlers()})
             | files.handlers()
             | secrets.handlers()
+            | lease_calls.handlers()
         )
-        await serve(client, workspace, version("thalweg"), answers(handlers))
+        await serve(client, workspace, version("thalweg"), answers(lease_calls.requiring_open(handlers)))
         await answer_pings(client, workspace)
+
+    async def _end_leases(self, client: Client) -> None:
+        """Ends leases for as long as this copy runs. One of a single deployment does, too: those of killed runs, in their data folder."""
+        workspace, store = self._settings.workspace, Store.of(self._settings)
+        contents = LeaseContents(client, workspace, LogsOfBackends(client, workspace), self._secrets(client), store)
+        ends, is_busy = LeaseEnds(Leases(client, workspace), contents, self._ending.add), False
+
+        async def step() -> None:
+            nonlocal is_busy
+            is_busy = await ends.step()
+
+        while True:
+            if self._leads():
+                await self._guard("leases", step())
+            await asyncio.sleep(TICK_S if is_busy or self._only is not None else LEASES_S)
 
     def _secrets(self, client: Client) -> Secrets:
         settings = self._settings
@@ -153,12 +182,15 @@ class Coordinator:
 
     async def _reconcile(self, client: Client) -> None:
         stored = await deployments.list_deployments(client, self._settings.workspace)
-        names = [name for name in stored if self._only in (None, name)]
-        gone = [name for name in {*self._launcher.deployments(), *self._cares} - {*stored} if self._only in (None, name)]
+        names = [name for name in stored if self._is_mine(name)]
+        gone = [name for name in {*self._launcher.deployments(), *self._cares} - {*stored} if self._is_mine(name)]
         await asyncio.gather(
             *(self._guard(name, self._step(client, name)) for name in names),
             *(self._guard(name, self._forget(client, name)) for name in gone),
         )
+
+    def _is_mine(self, name: str) -> bool:
+        return self._only in (None, name) or name in self._ending
 
     async def _step(self, client: Client, name: str) -> None:
         async with asyncio.timeout(CARE_TIMEOUT_S):
@@ -173,6 +205,7 @@ class Coordinator:
     async def _forget(self, client: Client, name: str) -> None:
         await self._care_of(client, name).forget()
         self._cares.pop(name, None)
+        self._ending.discard(name)
 
     def _care_of(self, client: Client, name: str) -> Care:
         if name not in self._cares:

@@ -24,6 +24,7 @@ def describe(spec: DeploymentSpec, heads: list[StoredMessage]) -> DeploymentStat
         generation=spec.generation,
         deployed_ns=spec.deployed_ns,
         state=state,
+        lease=spec.lease,
         vertices=[_vertex(one, state, commits, sequences) for one in spec.vertices],
     )
 

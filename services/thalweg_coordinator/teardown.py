@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import time
 from collections.abc import Mapping
@@ -13,8 +12,7 @@ from typing import Any
 
 from thalweg.api.deployments import Kept, Outcome, Report
 from thalweg.artifacts import Store
-from thalweg.artifacts.digests import hex_of
-from thalweg.artifacts.records import ArtifactRecord, Provenance
+from thalweg.artifacts.records import records_of_run
 from thalweg.bus import deployments
 from thalweg.bus.buckets import Bucket, StaleWriteError
 from thalweg.bus.connection import Client
@@ -63,7 +61,7 @@ class Teardown:
             return
         try:
             await asyncio.to_thread(self._store.ensure_bucket)
-            await self._check_stored(commits)
+            await self._check_stored(self._store.of_lease(spec.lease), commits)
             await self._record_files(spec, commits)
             kept = await self._keep_evidence(spec, commits)
             outcome: Outcome = "finished" if spec.has_ended(commits) else "failed"
@@ -79,47 +77,34 @@ class Teardown:
         await self._report(spec, commits, "discarded", None)
         await deployments.delete_deployment(self._client, spec.workspace, spec.name)
 
-    async def _check_stored(self, commits: Mapping[str, Commit]) -> None:
+    async def _check_stored(self, store: Store, commits: Mapping[str, Commit]) -> None:
         for commit in commits.values():
             for generated in commit.generated.values():
-                if not await asyncio.to_thread(self._store.exists, generated.artifact):
+                if not await asyncio.to_thread(store.exists, generated.artifact):
                     raise RunFailedError(f"{generated.artifact} is not in the store", code="artifact.unknown")
 
     async def _record_files(self, spec: DeploymentSpec, commits: Mapping[str, Commit]) -> None:
-        by_name = {one.name: one for one in spec.vertices}
-        for vertex, commit in commits.items():
-            for slot, generated in commit.generated.items():
-                pinned = by_name[vertex]
-                record = ArtifactRecord(
-                    id=generated.artifact,
-                    type=pinned.generated_types.get(slot, "bytes"),
-                    name=generated.name,
-                    size_bytes=generated.size_bytes,
-                    created=datetime.now(UTC),
-                    provenance=Provenance(
-                        deployment=spec.name, vertex=vertex, slot=slot, release=pinned.component, revision=spec.revision or None
-                    ),
-                )
-                token = hashlib.sha256(f"{spec.name}/{spec.deployed_ns}/{vertex}/{slot}".encode()).hexdigest()[:32]
-                await self._artifacts.put(f"{hex_of(generated.artifact)}.{token}", record.model_dump_json().encode(), None)
+        for key, record in records_of_run(spec, commits, datetime.now(UTC)).items():
+            await self._artifacts.put(key, record.model_dump_json().encode(), None)
 
     async def _keep_evidence(self, spec: DeploymentSpec, commits: Mapping[str, Commit]) -> str:
         """The document's id. The first copy that is stored stands: a coordinator that repeats the step makes no second one."""
         stamp = datetime.fromtimestamp(spec.deployed_ns / 1e9, UTC).strftime("%Y%m%d-%H%M%S")
         evidence_id = f"{spec.name[:40]}-{stamp}-{spec.deployed_ns % 10**6:06d}"
         body = signed(evidence.build(spec, commits, evidence_id, time.time_ns()), self._key)
-        stored = (await self._evidence.get(evidence_id)).value
+        key = subjects.owned_key(evidence_id, spec.lease)
+        stored = (await self._evidence.get(key)).value
         if stored is not None:
             body = stored
-        await asyncio.to_thread(self._store.put_bytes, body)
+        await asyncio.to_thread(self._store.of_lease(spec.lease).put_bytes, body)
         if stored is None:
             with suppress(StaleWriteError):
-                await self._evidence.put(evidence_id, body, 0)
+                await self._evidence.put(key, body, 0)
         return evidence_id
 
     async def _report(self, spec: DeploymentSpec, commits: Mapping[str, Commit], outcome: Outcome, kept: str | None) -> None:
         report = make_report(spec, commits, outcome, kept, time.time_ns())
-        await self._reports.put(spec.name, report.model_dump_json().encode(), None)
+        await self._reports.put(subjects.owned_key(spec.name, spec.lease), report.model_dump_json().encode(), None)
 
 
 def make_report(spec: DeploymentSpec, commits: Mapping[str, Commit], outcome: Outcome, kept: str | None, now_ns: int) -> Report:
@@ -160,15 +145,21 @@ class Records:
 
     async def report(self, name: str) -> Report | None:
         """The newest of a name."""
-        found = await self._reports.get(name)
-        return Report.model_validate_json(found.value) if found.value is not None else None
+        found = [Report.model_validate_json(body) for body in await _of_all_owners(self._reports, name)]
+        return max(found, key=lambda one: one.time_ns, default=None)
 
     async def evidence(self, evidence_id: str) -> dict[str, Any] | None:
         """A signed document."""
-        found = await self._evidence.get(evidence_id)
-        return dict(json.loads(found.value)) if found.value is not None else None
+        found = await _of_all_owners(self._evidence, evidence_id)
+        return dict(json.loads(found[0])) if found else None
 
     async def all_evidence(self) -> list[dict[str, Any]]:
         """All signed documents, oldest first."""
         found = [dict(json.loads(body)) for body in (await self._evidence.items()).values()]
         return sorted(found, key=lambda one: (one["finished_ns"], one["id"]))
+
+
+async def _of_all_owners(bucket: Bucket, name: str) -> list[bytes]:
+    """The values of a name: the workspace's, then those of leases."""
+    found = await bucket.items([name, *await bucket.keys(f"{name}.*")])
+    return list(found.values())

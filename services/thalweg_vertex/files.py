@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,17 +17,33 @@ if TYPE_CHECKING:
 MAX_UNDECLARED = 20  # named in the commit, which is one header
 
 
-def fetch_files(settings: Settings, mine: VertexSpec) -> dict[str, Path]:
-    """Local paths of the bound files, digests checked."""
+def fetch_files(settings: Settings, mine: VertexSpec, lease: str) -> dict[str, Path]:
+    """Local paths of the bound files, as the deployment's owner sees them; digests checked."""
     if not mine.files:
         return {}
-    store = store_of(settings)
+    store = store_of(settings, lease)
     return {slot: store.fetch(file.artifact, file.name) for slot, file in mine.files.items()}
 
 
-def upload_generated(settings: Settings, mine: VertexSpec, paths: dict[str, Path], folder: Path) -> Left:
-    """Stores every generated file; says which are missing, and what else is in the folder."""
-    store, found = store_of(settings), dict[str, Generated]()
+def upload_generated(settings: Settings, mine: VertexSpec, paths: dict[str, Path], folder: Path, owner: Callable[[], str]) -> Left:
+    """Stores every generated file; says which are missing, and what else is in the folder.
+
+    Args:
+        settings, mine: where to, whose.
+        paths: by slot.
+        folder: holds them, and nothing else that is declared.
+        owner: asked for the lease that owns the deployment now: it may be promoted while it runs.
+    """
+    lease = owner()
+    while True:
+        left = _upload(store_of(settings, lease), mine, paths, folder)
+        if (now := owner()) == lease:
+            return left
+        lease = now
+
+
+def _upload(store: Store, mine: VertexSpec, paths: dict[str, Path], folder: Path) -> Left:
+    found = dict[str, Generated]()
     store.ensure_bucket()
     for slot, path in paths.items():
         if not path.exists():
@@ -39,8 +56,8 @@ def upload_generated(settings: Settings, mine: VertexSpec, paths: dict[str, Path
     return Left(found, [slot for slot in paths if slot not in found], undeclared[:MAX_UNDECLARED])
 
 
-def store_of(settings: Settings) -> Store:
-    """The file store; loads what talks to it."""
+def store_of(settings: Settings, lease: str = "") -> Store:
+    """The file store as a lease sees it; loads what talks to it."""
     from thalweg.artifacts import Store  # boto3 costs a vertex without files 20 MB and 0.15 s
 
-    return Store.of(settings)
+    return Store.of(settings, lease)

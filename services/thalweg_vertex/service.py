@@ -31,6 +31,7 @@ from thalweg_vertex.secrets import Output, take_secrets
 # A batch of records is thousands of new objects without cycles: collecting at Python's own pace cost a quarter of a vertex's time.
 GC_THRESHOLD = (200_000, 10, 10)
 ASK_TIMEOUT_S = 1.0
+OWNER_TIMEOUT_S = 40.0  # longer than the server is waited for
 _log = logging.getLogger("thalweg.vertex")
 
 
@@ -79,7 +80,7 @@ async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: V
                 f"{mine.component} is pinned as {mine.digest}, but the code here is {release.manifest.digest}",
                 code="release.digest_mismatch",
             )
-        files = await asyncio.to_thread(fetch_files, settings, mine)
+        files = await asyncio.to_thread(fetch_files, settings, mine, spec.lease)
     except (RejectedError, RunFailedError, UsageError) as error:
         return await _refuse(client, spec, mine, error)
     secrets = take_secrets(mine)  # not earlier: a process that becomes another one would have emptied the pipe
@@ -90,7 +91,8 @@ async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: V
     limits = Limits(spec.batch_records, spec.batch_bytes, snapshot_messages=snapshot_messages)
     engine = assemble(mine, release, files, generated, limits, parse_type, secrets, redactor)
     spool = Spool(scratch / "spool") if generated else None
-    upload = partial(upload_generated, settings, mine, generated, scratch / "generated") if generated else None
+    owner = partial(_owner_now, client, spec, asyncio.get_running_loop())
+    upload = partial(upload_generated, settings, mine, generated, scratch / "generated", owner) if generated else None
     loop = VertexLoop(engine, log, spool, upload, mine.generation)
     if spec.desired == "draining":
         loop.drain()
@@ -115,6 +117,14 @@ async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: V
         sum(reader.reopened_count for reader in log.readers),
     )
     return 0
+
+
+def _owner_now(client: Client, spec: DeploymentSpec, loop: asyncio.AbstractEventLoop) -> str:
+    """The lease that owns the deployment now; for other threads than the loop's. Blocking."""
+    try:
+        return asyncio.run_coroutine_threadsafe(load_deployment(client, spec.workspace, spec.name), loop).result(OWNER_TIMEOUT_S).lease
+    except RejectedError:
+        return spec.lease  # it is gone: nobody will look for what is stored
 
 
 def _on_sigterm(client: Client, spec: DeploymentSpec, mine: VertexSpec, loop: VertexLoop, asked: set[asyncio.Task[None]]) -> None:

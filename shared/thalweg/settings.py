@@ -32,6 +32,7 @@ class Settings(BaseSettings):
         signing_key: base64 of the 32 bytes that sign evidence; None for the file `<data>/signing.key`; never shown by `repr`.
         workspace: namespace of everything that is made.
         data: folder of the embedded stack.
+        lease_ttl_s: how long what a killed `run` has made is held, until it is rolled back.
         components: further folders or files with components; as a variable, joined like `PATH`.
     """
 
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
     signing_key: str | None = Field(None, repr=False)
     workspace: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
     data: Path = Path(".thalweg")
+    lease_ttl_s: float = Field(60.0, ge=1.0, le=86_400.0)
     components: Annotated[tuple[Path, ...], NoDecode] = ()
 
     @field_validator("components", mode="before")

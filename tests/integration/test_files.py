@@ -94,11 +94,11 @@ async def test_a_bound_file_stays_and_one_that_is_not_goes(session: Session, sto
     await register(session, artifact, "csv", "bound.csv")
     await bind(session, "binds-a-file", "csv-source@1.0.0", "table", artifact)
     with pytest.raises(RejectedError, match=r"backend binds-a-file: rows\.table") as refused:
-        await session.ask(files.REMOVE, files.WhichFile(id=artifact))
+        await session.ask(files.REMOVE, files.RemoveFile(id=artifact))
     assert refused.value.code == "file.bound" and store.exists(artifact)
     assert (await session.ask(files.SHOW, files.WhichFile(id=artifact))).uses[0].vertex == "rows"
     await session.ask(backends.CHECKOUT, backends.GoTo(backend="binds-a-file", author="ada", revision=0))
-    await session.ask(files.REMOVE, files.WhichFile(id=artifact[:20]))
+    await session.ask(files.REMOVE, files.RemoveFile(id=artifact[:20]))
     assert not store.exists(artifact)
     with pytest.raises(RejectedError):
         await session.ask(files.SHOW, files.WhichFile(id=artifact))
@@ -134,7 +134,7 @@ async def test_an_id_that_begins_several_is_refused(session: Session, store: Sto
         await session.ask(files.SHOW, files.WhichFile(id="feedbeef"))
     assert refused.value.code == "file.ambiguous"
     for last in "ab":
-        await session.ask(files.REMOVE, files.WhichFile(id="feedbeef" + "0" * 55 + last))
+        await session.ask(files.REMOVE, files.RemoveFile(id="feedbeef" + "0" * 55 + last))
 
 
 async def test_a_file_that_runs_left_is_one_file_with_its_provenance(session: Session, store: Store, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ async def test_a_file_that_runs_left_is_one_file_with_its_provenance(session: Se
     assert [one.name for one in listed] == ["mine.txt"]
     shown = await session.ask(files.SHOW, files.WhichFile(id=artifact))
     assert shown.provenance is not None and shown.provenance["vertex"] == "save"
-    await session.ask(files.REMOVE, files.WhichFile(id=artifact))
+    await session.ask(files.REMOVE, files.RemoveFile(id=artifact))
     assert artifact not in [one.id for one in (await session.ask(files.LIST, files.ListFiles())).files]
 
 

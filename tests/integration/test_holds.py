@@ -111,5 +111,5 @@ async def test_a_hold_is_renewed_and_goes_with_its_deployment(stack: EmbeddedSta
         await delete_deployment(client, "default", "renewed")
         while not hold.is_lost:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-        assert await bucket.keys("renewed.") == []
+        assert await bucket.keys("renewed.>") == []
     await client.close()

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from thalweg.api.calls import Call
+from thalweg.api.leases import Leased
 from thalweg.graph.fields import Line, Name, Strict
 from thalweg.graph.history import MAX_OPERATIONS, Entry
 from thalweg.graph.operations import Operation
@@ -15,7 +16,7 @@ MAX_LISTED = 1000
 State = Literal["complete", "incomplete", "invalid"]
 
 
-class Signed(Strict):
+class Signed(Leased):
     """Who edits a backend, and why."""
 
     backend: Name
@@ -78,6 +79,7 @@ class Shown(Strict):
     revision: int
     newest: int
     digest: str
+    lease: str = ""
     document: dict[str, Any]
     vertices: list[PartStatus]
     edges: list[PartStatus]
@@ -101,6 +103,7 @@ class Summary(Strict):
     state: State
     author: str
     time_ns: int
+    lease: str = ""
 
 
 class Listed(Strict):

@@ -7,13 +7,14 @@ from typing import Literal
 from pydantic import Field
 
 from thalweg.api.calls import Call
+from thalweg.api.leases import Leased
 from thalweg.graph.fields import Name, Strict
 
 State = Literal["starting", "running", "finished", "failed", "stopping", "stopped"]
 Outcome = Literal["finished", "failed", "discarded"]
 
 
-class Deploy(Strict):
+class Deploy(Leased):
     """A backend to run at a revision (the newest without), under a name (the backend's without)."""
 
     backend: Name
@@ -21,14 +22,14 @@ class Deploy(Strict):
     revision: int | None = Field(None, ge=0)
 
 
-class Redeploy(Strict):
+class Redeploy(Leased):
     """A deployment that is to go on as another revision of its backend (the newest without)."""
 
     name: Name
     revision: int | None = Field(None, ge=0)
 
 
-class Undeploy(Strict):
+class Undeploy(Leased):
     """A deployment that is to end: drained and saved, or at once."""
 
     name: Name
@@ -128,7 +129,7 @@ class Report(Strict):
 
 
 class DeploymentStatus(Strict):
-    """One deployment; `report` is there once it is undeployed, and it has no vertices then."""
+    """One deployment; `report` is there once it is undeployed, and it has no vertices then; `lease` owns it, "" is the workspace."""
 
     name: str
     backend: str
@@ -136,6 +137,7 @@ class DeploymentStatus(Strict):
     generation: int
     deployed_ns: int
     state: State
+    lease: str = ""
     vertices: list[VertexStatus] = Field(default_factory=list)
     report: Report | None = None
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, Field
 
 from thalweg.api.calls import Call
+from thalweg.api.leases import Leased
 from thalweg.api.uses import Use
 from thalweg.graph.fields import Digest, FileName, Name, Strict
 
@@ -16,7 +17,7 @@ FileId = Annotated[str, Field(pattern=rf"^(sha256:)?[0-9a-f]{{{MIN_PREFIX},64}}$
 """An artifact's id, or so many of its first hex digits that no other file begins with them."""
 
 
-class Register(Strict):
+class Register(Leased):
     """An artifact that is in the store. Its size and facts are not asked for: the coordinator looks itself."""
 
     id: Digest
@@ -47,6 +48,12 @@ class WhichFile(Strict):
     id: FileId
 
 
+class RemoveFile(Leased):
+    """A file to remove, by its id, whole or shortened."""
+
+    id: FileId
+
+
 class ListFiles(Strict):
     """Files by id, those behind `after`, at most `limit`."""
 
@@ -73,4 +80,4 @@ class FileShown(Strict):
 REGISTER = Call("file", "register", Register, Registered)
 LIST = Call("file", "list", ListFiles, FilesListed)
 SHOW = Call("file", "show", WhichFile, FileShown)
-REMOVE = Call("file", "remove", WhichFile, File)
+REMOVE = Call("file", "remove", RemoveFile, File)

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from thalweg.api.backends import Nothing
 from thalweg.api.calls import Call
+from thalweg.api.leases import Leased
 from thalweg.api.uses import Use
 from thalweg.graph.fields import Line, Name, Strict
 
@@ -28,7 +29,7 @@ def _check_value(value: Any) -> str:
     return value
 
 
-class SetSecret(Strict):
+class SetSecret(Leased):
     """A secret's new value."""
 
     name: Name
@@ -36,18 +37,19 @@ class SetSecret(Strict):
     author: Line = Field(min_length=1, max_length=200)
 
 
-class WhichSecret(Strict):
+class WhichSecret(Leased):
     """A secret by its name."""
 
     name: Name
 
 
 class SecretInfo(Strict):
-    """All that is told of a secret: when it was set, by whom, where it is bound."""
+    """All that is told of a secret: when it was set, by whom, where it is bound, which lease owns it ("": the workspace)."""
 
     name: Name
     time_ns: int
     author: str
+    lease: str = ""
     uses: list[Use] = Field(default_factory=list)
 
 

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, field_validator
+
+from thalweg.artifacts.digests import hex_of
+from thalweg.wire.commit import Commit
+from thalweg.wire.spec import DeploymentSpec
+from thalweg.wire.subjects import owned_key
+
+PUT = "put"  # token of the record of a file that was put under a lease
 
 
 class Provenance(BaseModel):
@@ -48,6 +59,37 @@ class ArtifactRecord(BaseModel):
         if not is_file_name(name):
             raise ValueError("not a file name")
         return name
+
+
+def owner_of(lease: str) -> str:
+    """`ArtifactRecord.owner` for a lease, "" for the workspace."""
+    return f"lease:{lease}" if lease else "workspace"
+
+
+def put_key(artifact_id: str, lease: str) -> str:
+    """Key of the record of a file that was put."""
+    return owned_key(f"{hex_of(artifact_id)}.{PUT}", lease) if lease else hex_of(artifact_id)
+
+
+def records_of_run(spec: DeploymentSpec, commits: Mapping[str, Commit], created: datetime) -> dict[str, ArtifactRecord]:
+    """Records, by key, of the files that the vertices of a deployment have generated."""
+    vertices, found = {one.name: one for one in spec.vertices}, dict[str, ArtifactRecord]()
+    for vertex, commit in commits.items():
+        for slot, generated in commit.generated.items():
+            pinned = vertices[vertex]
+            token = hashlib.sha256(f"{spec.name}/{spec.deployed_ns}/{vertex}/{slot}".encode()).hexdigest()[:32]
+            found[owned_key(f"{hex_of(generated.artifact)}.{token}", spec.lease)] = ArtifactRecord(
+                id=generated.artifact,
+                type=pinned.generated_types.get(slot, "bytes"),
+                name=generated.name,
+                size_bytes=generated.size_bytes,
+                created=created,
+                owner=owner_of(spec.lease),
+                provenance=Provenance(
+                    deployment=spec.name, vertex=vertex, slot=slot, release=pinned.component, revision=spec.revision or None
+                ),
+            )
+    return found
 
 
 def is_file_name(name: str) -> bool:

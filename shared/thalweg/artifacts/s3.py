@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from thalweg.errors import RejectedError, ThalwegError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
+    from boto3.s3.transfer import TransferConfig
     from botocore.exceptions import ClientError
     from mypy_boto3_s3.client import S3Client
 
@@ -46,6 +47,13 @@ def connect(endpoint: str | None, access_key: str | None, secret_key: str | None
             hint="THALWEG_S3_ENDPOINT is like http://127.0.0.1:9000",
         ) from error
     return client
+
+
+def copying_at_once() -> TransferConfig:
+    """How to copy within the store: whole, up to what S3 lets one request copy; not every server copies parts."""
+    from boto3.s3.transfer import TransferConfig
+
+    return TransferConfig(multipart_threshold=5 << 30, use_threads=False)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from thalweg.artifacts.digests import Artifact, HashingSink, digest_of, hex_of
 from thalweg.artifacts.directories import extract_tar, is_directory_tar, write_tar
 from thalweg.artifacts.records import is_file_name
 from thalweg.artifacts.retry import Patience
-from thalweg.artifacts.s3 import connect, translated_errors
+from thalweg.artifacts.s3 import connect, copying_at_once, translated_errors
 from thalweg.artifacts.uploads import PART_BYTES, PartsUpload, Progress, abort_stale
 from thalweg.errors import RejectedError
 from thalweg.settings import Settings
@@ -41,6 +41,7 @@ class Store:
         workspace: prefix of all keys.
         cache_dir: local folder that processes may share; made when needed.
         patience_s: how long puts and fetches go on trying without progress while the store cannot be reached.
+        lease: what is put belongs to it, apart from the workspace's, which is seen too; "" for the workspace.
     """
 
     def __init__(
@@ -52,24 +53,48 @@ class Store:
         workspace: str,
         cache_dir: Path,
         patience_s: float = _PATIENCE_S,
+        lease: str = "",
     ) -> None:
         self._endpoint, self._bucket = endpoint, bucket
         self._access_key, self._secret_key = access_key, secret_key
         self._workspace, self._cache_dir, self._patience_s = workspace, cache_dir, patience_s
+        self.lease = lease
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: Settings, lease: str = "") -> Self:
         """The file store that settings name, its cache in their data folder."""
         keys = settings.s3_access_key, settings.s3_secret_key
-        return cls(settings.s3_endpoint, settings.s3_bucket, *keys, settings.workspace, settings.data / "cache")
+        return cls(settings.s3_endpoint, settings.s3_bucket, *keys, settings.workspace, settings.data / "cache", lease=lease)
+
+    def of_lease(self, lease: str) -> Self:
+        """The same store as a lease sees it."""
+        keys = self._access_key, self._secret_key
+        same = type(self)(self._endpoint, self._bucket, *keys, self._workspace, self._cache_dir, self._patience_s, lease)
+        same.__dict__["_s3"] = self._s3
+        return same
 
     @cached_property
     def _s3(self) -> S3Client:
         return connect(self._endpoint, self._access_key, self._secret_key)
 
     def key_of(self, artifact_id: str) -> str:
-        """Key of an artifact in the bucket."""
-        return f"{self._workspace}/artifacts/{hex_of(artifact_id)}"
+        """Key in the bucket that an artifact is put under."""
+        return self._prefix(self.lease) + hex_of(artifact_id)
+
+    def _prefix(self, lease: str) -> str:
+        return f"{self._workspace}/leases/{lease}/" if lease else f"{self._workspace}/artifacts/"
+
+    def _find(self, artifact_id: str) -> tuple[str, int] | None:
+        """Key and bytes of an artifact as stored, the workspace's before the lease's; None when it is not."""
+        for lease in dict.fromkeys(("", self.lease)):
+            key = self._prefix(lease) + hex_of(artifact_id)
+            try:
+                with translated_errors(artifact_id):
+                    return key, self._s3.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
+            except RejectedError as error:
+                if error.code != "artifact.unknown":
+                    raise
+        return None
 
     def ensure_bucket(self) -> None:
         """Make the bucket unless it is there.
@@ -91,7 +116,7 @@ class Store:
         return self.stored_size(artifact_id) is not None
 
     def remove(self, artifact_id: str) -> None:
-        """Remove an artifact and its copies in the cache; harmless when it is gone. Who still needs it must be known before.
+        """Remove an artifact that was put here, and its copies in the cache; harmless when it is gone. Who needs it must be known before.
 
         Raises:
             UnreachableError, RejectedError: see `thalweg.artifacts.s3.translated_errors`.
@@ -226,18 +251,44 @@ class Store:
 
     def stored_size(self, artifact_id: str) -> int | None:
         """Bytes of an artifact as stored; None when it is not."""
-        try:
+        found = self._find(artifact_id)
+        return found[1] if found is not None else None
+
+    def promote(self, artifact_id: str) -> None:
+        """Make an artifact of the lease the workspace's; harmless when it is.
+
+        Raises:
+            RejectedError: `artifact.unknown`.
+            UnreachableError: no answer from the store.
+        """
+        mine, theirs = self.key_of(artifact_id), self._prefix("") + hex_of(artifact_id)
+        found = self._find(artifact_id)
+        if found is None:
+            raise RejectedError(f"file store: {artifact_id} is not there", code="artifact.unknown")
+        if found[0] != theirs:
             with translated_errors(artifact_id):
-                return self._s3.head_object(Bucket=self._bucket, Key=self.key_of(artifact_id))["ContentLength"]
-        except RejectedError as error:
-            if error.code == "artifact.unknown":
-                return None
-            raise
+                self._s3.copy({"Bucket": self._bucket, "Key": mine}, self._bucket, theirs, Config=copying_at_once())
+        if self.lease:
+            with translated_errors(artifact_id):
+                self._s3.delete_object(Bucket=self._bucket, Key=mine)
+
+    def remove_lease(self) -> int:
+        """Remove all that the lease has put, unfinished uploads too; how many artifacts there were."""
+        assert self.lease, "the workspace's artifacts are not removed as a whole"
+        count, prefix = 0, self._prefix(self.lease)
+        abort_stale(self._s3, self._bucket, prefix, timedelta(days=-1))
+        with translated_errors(prefix):
+            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
+                for one in page.get("Contents", []):
+                    self._s3.delete_object(Bucket=self._bucket, Key=one["Key"])
+                    count += 1
+        return count
 
     def _download(self, artifact_id: str, scratch: Path) -> Path:
         path, sink = scratch / "download", HashingSink()
+        found = self._find(artifact_id) if self.lease else None
         with path.open("wb") as file, translated_errors(artifact_id):
-            body = self._s3.get_object(Bucket=self._bucket, Key=self.key_of(artifact_id))["Body"]
+            body = self._s3.get_object(Bucket=self._bucket, Key=found[0] if found is not None else self.key_of(artifact_id))["Body"]
             for block in body.iter_chunks(1 << 20):
                 sink.write(block)
                 file.write(block)

@@ -83,9 +83,9 @@ class Bucket:
         # The marker goes too, but nothing that was written behind it.
         await call(self._client, f"STREAM.PURGE.{self._stream}", {"filter": self._prefix + key, "seq": marker + 1})
 
-    async def keys(self, under: str = "") -> list[str]:
-        """All keys, or those that begin with a token and its dot, in order; those too that are being deleted."""
-        answer = await call(self._client, f"STREAM.INFO.{self._stream}", {"subjects_filter": f"{self._prefix}{under}>"})
+    async def keys(self, pattern: str = ">") -> list[str]:
+        """Keys that match a pattern (`*` for a token, `>` for all that follow), in order; those too that are being deleted."""
+        answer = await call(self._client, f"STREAM.INFO.{self._stream}", {"subjects_filter": self._prefix + pattern})
         return sorted(subject.removeprefix(self._prefix) for subject in (answer.get("state", {}).get("subjects") or {}))
 
     async def items(self, keys: list[str] | None = None) -> dict[str, bytes]:

@@ -56,6 +56,19 @@ async def read_after(client: Client, workspace: str, backend: str, after: int) -
         after = found.sequence
 
 
+async def last_position(client: Client, workspace: str, backend: str) -> int:
+    """Position of the last thing in a backend's log; 0 where there is no log."""
+    stream, subject = subjects.operations_stream(workspace), subjects.operations(workspace, backend)
+    found = await get_message(client, stream, {"last_by_subj": subject})
+    return found.sequence if found is not None else 0
+
+
+async def remove_log(client: Client, workspace: str, backend: str) -> None:
+    """Removes a backend's whole log; harmless when it is gone."""
+    stream, subject = subjects.operations_stream(workspace), subjects.operations(workspace, backend)
+    await call(client, f"STREAM.PURGE.{stream}", {"filter": subject})
+
+
 async def list_logs(client: Client, workspace: str) -> list[str]:
     """Names of all backends that have a log."""
     stream, prefix = subjects.operations_stream(workspace), subjects.operations(workspace, "")

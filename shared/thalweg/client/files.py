@@ -10,7 +10,7 @@ from thalweg.errors import RejectedError
 from thalweg.graph.pipeline import fault_lines
 
 
-async def register(session: Session, artifact: str, artifact_type: str, name: str) -> File:
+async def register(session: Session, artifact: str, artifact_type: str, name: str, lease: str = "") -> File:
     """Records an artifact that is in the store; waits while the coordinator looks into it. May be repeated.
 
     Args:
@@ -18,13 +18,14 @@ async def register(session: Session, artifact: str, artifact_type: str, name: st
         artifact: its id.
         artifact_type: what it must be.
         name: its file name.
+        lease: which is to own it; "" for the workspace.
 
     Raises:
         RejectedError: it is not in the store (`artifact.unknown`), or not of that type (`file.…`).
         UnreachableError: `coordinator.silent`.
     """
     try:
-        request = Register(id=artifact, type=artifact_type, name=name)
+        request = Register(id=artifact, type=artifact_type, name=name, lease=lease or None)
     except ValidationError as error:
         raise RejectedError("\n".join(fault_lines(error)), code="request.invalid") from error
     while True:

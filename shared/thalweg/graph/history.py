@@ -24,7 +24,7 @@ class Entry(Strict):
     time_ns: int = Field(ge=0, lt=MAX_TIME_NS)
     author: Line = Field(min_length=1)
     reason: Line = ""
-    operations: list[Operation] = Field(min_length=1, max_length=MAX_OPERATIONS)
+    operations: list[Operation] = Field(max_length=MAX_OPERATIONS)  # none where the backend got another owner
 
     def __str__(self) -> str:
         at = datetime.fromtimestamp(self.time_ns // 1_000_000_000, UTC).isoformat().replace("+00:00", "Z")

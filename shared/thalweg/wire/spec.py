@@ -87,6 +87,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
         revision, graph_digest: of the backend; 0 and "" where it is no stored one.
         deployed_ns: when the name was deployed; tells this deployment from another one of the same name.
         capture: what is recorded of its log: `none`, `all`, `boundary`, or `vertex.port` joined by commas.
+        lease: which owns it; "" for the workspace.
     """
 
     workspace: str
@@ -104,6 +105,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
     batch_records: int = 4096
     batch_bytes: int = 1_048_576
     capture: str = "none"
+    lease: str = ""
 
     def has_ended(self, commits: Mapping[str, Commit]) -> bool:
         """Whether every vertex has."""

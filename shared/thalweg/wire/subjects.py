@@ -81,9 +81,15 @@ def bucket(workspace: str, kind: str) -> str:
         workspace: whose.
         kind: `artifacts` (records: a key is the artifact's 64 hex digits for a file that was put, or these, a dot and a token for
             each run that left the file), `secrets` (sealed, by name), `releases` (see `release_key`), `reports` and `evidence`
-            (by deployment), `holds` (`<deployment>.<holder>`, see `thalweg.bus.holds`), `lead`.
+            (by deployment), `leases` (by id), `holds` (`<deployment>.<holder>`, see `thalweg.bus.holds`), `lead`. Keys of artifacts,
+            reports and evidence that a lease owns: see `owned_key`.
     """
     return f"TW_{workspace}_{kind}"
+
+
+def owned_key(key: str, lease: str) -> str:
+    """A key in a bucket that has several owners' side by side; the workspace's for no lease."""
+    return f"{key}.{lease}" if lease else key
 
 
 def operations_stream(workspace: str) -> str:
