@@ -39,11 +39,11 @@ def end_killed_runs(data: Path) -> list[Path]:
 
 
 def end_processes(home: Path, name: str) -> None:
-    """Ends the coordinator, then the vertices of a run, and removes what they kept beside the log. Blocking; idempotent."""
+    """Ends the coordinator, then the vertices and the capture of a run, and removes what they kept beside the log. Blocking; idempotent."""
     end_leftovers([home / f"coordinator-{name}.pid"], END_TIMEOUT_S)
-    vertices = home / "vertices" / name
-    end_leftovers(vertices.glob("*.json"), END_TIMEOUT_S)
-    for folder in (vertices, home / "scratch" / name):
+    started = [home / "vertices" / name, home / "captures" / name]
+    end_leftovers([path for folder in started for path in folder.glob("*.json")], END_TIMEOUT_S)
+    for folder in (*started, home / "scratch" / name):
         shutil.rmtree(folder, ignore_errors=True)
 
 

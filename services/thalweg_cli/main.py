@@ -127,6 +127,9 @@ def run(
     files: Files = [],
     out: Annotated[Path, typer.Option(help="Where generated files are saved.")] = Path("out"),
     keep: Annotated[bool, typer.Option("--keep", help="Keep the deployment's log and its scratch files.")] = False,
+    capture: Annotated[
+        str, typer.Option("--capture", help="What to record: all, boundary (what comes in and goes out), none, or V.P,V.P.")
+    ] = "all",
     components: Components = [],
     as_json: AsJson = False,
 ) -> None:
@@ -138,7 +141,7 @@ def run(
     try:
         plan = _check(pipeline, sets, files, components, as_json, needed=True)
         plan.raise_if_faulty()
-        summary = run_pipeline(load_settings(), plan, out, keep=keep, quiet=as_json)
+        summary = run_pipeline(load_settings(), plan, out, keep=keep, quiet=as_json, capture=capture)
     except ThalwegError as error:
         fail(error, as_json)
     except Interrupted as error:

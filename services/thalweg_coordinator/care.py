@@ -21,6 +21,7 @@ from thalweg.wire.commit import Commit, Failure
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 from thalweg.wire.subjects import parse_port
 from thalweg_coordinator.asked import Asked
+from thalweg_coordinator.capturing import Capturing
 from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.restarts import CRASHES_BEFORE_GIVING_UP, Attempts, decide_restart, describe_exit
 from thalweg_coordinator.stalls import find_stall
@@ -43,6 +44,7 @@ class Care:
         scratch: folder of what its vertices keep beside the log.
         workspace, name: which deployment.
         reveal: values of secrets by slot, given their names by slot and the lease that owns the deployment.
+        capturing: keeps its capture running.
         teardown: saves what it leaves, then removes it; None for a coordinator that saves nothing.
     """
 
@@ -54,10 +56,11 @@ class Care:
         workspace: str,
         name: str,
         reveal: Reveal,
+        capturing: Capturing,
         teardown: Teardown | None = None,
     ) -> None:
         self._client, self._launcher, self._scratch, self._name = client, launcher, scratch, name
-        self._reveal, self._teardown = reveal, teardown
+        self._reveal, self._capturing, self._teardown = reveal, capturing, teardown
         self._watch = LogWatch(client, workspace, name)
         self._log_created = ""
         self._attempts: dict[str, Attempts] = {}
@@ -84,8 +87,9 @@ class Care:
             self._attempts.clear()
             self._trimmed.clear()
         commits = latest_commits(look.heads)
+        await self._capturing.keep(spec, is_fresh=look.last_sequence == 0)
         if spec.has_failed(commits):
-            await self.stop()
+            await self._stop_vertices()
             await self._tear_down_if_draining(spec, commits)
             return
         is_clean = await self._remove_vertices(spec, codes, look.heads)
@@ -98,7 +102,11 @@ class Care:
             await self._tear_down_if_draining(spec, commits)
 
     async def stop(self) -> None:
-        """Ends the vertices."""
+        """Ends the vertices, and the capture."""
+        await asyncio.to_thread(self._capturing.stop)
+        await self._stop_vertices()
+
+    async def _stop_vertices(self) -> None:
         self._attempts.clear()
         self._asked.clear()
         if self._name in self._launcher.deployments():

@@ -20,6 +20,7 @@ from thalweg.errors import RejectedError
 from thalweg.graph.plan import Inspect
 from thalweg.graph.releases import Releases
 from thalweg.graph.status import Status, status_of
+from thalweg.wire.capturing import check_capture
 from thalweg.wire.planned import bound_artifact, expectations_of, spec_of
 from thalweg.wire.spec import DeploymentSpec
 from thalweg_coordinator.api import Handler
@@ -82,7 +83,8 @@ class Deployments:
         if name in RESERVED:
             raise RejectedError(f"a deployment cannot be called {name}", code="name.reserved", hint="--name gives it another name")
         spec = await self._spec(asked.backend, asked.revision, asked.owner)
-        spec = msgspec.structs.replace(spec, name=name, deployed_ns=time.time_ns())
+        spec = msgspec.structs.replace(spec, name=name, deployed_ns=time.time_ns(), capture=asked.capture)
+        check_capture(spec.capture, {one.name: one.outputs for one in spec.vertices})
         try:
             await stored.store_deployment(self._client, spec, expected=0)
         except stored.StaleSpecError:

@@ -49,7 +49,7 @@ def plan_redeploy(old: DeploymentSpec, new: DeploymentSpec, commits: Mapping[str
             code="redeploy.ended",
             hint="undeploy, then deploy the revision anew",
         )
-    fields = ("deployed_ns", "storage", "max_messages_per_subject", "batch_records", "batch_bytes", "lease")
+    fields = ("deployed_ns", "storage", "max_messages_per_subject", "batch_records", "batch_bytes", "lease", "capture")
     kept = {field: getattr(old, field) for field in fields}
     return msgspec.structs.replace(new, name=old.name, generation=generation, vertices=vertices, **kept), changes
 

@@ -15,11 +15,16 @@ Outcome = Literal["finished", "failed", "discarded"]
 
 
 class Deploy(Leased):
-    """A backend to run at a revision (the newest without), under a name (the backend's without)."""
+    """A backend to run at a revision (the newest without), under a name (the backend's without).
+
+    Attributes:
+        capture: what is recorded of its log: `none`, `all`, `boundary`, or `vertex.port` joined by commas.
+    """
 
     backend: Name
     name: Name | None = None
     revision: int | None = Field(None, ge=0)
+    capture: str = Field("none", max_length=4096)
 
 
 class Redeploy(Leased):
@@ -102,6 +107,16 @@ class Kept(Strict):
     size_bytes: int
 
 
+class KeptReplay(Strict):
+    """What became of a deployment's capture; see `thalweg.wire.capturing.Captured`."""
+
+    artifact: str | None
+    size_bytes: int
+    complete: bool
+    reason: str | None
+    messages: int
+
+
 class Report(Strict):
     """What a teardown has saved, and what it could not.
 
@@ -111,6 +126,7 @@ class Report(Strict):
         unfinished: vertices that had not ended.
         failure: why the deployment failed.
         evidence: id of the evidence.
+        replay: what became of the capture; None where there was none.
     """
 
     name: str
@@ -126,6 +142,7 @@ class Report(Strict):
     unfinished: list[str] = Field(default_factory=list)
     failure: str | None = None
     evidence: str | None = None
+    replay: KeptReplay | None = None
 
 
 class DeploymentStatus(Strict):

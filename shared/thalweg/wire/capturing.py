@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
 from thalweg.errors import RejectedError
 from thalweg.wire import subjects
 from thalweg.wire.spec import DeploymentSpec
@@ -11,16 +15,20 @@ NONE, ALL, BOUNDARY = "none", "all", "boundary"
 _HINT = "all, boundary, none, or ports as in camera.out,reader.out"
 
 
-def check_capture(spec: DeploymentSpec) -> None:
+def check_capture(capture: str, outputs: Mapping[str, Iterable[str]]) -> None:
     """Refuses a selection that does not fit what is deployed.
+
+    Args:
+        capture: as in `DeploymentSpec`.
+        outputs: names of output ports, by vertex.
 
     Raises:
         RejectedError: `capture.invalid`.
     """
-    if spec.capture in (NONE, ALL, BOUNDARY):
+    if capture in (NONE, ALL, BOUNDARY):
         return
-    known = {f"{one.name}.{port}" for one in spec.vertices for port in one.outputs}
-    for name in spec.capture.split(","):
+    known = {f"{vertex}.{port}" for vertex, ports in outputs.items() for port in ports}
+    for name in capture.split(","):
         if name not in known:
             raise RejectedError(f"capture: there is no output port {name!r}", code="capture.invalid", hint=_HINT)
 
@@ -49,3 +57,21 @@ def captured_subjects(spec: DeploymentSpec) -> list[str]:
     ports = [subjects.port(*place, vertex, port) for vertex, port in captured_ports(spec)]
     outside = list(subjects.outside(*place)) if spec.capture == BOUNDARY else []
     return sorted({*own, *ports, *outside})
+
+
+class Captured(msgspec.Struct, frozen=True):
+    """What became of a capture.
+
+    Attributes:
+        artifact: id of the replay; None where there is none.
+        size_bytes: of it.
+        complete: whether it has all that was to be captured.
+        reason: why not.
+        messages: of the log, that it has.
+    """
+
+    artifact: str | None = None
+    size_bytes: int = 0
+    complete: bool = False
+    reason: str | None = None
+    messages: int = 0

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from thalweg.errors import RejectedError
+from thalweg.wire.capturing import Captured
 from thalweg.wire.commit import Commit
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 
@@ -15,7 +16,9 @@ FORMAT = "thalweg-evidence/1"
 SYNC = "always"  # of our servers' configuration
 
 
-def build(spec: DeploymentSpec, commits: Mapping[str, Commit], evidence_id: str, finished_ns: int) -> dict[str, Any]:
+def build(
+    spec: DeploymentSpec, commits: Mapping[str, Commit], evidence_id: str, finished_ns: int, captured: Captured | None = None
+) -> dict[str, Any]:
     """The document, not signed yet: JSON values alone. It holds nothing that is secret.
 
     Args:
@@ -23,6 +26,7 @@ def build(spec: DeploymentSpec, commits: Mapping[str, Commit], evidence_id: str,
         commits: the newest of each vertex.
         evidence_id: what the document is called.
         finished_ns: when the run was over.
+        captured: what became of its capture; None where there was none.
     """
     expectations = [_judged(spec, commits, index) for index in range(len(spec.expect))]
     return {
@@ -38,6 +42,7 @@ def build(spec: DeploymentSpec, commits: Mapping[str, Commit], evidence_id: str,
         "finished_ns": finished_ns,
         "storage": spec.storage,
         "sync": SYNC,
+        "replay": msgspec.to_builtins(captured) if captured is not None else None,
         # As text: canonical JSON sorts keys, and a component may mean the order within a param (columns of a table).
         "spec": msgspec.json.encode(spec).decode(),
         "releases": {one.component: one.digest for one in spec.vertices},
