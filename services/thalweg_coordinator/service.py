@@ -41,9 +41,10 @@ from thalweg_coordinator.lease_ends import LeaseEnds
 from thalweg_coordinator.leases import LeaseCalls
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
 from thalweg_coordinator.processes import ProcessLauncher
+from thalweg_coordinator.replays import Replays
 from thalweg_coordinator.secrets import SecretCalls, Secrets
 from thalweg_coordinator.stored_releases import StoredReleases
-from thalweg_coordinator.teardown import Teardown
+from thalweg_coordinator.teardown import Records, Teardown
 from thalweg_coordinator.uses import Uses
 
 _log = logging.getLogger("thalweg.coordinator")
@@ -150,6 +151,7 @@ class Coordinator:
             | files.handlers()
             | secrets.handlers()
             | lease_calls.handlers()
+            | Replays(Records(client, workspace)).handlers()
         )
         await serve(client, workspace, version("thalweg"), answers(lease_calls.requiring_open(handlers)))
         await answer_pings(client, workspace)

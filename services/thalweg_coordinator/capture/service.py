@@ -65,8 +65,12 @@ async def _spec(client: Client, settings: Settings, deployment: str) -> Deployme
 
 async def _capture(settings: Settings, client: Client, spec: DeploymentSpec) -> None:
     notes, path = CaptureNotes(client, spec), replay_path(settings.data, spec.name)
-    store = asyncio.create_task(asyncio.to_thread(Store.of, settings, spec.lease))
-    recorder = await asyncio.to_thread(recorder_of, path, spec)
+    try:
+        recorder = await asyncio.to_thread(recorder_of, path, spec)
+    except OSError as error:
+        _log.error("nothing can be captured: %s", error)
+        await notes.tell(Captured(reason=f"it cannot be written: {error}"))
+        return
     reason: str | None = None
     try:
         await Recording(client, spec, notes, recorder).run()
@@ -75,7 +79,7 @@ async def _capture(settings: Settings, client: Client, spec: DeploymentSpec) -> 
         _log.error("the capture stops here, and is incomplete: %s", reason)
         await _until_wanted(notes)
     found = await asyncio.to_thread(_seal, recorder, await _written(client, spec), reason)
-    captured = await _upload(await store, path, found, reason)
+    captured = await _upload(Store.of(settings, spec.lease), path, found, reason)
     await notes.tell(captured)
     _log.info("%s: %d messages, %d bytes, %s", captured.artifact, captured.messages, captured.size_bytes, captured.reason or "complete")
 
