@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _SOURCES, _PROCESSORS, _FILES = f"{__name__}.sources", f"{__name__}.processors", f"{__name__}.files"
+_ENDPOINTS = f"{__name__}.endpoints"
 
 INDEX: dict[str, str] = {
     "csv-source@1.0.0": f"{_SOURCES}.csv_source",
@@ -22,6 +23,8 @@ INDEX: dict[str, str] = {
     "color@1.0.0": f"{_PROCESSORS}.color",
     "motion@1.0.0": f"{_PROCESSORS}.motion",
     "draw@1.0.0": f"{_PROCESSORS}.draw",
+    "http-in@1.0.0": f"{_ENDPOINTS}.http_in",
+    "http-out@1.0.0": f"{_ENDPOINTS}.http_out",
     "csv-file@1.0.0": f"{_FILES}.csv_file",
     "jsonl-file@1.0.0": f"{_FILES}.jsonl_file",
     "parquet-file@1.0.0": f"{_FILES}.parquet_file",

@@ -26,7 +26,7 @@ from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.restarts import CRASHES_BEFORE_GIVING_UP, Attempts, decide_restart, describe_exit
 from thalweg_coordinator.stalls import find_stall
 from thalweg_coordinator.teardown import Teardown
-from thalweg_coordinator.trimming import plan_trim
+from thalweg_coordinator.trimming import Mark, Window, keep_of, plan_trim, plan_windows
 
 STALL_S = 10.0  # nobody has committed anything for so long, before a stall is looked for
 _log = logging.getLogger("thalweg.coordinator")
@@ -66,6 +66,8 @@ class Care:
         self._attempts: dict[str, Attempts] = {}
         self._asked = Asked()
         self._trimmed: dict[str, int] = {}
+        self._windows: dict[str, int] = {}
+        self._mark = Mark(0, {})
         self._purged: set[tuple[str, int]] = set()
         self._silence: tuple[int, float] = (0, 0.0)  # the last sequence of the log, and since when
 
@@ -86,6 +88,7 @@ class Care:
             self._log_created, self._silence = look.created, (0, 0.0)
             self._attempts.clear()
             self._trimmed.clear()
+            self._windows.clear()
         commits = latest_commits(look.heads)
         await self._capturing.keep(spec, is_fresh=look.last_sequence == 0)
         if spec.has_failed(commits):
@@ -232,12 +235,28 @@ class Care:
         await refuse(log, failure, generation)
 
     async def _trim(self, spec: DeploymentSpec, heads: list[StoredMessage]) -> None:
-        if not self._news(plan_trim(spec, heads)):
+        windows = [one for one in plan_windows(spec, latest_commits(heads)) if self._has_grown(one)]
+        if not windows and not self._news(plan_trim(spec, heads)):
             return
         held = await held_from(self._client, spec.workspace, spec.name)
         for subject, sequence in self._news(plan_trim(spec, heads, held)):
             await deployments.purge_below(self._client, spec.workspace, spec.name, subject, sequence)
             self._trimmed[subject] = sequence
+        if windows:
+            await self._purge_windows(spec, windows, held, heads)
+
+    async def _purge_windows(self, spec: DeploymentSpec, windows: list[Window], held: int | None, heads: list[StoredMessage]) -> None:
+        for window in windows:
+            keep = keep_of(window, held, self._mark)
+            if keep is not None:
+                await deployments.purge_but_last(self._client, spec.workspace, spec.name, window.subject, keep)
+                self._windows[window.subject] = window.written
+        if held is None or held > self._mark.sequence:
+            last = max(head.sequence for head in heads)
+            self._mark = Mark(last, {one.subject: one.written for one in plan_windows(spec, latest_commits(heads))})
+
+    def _has_grown(self, window: Window) -> bool:
+        return window.written - self._windows.get(window.subject, 0) > window.keep // 4
 
     def _news(self, plan: list[tuple[str, int]]) -> list[tuple[str, int]]:
         return [(subject, sequence) for subject, sequence in plan if sequence > self._trimmed.get(subject, 0)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Iterable
 
 import msgspec
@@ -136,6 +137,11 @@ class LeaseContents:
         names: list[str] = []
         if thing.kind == "backend":
             names = _bound((await self._logs.read(thing.name)).head.vertices.values())
+        elif thing.kind == "evidence":
+            body = (await self._evidence.get(subjects.owned_key(thing.name, lease))).value
+            document = json.loads(body) if body is not None else {"input_artifacts": [], "vertices": {}}
+            names = [f"file:{artifact}" for artifact in document["input_artifacts"]]
+            names += [f"file:{one['artifact']}" for vertex in document["vertices"].values() for one in vertex["generated"].values()]
         elif thing.kind == "deployment":
             spec = await deployments.load_deployment(self._client, self._workspace, thing.name)
             commits = latest_commits(await read_heads(self._client, self._workspace, spec.name))

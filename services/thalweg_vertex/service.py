@@ -31,6 +31,7 @@ from thalweg_vertex.secrets import Output, take_secrets
 # A batch of records is thousands of new objects without cycles: collecting at Python's own pace cost a quarter of a vertex's time.
 GC_THRESHOLD = (200_000, 10, 10)
 ASK_TIMEOUT_S = 1.0
+RELEASED_AT_ONCE = 256  # records that leave the graph are messages each, and JetStream takes 1,000 in one atomic batch
 OWNER_TIMEOUT_S = 40.0  # longer than the server is waited for
 _log = logging.getLogger("thalweg.vertex")
 
@@ -85,11 +86,13 @@ async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: V
         return await _refuse(client, spec, mine, error)
     secrets = take_secrets(mine)  # not earlier: a process that becomes another one would have emptied the pipe
     redactor = output.hide(secrets)
-    log = VertexLog(client, spec.workspace, spec.name, mine.name, mine.inputs, release.component.combine == "arrival")
+    by_arrival = release.component.combine == "arrival"
+    log = VertexLog(client, spec.workspace, spec.name, mine.name, mine.inputs, by_arrival, endpoint=mine.endpoint, traced=spec.is_traced)
     generated = _fresh(scratch / "generated", mine)
     snapshot_messages = min(EVERY_MESSAGES, spec.max_messages_per_subject // 4)
-    limits = Limits(spec.batch_records, spec.batch_bytes, snapshot_messages=snapshot_messages)
-    engine = assemble(mine, release, files, generated, limits, parse_type, secrets, redactor)
+    records = min(spec.batch_records, _released_at_once(spec)) if mine.endpoint == "out" else spec.batch_records
+    limits = Limits(records, spec.batch_bytes, snapshot_messages=snapshot_messages)
+    engine = assemble(mine, release, files, generated, limits, parse_type, secrets, redactor, traced=spec.is_traced)
     spool = Spool(scratch / "spool") if generated else None
     owner = partial(_owner_now, client, spec, asyncio.get_running_loop())
     upload = partial(upload_generated, settings, mine, generated, scratch / "generated", owner) if generated else None
@@ -117,6 +120,11 @@ async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: V
         sum(reader.reopened_count for reader in log.readers),
     )
     return 0
+
+
+def _released_at_once(spec: DeploymentSpec) -> int:
+    """Records in one commit of an output endpoint; they must find room in its subject as soon as that is trimmed."""
+    return max(1, min(RELEASED_AT_ONCE, spec.max_messages_per_subject // 4))
 
 
 def _owner_now(client: Client, spec: DeploymentSpec, loop: asyncio.AbstractEventLoop) -> str:

@@ -72,10 +72,10 @@ class Recording:
         loop = asyncio.get_running_loop()
         end = loop.time() + CHECK_S
         while loop.time() < end:
-            for _ in range(min(AT_ONCE, len(reader.logged))):
-                self._recorder.add(reader.take())
+            for _ in range(min(AT_ONCE, len(reader.arrived))):
+                self._recorder.add(reader.pop())
             reader.pull_soon()
-            if reader.logged:
+            if reader.arrived:
                 await asyncio.sleep(0)
                 continue
             if self._is_asked:
@@ -90,7 +90,7 @@ class Recording:
         """Lets the log go up to what is on the disk; whether that is all that is wanted."""
         try:
             state = await log_state(self._client, self._spec.workspace, self._spec.name)
-            has_all = await reader.has_all() and not reader.logged  # after the log's end was read
+            has_all = await reader.has_all() and not reader.arrived  # after the log's end was read
             if self._is_asked:
                 self._is_asked, self._wanted = False, await self._notes.wanted()
         except (ThalwegError, NatsError, OSError, TimeoutError):

@@ -275,9 +275,17 @@ class Store:
     def remove_lease(self) -> int:
         """Remove all that the lease has put, unfinished uploads too; how many artifacts there were."""
         assert self.lease, "the workspace's artifacts are not removed as a whole"
-        count, prefix = 0, self._prefix(self.lease)
-        abort_stale(self._s3, self._bucket, prefix, timedelta(days=-1))
+        try:
+            return self._remove_under(self._prefix(self.lease))
+        except RejectedError as error:
+            if error.code == "store.no_bucket":  # nothing was ever put
+                return 0
+            raise
+
+    def _remove_under(self, prefix: str) -> int:
+        count = 0
         with translated_errors(prefix):
+            abort_stale(self._s3, self._bucket, prefix, timedelta(days=-1))
             for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
                 for one in page.get("Contents", []):
                     self._s3.delete_object(Bucket=self._bucket, Key=one["Key"])

@@ -169,10 +169,15 @@ async def purge_below(client: Client, workspace: str, deployment: str, subject: 
     await call(client, f"STREAM.PURGE.{subjects.stream(workspace, deployment)}", {"filter": subject, "seq": sequence})
 
 
+async def purge_but_last(client: Client, workspace: str, deployment: str, subject: str, keep: int) -> None:
+    """Removes a subject's messages but the last `keep`."""
+    await call(client, f"STREAM.PURGE.{subjects.stream(workspace, deployment)}", {"filter": subject, "keep": keep})
+
+
 async def purge_vertex(client: Client, workspace: str, deployment: str, vertex: str) -> None:
-    """Removes all that a vertex has written."""
-    prefix = subjects.vertex_prefix(workspace, deployment, vertex)
-    await call(client, f"STREAM.PURGE.{subjects.stream(workspace, deployment)}", {"filter": prefix})
+    """Removes all that a vertex has written, and what came from outside for it."""
+    for prefix in subjects.all_of_vertex(workspace, deployment, vertex):
+        await call(client, f"STREAM.PURGE.{subjects.stream(workspace, deployment)}", {"filter": prefix})
 
 
 async def create_stream(client: Client, config: dict[str, Any]) -> None:

@@ -55,7 +55,7 @@ async def held_from(client: Client, workspace: str, deployment: str) -> int | No
         UnreachableError: the server is away.
     """
     bucket = holds_bucket(client, workspace)
-    found = await bucket.items(await bucket.keys(f"{deployment}.>"))
+    found = await bucket.items(await bucket.keys(f"{deployment}.*"))
     return lowest_sequence([hold for value in found.values() if (hold := _read(value)) is not None], time.time_ns())
 
 

@@ -1,39 +1,28 @@
-"""Reads subjects of a deployment log from a sequence on, over an ephemeral pull consumer that it replaces when that falls silent."""
+"""Reads edges of a deployment log from a sequence on: the messages of vertices, whole, and what comes from outside."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import logging
-import os
-import time
-from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
-from nats.errors import Error as NatsError
 
-from thalweg.bus.connection import request_json
-from thalweg.bus.heads import get_message
+from thalweg.bus.puller import Puller
 from thalweg.runtime.inputs import Message
+from thalweg.wire.boundary import inlet_body
 from thalweg.wire.commit import CHUNK_HEADER, HEADER, decode_commit
-
-_log = logging.getLogger("thalweg.bus")
-DEPTH = 64
-PULL_BYTES = 8 << 20  # more than any message: a body is cut into pieces of 4 MiB
-BUFFER_BYTES = 4 << 20
-SILENCE_S, WATCH_S = 1.0, 0.25
-EXPIRES_NS = 30_000_000_000
+from thalweg.wire.spec import INLET_KEY
 
 
-class Reader:
-    """Delivers messages in log order, each once, from `start` on.
+class _Messages(Puller[Message]):
+    def pop(self) -> Message:
+        """The oldest arrived message."""
+        message = self.arrived.popleft()
+        self._taken(len(message.body))
+        return message
 
-    nats-py's pull consumers are known to fall silent after a reconnect (nats.py #504, #933). So this one watches itself:
-    after a reconnect, or when nothing comes although the log has more, it makes a new consumer where it stopped.
+
+class Reader(_Messages):
+    """Delivers messages of vertices in log order, each once, from `start` on.
 
     Args:
         client: NATS connection.
@@ -44,126 +33,12 @@ class Reader:
     """
 
     def __init__(self, client: Client, stream: str, edges: dict[str, list[str]], start: int, notify: Callable[[], None]) -> None:
-        self._client, self._stream, self._edges, self._notify = client, stream, edges, notify
-        self._next = start
-        self.arrived: deque[Message] = deque()
-        self.buffered_bytes = self.reopened_count = 0
-        self._outstanding = self._delivered = 0
-        self._is_lost = False
-        self._consumer = ""
-        self._subscription: Subscription | None = None
+        super().__init__(client, stream, list(edges), start, notify)
+        self._edges = edges
         self._pieces: list[tuple[int, bytes]] = []
-        self._heard_at = time.monotonic()
-        self._watcher: asyncio.Task[None] | None = None
-        self._asked: set[asyncio.Task[None]] = set()
 
-    async def open(self) -> None:
-        """Begins to read; returns when the first consumer exists."""
-        await self._reopen()
-        self._watcher = asyncio.create_task(self._watch())
-
-    async def close(self) -> None:
-        """Stops reading and lets the server forget the consumer."""
-        if self._watcher is not None:
-            self._watcher.cancel()
-            await asyncio.gather(self._watcher, return_exceptions=True)
-        await self._drop()
-
-    def pop(self) -> Message:
-        """The oldest arrived message."""
-        message = self.arrived.popleft()
-        self.buffered_bytes -= len(message.body)
-        return message
-
-    def pull_soon(self) -> None:
-        """Asks the server for more when few messages are on their way and there is room."""
-        if self._outstanding <= DEPTH // 2 and self.buffered_bytes < BUFFER_BYTES and self._subscription is not None:
-            self._outstanding += DEPTH
-            body = json.dumps({"batch": DEPTH, "expires": EXPIRES_NS, "max_bytes": PULL_BYTES}).encode()
-            subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
-            asked = asyncio.create_task(self._publish(subject, body, self._subscription.subject))
-            self._asked.add(asked)
-            asked.add_done_callback(self._asked.discard)
-
-    async def _publish(self, subject: str, body: bytes, reply: str) -> None:
-        try:
-            await self._client.publish(subject, body, reply=reply)
-        except (NatsError, OSError):
-            self._outstanding = 0  # the watcher finds out
-
-    async def _reopen(self) -> None:
-        await self._drop()
-        self._pieces, self._outstanding, self._delivered, self._is_lost = [], 0, 0, False
-        self._consumer, inbox = f"tw{os.urandom(6).hex()}", self._client.new_inbox()
-        self._subscription = await self._client.subscribe(inbox, cb=self._on_message, pending_msgs_limit=-1, pending_bytes_limit=-1)
-        config: dict[str, Any] = {
-            "name": self._consumer,
-            "ack_policy": "none",
-            "deliver_policy": "by_start_sequence",
-            "opt_start_seq": max(self._next, 1),
-            "filter_subjects": list(self._edges),
-            "mem_storage": True,
-            "inactive_threshold": 2 * EXPIRES_NS,
-        }
-        while True:
-            try:
-                answer = await request_json(
-                    self._client,
-                    f"$JS.API.CONSUMER.CREATE.{self._stream}.{self._consumer}",
-                    {"stream_name": self._stream, "config": config},
-                    timeout_s=2.0,
-                )
-                if "error" not in answer:
-                    break
-                _log.warning("consumer refused: %s", answer["error"])
-            except (NatsError, OSError, TimeoutError):
-                pass
-            await asyncio.sleep(0.1)
-        self._heard_at = time.monotonic()
-        self.pull_soon()
-
-    async def _drop(self) -> None:
-        subscription, self._subscription = self._subscription, None
-        if subscription is None:
-            return
-        try:
-            await subscription.unsubscribe()
-            if self._client.is_connected:
-                await self._client.publish(f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._consumer}", b"")
-        except (NatsError, OSError):
-            _log.debug("the old consumer is left to expire")
-
-    async def _on_message(self, message: Msg) -> None:
-        if self._subscription is None or not (self._reads(message.subject) or (message.headers or {}).get("Status")):
-            return
-        headers = message.headers or {}
-        if headers.get("Status"):
-            left = int(headers.get("Nats-Pending-Messages", self._outstanding) or 0)
-            self._outstanding = max(0, self._outstanding - left)
-            if headers["Status"] == "503" or (headers["Status"] == "409" and "Deleted" in headers.get("Description", "")):
-                self._is_lost = True  # no such consumer: pulling again would be answered at once, for ever
-            else:
-                self.pull_soon()
-            return
-        tokens = message.reply.split(".")
-        consumer, sequence, delivered = (
-            (tokens[3], int(tokens[5]), int(tokens[6])) if len(tokens) == 9 else (tokens[5], int(tokens[7]), int(tokens[8]))
-        )
-        if consumer != self._consumer or delivered != self._delivered + 1:
-            return  # of a consumer that was given up, or behind a gap, which the watcher mends
-        self._delivered, self._heard_at = delivered, time.monotonic()
-        self._outstanding -= 1
-        self._take(message, sequence, headers)
-        self.pull_soon()
-
-    def _is_empty(self) -> bool:
-        return not self.arrived
-
-    def _reads(self, subject: str) -> bool:
-        return subject in self._edges
-
-    def _take(self, message: Msg, sequence: int, headers: dict[str, str]) -> None:
-        self._join(message.subject, sequence, headers, message.data)
+    def _reset(self) -> None:
+        self._pieces = []
 
     def _join(self, subject: str, sequence: int, headers: dict[str, str], data: bytes) -> None:
         """Joins the pieces of a cut message, which follow each other on one subject."""
@@ -180,34 +55,26 @@ class Reader:
         self._next = sequence + 1
         commit = decode_commit(headers[HEADER])
         for edge in self._edges[subject]:
-            self.arrived.append(Message(edge, first, sequence, data, commit.promised, commit.ended))
-            self.buffered_bytes += len(data)
-        self._notify()
+            self._keep(Message(edge, first, sequence, data, commit.promised, commit.ended), len(data))
 
-    async def _watch(self) -> None:
-        reconnects = self._client.stats["reconnects"]
-        while True:
-            await asyncio.sleep(WATCH_S)
-            if self._client.stats["reconnects"] != reconnects and self._client.is_connected:
-                reconnects = self._client.stats["reconnects"]
-                await self._reopen_again("the server came back")
-            elif self._is_lost:
-                await self._reopen_again("the consumer is gone")
-            elif self._is_empty() and time.monotonic() - self._heard_at > SILENCE_S:
-                if await self._is_behind():
-                    await self._reopen_again("silent while the log grows")
-                self._heard_at = time.monotonic()
 
-    async def _reopen_again(self, why: str) -> None:
-        self.reopened_count += 1
-        _log.info("new consumer on %s from %d: %s", self._stream, self._next, why)
-        await self._reopen()
+class InletReader(_Messages):
+    """Delivers what comes from outside: each bare value as a batch of one, whose value is the bytes that came.
 
-    async def _is_behind(self) -> bool:
-        """Whether the log has a message that nothing was heard of, though it was asked for."""
-        next_sequence, delivered = self._next, self._delivered
-        for subject in self._edges:
-            found = await get_message(self._client, self._stream, {"seq": next_sequence, "next_by_subj": subject})
-            if found is not None:
-                return (self._next, self._delivered) == (next_sequence, delivered)
-        return False
+    Args:
+        client: NATS connection.
+        stream: the deployment log.
+        subject: of the input endpoint.
+        vertex: whose endpoint it is; ids are made of it.
+        start: first sequence to deliver.
+        notify: called when a message has arrived.
+    """
+
+    def __init__(self, client: Client, stream: str, subject: str, vertex: str, start: int, notify: Callable[[], None]) -> None:
+        super().__init__(client, stream, [subject], start, notify)
+        self._vertex = vertex
+
+    def _join(self, subject: str, sequence: int, headers: dict[str, str], data: bytes) -> None:
+        self._next = sequence + 1
+        body = inlet_body(self._vertex, sequence, self._stored_ns, data)
+        self._keep(Message(INLET_KEY, sequence, sequence, body, self._stored_ns, False), len(body))

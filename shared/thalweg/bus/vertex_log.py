@@ -9,13 +9,13 @@ import msgspec
 from nats.aio.client import Client
 
 from thalweg.bus.heads import StoredMessage, get_message, last_message
-from thalweg.bus.reader import Reader
+from thalweg.bus.reader import InletReader, Reader
 from thalweg.bus.writer import Writer, chunk_count
 from thalweg.runtime.inputs import Message
 from thalweg.runtime.log import Recovered
 from thalweg.wire import subjects
 from thalweg.wire.commit import Commit
-from thalweg.wire.spec import EdgeSpec
+from thalweg.wire.spec import INLET_KEY, EdgeSpec, EndpointSide
 from thalweg.wire.subjects import STATE_PORT
 
 
@@ -32,13 +32,28 @@ class VertexLog:
         edges: its input edges.
         in_arrival_order: read all edges over one consumer, in log order; else each edge on its own, so that one that is far
             ahead does not keep the others from being read.
+        endpoint: which side of the vertex is open to the outside, as in `VertexSpec`.
+        traced: as `DeploymentSpec.is_traced`.
     """
 
-    def __init__(self, client: Client, workspace: str, deployment: str, vertex: str, edges: list[EdgeSpec], in_arrival_order: bool) -> None:
+    def __init__(
+        self,
+        client: Client,
+        workspace: str,
+        deployment: str,
+        vertex: str,
+        edges: list[EdgeSpec],
+        in_arrival_order: bool,
+        *,
+        endpoint: EndpointSide = "",
+        traced: bool = False,
+    ) -> None:
         self._client, self._place, self._edges, self._one = client, (workspace, deployment, vertex), edges, in_arrival_order
         self._stream = subjects.stream(workspace, deployment)
-        self.writer = Writer(client, workspace, deployment, vertex)
-        self.readers: list[Reader] = []
+        self._has_inlet = endpoint == "in"
+        outlet = subjects.OUT_ENDPOINT if endpoint == "out" else None
+        self.writer = Writer(client, workspace, deployment, vertex, outlet=outlet, traced=traced)
+        self.readers: list[Reader | InletReader] = []
         self.arrived = asyncio.Event()
         self._allowed: Callable[[str], bool] = lambda edge: True
 
@@ -67,7 +82,15 @@ class VertexLog:
         for group in groups:
             start = min(positions[key][0] for keys in group.values() for key in keys)
             self.readers.append(Reader(self._client, self._stream, group, start, self.arrived.set))
+        if self._has_inlet:
+            subject, start = subjects.inlet(*self._place), positions[INLET_KEY][0]
+            self.readers.append(InletReader(self._client, self._stream, subject, self._place[2], start, self.arrived.set))
         await asyncio.gather(*(reader.open() for reader in self.readers))
+
+    async def last_from_outside(self) -> int:
+        """See `Log.last_from_outside`."""
+        last = await last_message(self._client, self._stream, subjects.inlet(*self._place))
+        return last.sequence if last is not None else 0
 
     async def next(self) -> Message:
         """The next message of any edge; waits for one."""

@@ -8,6 +8,7 @@ import logging
 import os
 from typing import Any
 
+import msgspec
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
@@ -15,7 +16,9 @@ from thalweg.bus import errors
 from thalweg.bus.heads import StoredMessage, last_message
 from thalweg.errors import FencedOutError, RunFailedError, StaleClaimError
 from thalweg.wire import subjects
+from thalweg.wire.boundary import RECORDS_HEADER, count_records, release
 from thalweg.wire.commit import CHUNK_HEADER, HEADER, Commit, encode_commit
+from thalweg.wire.subjects import COMMIT_PORT, DEAD_PORT, STATE_PORT
 
 _log = logging.getLogger("thalweg.bus")
 WRITER_HEADER = "Tw-Writer"
@@ -26,6 +29,9 @@ FIRST_TIMEOUT_S, LAST_TIMEOUT_S = 2.0, 30.0
 FLUSH_EVERY_BYTES = 16 << 20
 _WAITS_S = (0.005, 0.01, 0.02, 0.05, 0.1)
 
+_ASIDE = frozenset({STATE_PORT, DEAD_PORT})
+_pack = msgspec.msgpack.Encoder().encode
+Part = tuple[str, bytes]
 Outgoing = tuple[str, dict[str, str], bytes]
 
 
@@ -35,9 +41,14 @@ class Writer:
     Args:
         client: NATS connection.
         workspace, deployment, vertex: whose log and prefix.
+        outlet: name of the port whose records leave the graph, each as a message of its own.
+        traced: messages say how many records they have.
     """
 
-    def __init__(self, client: Client, workspace: str, deployment: str, vertex: str) -> None:
+    def __init__(
+        self, client: Client, workspace: str, deployment: str, vertex: str, *, outlet: str | None = None, traced: bool = False
+    ) -> None:
+        self._outlet, self._traced = outlet, traced
         self._client, self._place = client, (workspace, deployment, vertex)
         self._stream = subjects.stream(workspace, deployment)
         self._prefix = subjects.vertex_prefix(workspace, deployment, vertex)
@@ -103,6 +114,8 @@ class Writer:
     def _messages(self, parts: list[tuple[str, bytes]], commit: Commit) -> list[Outgoing]:
         size = min(CHUNK_BYTES, max(self._client.max_payload - 65_536, 65_536))
         outgoing: list[Outgoing] = []
+        if self._outlet is not None:
+            outgoing, parts = self._release(parts, commit, size)
         for port, body in parts:
             subject = subjects.port(*self._place, port)
             count = max(1, -(-len(body) // size))
@@ -111,6 +124,8 @@ class Writer:
                 headers[WRITER_HEADER] = self._name
                 if index == count - 1:
                     headers[HEADER] = encode_commit(commit)
+                    if self._traced and port not in _ASIDE:
+                        headers[RECORDS_HEADER] = str(count_records(body))
                 piece = body if count == 1 else body[index * size : (index + 1) * size]
                 outgoing.append((subject, headers, piece))
         if len(outgoing) > MAX_PIECES:
@@ -119,6 +134,25 @@ class Writer:
                 f"a commit of {total:,} bytes is larger than the log takes ({MAX_PIECES * size:,})", code="commit.too_large"
             )
         return outgoing
+
+    def _release(self, parts: list[Part], commit: Commit, size: int) -> tuple[list[Outgoing], list[Part]]:
+        """What leaves the graph, and the parts that stay. Last is a message under the own prefix: its sequence is that of the commit."""
+        outgoing: list[Outgoing] = []
+        kept: list[Part] = []
+        subject, state = subjects.outlet(*self._place), None
+        for port, body in parts:
+            if port != self._outlet:
+                kept.append((port, body))
+                continue
+            released, state = release(body, commit.ports[port].count)
+            for one in released:
+                if len(one.value) > size:
+                    what = f"a record of {len(one.value):,} bytes is larger than one message may be ({size:,})"
+                    raise RunFailedError(f"{self._place[2]}: {what}", code="record.too_large", hint="only inside the graph are values cut")
+                outgoing.append((subject, one.headers, one.value))
+        if not any(port == COMMIT_PORT for port, _ in kept):
+            kept.append((COMMIT_PORT, _pack({"v": [], "t": [], "k": [], "s": state})))
+        return outgoing, kept
 
     async def _try(self, outgoing: list[Outgoing], timeout_s: float) -> dict[str, Any] | None:
         """One attempt; None when no reply came."""
@@ -140,9 +174,10 @@ class Writer:
         """All messages or none, by an atomic batch publish (NATS ADR-50)."""
         batch, waiting = os.urandom(12).hex(), 0
         total = sum(len(body) for _, _, body in outgoing)
+        fenced = next(number for number, (subject, _, _) in enumerate(outgoing, 1) if subject.startswith(self._prefix[:-1]))
         for number, (subject, headers, body) in enumerate(outgoing, 1):
             head = {**headers, "Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
-            if number == 1:
+            if number == fenced:
                 head |= fence
             if number == len(outgoing):
                 head["Nats-Batch-Commit"] = "1"

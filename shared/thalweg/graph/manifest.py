@@ -39,6 +39,7 @@ class Manifest(BaseModel):
     generated_file_schema: dict[str, GeneratedSlot] = {}
     secrets: list[str] = []
     optional_secrets: list[str] = []
+    endpoint: Literal["", "in", "out"] = ""  # the port of that name is open to the outside, and no edge goes there
     deterministic: bool = True
     combine: Literal["arrival", "event-time", "zip", "latest"] = "event-time"
     summary: str = ""

@@ -234,6 +234,10 @@ class _Check:
             return False  # its own fault is told already
         manifest = self.found[vertex][0].manifest
         ports: dict[str, str] = getattr(manifest, side)
+        if about[0] == "edge" and manifest.endpoint and side == f"{manifest.endpoint}puts" and port == manifest.endpoint:
+            what = "records come from outside there" if port == "in" else "its records go outside"
+            self.fault("port.endpoint", about, f"port {port!r} of {vertex} ({manifest.name}) is its endpoint: {what}")
+            return False
         if port not in ports:
             has = ", ".join(ports) or "none"
             self.fault("port.unknown", about, f"{vertex} ({manifest.name}) has no {side[:-1]} port {port!r}", f"its {side}: {has}")

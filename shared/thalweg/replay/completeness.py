@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from thalweg.replay.format import Entry
+from thalweg.wire.boundary import count_records
 from thalweg.wire.commit import CHUNK_HEADER
 from thalweg.wire.subjects import parse_port
 
@@ -105,16 +106,11 @@ class Counting:
 def records_in(entry: Entry) -> int:
     """How many records a message brings: the length of the array `v` with which the body of a port begins."""
     place, body = parse_port(entry.subject), entry.body
-    if body is None or place is None or place[1].startswith("_") or not body.startswith(b"\x85\xa1v"):
+    if body is None or place is None or place[1].startswith("_") or body[1:3] != b"\xa1v":
         return 0
     if CHUNK_HEADER.encode() in entry.headers and f'"{CHUNK_HEADER}":"1/'.encode() not in entry.headers:
         return 0  # a later piece
-    kind = body[3]
-    if kind == 0xDC:
-        return int.from_bytes(body[4:6], "big")
-    if kind == 0xDD:
-        return int.from_bytes(body[4:8], "big")
-    return kind & 0x0F if kind & 0xF0 == 0x90 else 0
+    return count_records(body) if len(body) > 3 else 0
 
 
 def _port(subject: str) -> tuple[str, str]:

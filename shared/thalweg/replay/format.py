@@ -81,6 +81,7 @@ def schema_of(stream_type: str) -> bytes:
         "k": {"anyOf": [number, numbers], "description": "record ids: a list, or the first where they count up"},
         "w": {"anyOf": [number, numbers], "description": "progress times"},
         "s": {"description": "state of the writer"},
+        "r": {"description": "ids of the records from outside that they come from"},
     }
     return msgspec.json.encode({"type": "object", "title": "batch", "x-stream-type": stream_type, "properties": properties})
 

@@ -14,9 +14,10 @@ from thalweg.runtime.inputs import Edge
 from thalweg.runtime.program import Program
 from thalweg.runtime.redaction import Redaction
 from thalweg.sdk.adopt import Build, adopter
+from thalweg.sdk.outside import unpacker
 from thalweg.sdk.records import python_type
 from thalweg.sdk.release import ComponentRelease
-from thalweg.wire.spec import VertexSpec
+from thalweg.wire.spec import INLET_KEY, VertexSpec
 
 
 def assemble(
@@ -28,6 +29,8 @@ def assemble(
     parse: Callable[[str], StreamType],
     secrets: Mapping[str, str] = MappingProxyType({}),
     redaction: Redaction | None = None,
+    *,
+    traced: bool = False,
 ) -> Engine:
     """The engine of a vertex, not restored yet.
 
@@ -40,6 +43,7 @@ def assemble(
         parse: turns the spec's type texts into stream types.
         secrets: value per secret slot.
         redaction: of what the vertex writes, None where it has no secrets.
+        traced: as `DeploymentSpec.is_traced`.
 
     Raises:
         RejectedError: a secret that the component needs is not bound (`secret.unbound`).
@@ -48,6 +52,9 @@ def assemble(
     ports = dict.fromkeys(edge.dst_port for edge in spec.inputs)
     inputs = {port: _port_type(release.inputs[port], {edge.type for edge in spec.inputs if edge.dst_port == port}, parse) for port in ports}
     outputs = {port: parse(kind) for port, kind in spec.outputs.items()}
+    inlet = _inlet(outputs["out"]) if spec.endpoint == "in" else None
+    if inlet is not None:
+        inputs["in"] = outputs["out"]
     program = Program(component, spec.name, spec.params, inputs, outputs, files, generated, secrets)
     ordered = sorted(spec.inputs, key=lambda edge: (list(component.inputs).index(edge.dst_port), edge.src_vertex, edge.src_port))
     edges = [
@@ -62,14 +69,21 @@ def assemble(
     return Engine(
         spec.name,
         program,
-        edges,
+        edges if inlet is None else [inlet],
         outputs,
-        spec.on_error,
+        spec.on_error if inlet is None else "dead-letter",  # what anyone may send stops nothing
         limits,
         has_spool=bool(generated),
         stop_after=spec.stop_after,
         redaction=redaction,
+        traced=traced,
+        inlet=inlet,
     )
+
+
+def _inlet(kind: StreamType) -> Edge:
+    """The edge of an input endpoint: records are bytes, as anyone may have sent them, until they are found to be of its type."""
+    return Edge(INLET_KEY, "in", 0, bytes, unpacker(kind))
 
 
 def _port_type(declared: StreamType, arriving: set[str], parse: Callable[[str], StreamType]) -> StreamType:

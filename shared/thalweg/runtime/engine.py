@@ -72,6 +72,8 @@ class Engine:
         has_spool: a new copy of the vertex is given all inputs again, so that neither state nor rebuild are needed.
         redaction: of what is written, None for a vertex without secrets.
         stop_after: a source ends after so many records.
+        traced: records say which one from outside they come from.
+        inlet: which of the edges brings what comes from outside: it does not end by itself.
     """
 
     def __init__(
@@ -86,12 +88,15 @@ class Engine:
         *,
         stop_after: int | None = None,
         redaction: Redaction | None = None,
+        traced: bool = False,
+        inlet: Edge | None = None,
     ) -> None:
         self.vertex, self.program, self.edges = vertex, program, edges
         self.limits, self.has_spool = limits or Limits(), has_spool
         self.standing = Standing()
-        self.outbox = Outbox(vertex, outputs, self.standing, redaction)
-        self.faults = Faults(vertex, on_error, self.standing, program.context, redaction)
+        self.inlet = inlet
+        self.outbox = Outbox(vertex, outputs, self.standing, redaction, traced=traced)
+        self.faults = Faults(vertex, on_error, self.standing, program.context, redaction, traced=traced, trimmed=inlet is not None)
         self._redact = (redaction or Nothing()).text
         self.intake = Intake(vertex, program, self.outbox, self.faults, self.standing)
         self.rebuild = Rebuild(self.standing)
@@ -155,6 +160,12 @@ class Engine:
         if not self.edges and not self.finished and self.failure is None:
             self.drained = True
             self.processing.finish()
+
+    def drain_after(self, sequence: int) -> None:
+        """Ends the inlet behind a message of the log; nothing for any other vertex. Call it between steps."""
+        if self.inlet is not None and self.failure is None:
+            self.drained = True
+            self.inlet.end_after(sequence)
 
     def want_snapshot(self) -> None:
         """The next commit has the state with it, so that a copy with other params goes on from there without a rebuild."""

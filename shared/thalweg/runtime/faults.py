@@ -29,20 +29,33 @@ class Faults:
         standing: where errors and dead letters are counted.
         context: says where in the input the component is.
         redaction: of what is written.
+        traced: dead letters say which record from outside they come from.
+        trimmed: old dead letters are removed from the log, so there may be any number.
 
     Attributes:
         size: bytes of the dead letters since the last commit.
         dead_commits: how many commits had dead letters.
     """
 
-    def __init__(self, vertex: str, on_error: str, standing: Standing, context: Context, redaction: Redaction | None = None) -> None:
+    def __init__(
+        self,
+        vertex: str,
+        on_error: str,
+        standing: Standing,
+        context: Context,
+        redaction: Redaction | None = None,
+        *,
+        traced: bool = False,
+        trimmed: bool = False,
+    ) -> None:
         self._vertex, self._on_error, self._standing, self._context = vertex, on_error, standing, context
         self._redaction = redaction or Nothing()
+        self._traced, self._trimmed = traced, trimmed
         self._dead: list[dict[str, Any]] = []
         self.size = 0
         self.dead_commits = 0
 
-    def attempt(self, call: Callable[[], int], undo: Callable[[], None], value: Any, record_id: int) -> int:
+    def attempt(self, call: Callable[[], int], undo: Callable[[], None], value: Any, record_id: int, root: int = 0) -> int:
         """Calls until it does not raise or `on_error` allows no more; returns what the call did, 1 for a dead letter.
 
         Args:
@@ -50,6 +63,7 @@ class Faults:
             undo: takes back what a failed try has left.
             value: the record, for the dead letter.
             record_id: its id.
+            root: id of the record from outside that it comes from.
 
         Raises:
             RunFailedError: the record stops the run.
@@ -61,12 +75,12 @@ class Faults:
                 undo()
                 self._standing.counters.errors += 1
                 if self._on_error != "retry" or attempt == RETRIES:
-                    self.settle(error, value, record_id)
+                    self.settle(error, value, record_id, root)
                     return 1
                 time.sleep(FIRST_PAUSE_S * 2**attempt)
         raise AssertionError("the last attempt returns or raises")
 
-    def settle(self, error: Exception, value: Any, record_id: int) -> None:
+    def settle(self, error: Exception, value: Any, record_id: int, root: int = 0) -> None:
         """Makes a dead letter, or stops the run."""
         message = str(error) if isinstance(error, RecordError) else f"{type(error).__name__}: {error}"
         message += f" (tried {RETRIES + 1} times)" if self._on_error == "retry" else ""
@@ -80,11 +94,11 @@ class Faults:
                 hint=f"set on_error: dead-letter on {self._vertex} to keep such records aside and go on",
             ) from error
         if not self._standing.rebuilding:
-            self._keep(where, message, value, record_id)
+            self._keep(where, message, value, record_id, root)
 
-    def _keep(self, where: str, message: str, value: Any, record_id: int) -> None:
+    def _keep(self, where: str, message: str, value: Any, record_id: int, root: int) -> None:
         counters = self._standing.counters
-        if self.dead_commits >= MAX_DEAD_COMMITS:
+        if not self._trimmed and self.dead_commits >= MAX_DEAD_COMMITS:
             raise RunFailedError(
                 f"{self._vertex}: {where}: {message}; and too many dead letters before it",
                 code="dead_letters.full",
@@ -93,6 +107,8 @@ class Faults:
         redact = self._redaction  # before it is cut: half a secret is not found
         error, shown = redact.text(message)[:MAX_TEXT], redact.packed(_packed(value), numbers=True)[:MAX_DEAD_BYTES]
         self._dead.append({"id": record_id, "where": redact.text(where), "error": error, "value": shown})
+        if self._traced:
+            self._dead[-1]["root"] = root
         self.size += len(self._dead[-1]["value"])
         counters.dead += 1
 

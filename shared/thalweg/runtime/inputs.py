@@ -31,11 +31,12 @@ class Message:
 class Arrived:
     """A message at the head of an edge, decoded, and how many of its records are processed."""
 
-    __slots__ = ("batch", "ids", "index", "message", "progress")
+    __slots__ = ("batch", "ids", "index", "message", "progress", "roots")
 
     def __init__(self, message: Message, batch: Batch[Any], skip: int) -> None:
         self.message, self.batch, self.index = message, batch, skip
         self.progress, self.ids = batch.progress(), batch.ids()
+        self.roots = self.ids if batch.r is None else batch.r
 
     @property
     def left(self) -> int:
@@ -63,6 +64,7 @@ class Edge:
         self.watermark, self.ended = BEGINNING, False
         self.taken_messages = 0
         self._passed = 0
+        self._last: int | None = None
         self._decoder: msgspec.msgpack.Decoder[Batch[Any]] = batch_decoder(value_type)
 
     @property
@@ -84,10 +86,16 @@ class Edge:
         Raises:
             RunFailedError: `log.undecodable`, when its values are not of the edge's type.
         """
-        if message.last < self.next_sequence:
+        if message.last < self.next_sequence or (self._last is not None and message.last > self._last):
             return
         self.waiting.append(message)
         self.waiting_bytes += len(message.body)
+        self.settle()
+
+    def end_after(self, sequence: int) -> None:
+        """Says that the message of this sequence, or one before it, is the last, for an edge that does not end by itself."""
+        self._last = sequence
+        self.waiting = deque(message for message in self.waiting if message.last <= sequence)
         self.settle()
 
     def take(self, count: int) -> None:
@@ -105,6 +113,8 @@ class Edge:
         while True:
             if self.head is None and self.waiting:
                 self.head = self._decode(self.waiting.popleft())
+            if self.head is None:
+                self._end_if_past()
             if self.head is None or self.head.left:
                 return
             message, count, self.head = self.head.message, len(self.head.batch.v), None
@@ -114,6 +124,10 @@ class Edge:
             self.watermark = max(self.watermark, message.watermark)
             if message.ended:
                 self.ended, self.watermark = True, END_OF_TIME
+
+    def _end_if_past(self) -> None:
+        if self._last is not None and self.next_sequence > self._last:
+            self.ended, self.watermark = True, END_OF_TIME
 
     def built(self, value: Any) -> Any:
         """What the component is given for a decoded value: made anew for each call, so that a fault is one of that record alone."""

@@ -47,6 +47,9 @@ class Log(Protocol):
     async def open(self, positions: dict[str, tuple[int, int]], allowed: Callable[[str], bool] | None = None) -> None:
         """Begins to read every input edge from its position; an edge delivers only while `allowed(edge key)`."""
 
+    async def last_from_outside(self) -> int:
+        """Sequence of the last message to the vertex's input endpoint; 0 where there is none."""
+
     def ready(self) -> Message | None:
         """A message that is here already, or None."""
 

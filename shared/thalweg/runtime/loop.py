@@ -94,7 +94,7 @@ class VertexLoop:
     def __init__(self, engine: Engine, log: Log, spool: Spool | None, upload: Upload | None, generation: int = 1) -> None:
         self.engine, self.log, self.spool, self.upload = engine, log, spool, upload
         self.engine.generation = self._generation = generation
-        self._is_drained = False
+        self._is_drained = self._is_ending = False
         self._is_slow = engine.program.is_async
         self._commit: asyncio.Task[None] | None = None
         self._is_stopped = False
@@ -155,7 +155,7 @@ class VertexLoop:
         while True:
             self._take_ready()
             if self._is_drained:
-                engine.drain()
+                await self._drain()
             turn = await self._step()
             is_done = self._is_done or self._is_stopped
             if self._is_stopped:
@@ -171,6 +171,14 @@ class VertexLoop:
                 return
             if is_idle and engine.edges:
                 await self._wait(spare_s or silence_s)
+
+    async def _drain(self) -> None:
+        """A source ends now; what comes from outside ends behind what is there now."""
+        if self.engine.inlet is None:
+            self.engine.drain()
+        elif not self._is_ending:
+            self._is_ending = True
+            self.engine.drain_after(await self.log.last_from_outside())
 
     def _note_silence(self, is_idle: bool) -> float | None:
         """Has the engine say so when one edge keeps it waiting; returns how long until then, None when there is nothing to say."""

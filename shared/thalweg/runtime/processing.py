@@ -131,7 +131,8 @@ class Processing:
         self._stride = STRIDE if (time.perf_counter() - started) * STRIDE < CHUNK_S * done else 1
         if done:
             reached = low + done
-            self.outbox.add_parts(parts, batch.t[low:reached], head.ids[low:reached], head.progress[low:reached])
+            roots = None if batch.r is None else batch.r[low:reached]
+            self.outbox.add_parts(parts, batch.t[low:reached], head.ids[low:reached], head.progress[low:reached], roots)
             self.standing.watermark = max(self.standing.watermark, head.progress[reached - 1])
             self.standing.counters.records_in += done
             edge.take(done)
@@ -181,6 +182,7 @@ class Processing:
     def _guarded_results(self, edge: Edge, results: Callable[[], Iterable[Any]]) -> None:
         head = edge.first
         record_id = head.ids[head.index] if not edge.order else ids.derived(head.ids[head.index], edge.order)
+        root = head.roots[head.index]
         context = self.program.context
         context.time_ns, context.record_id, context.port = head.batch.t[head.index], record_id, edge.port
         context.position = f"record {self.standing.counters.records_in + 1}"
@@ -193,9 +195,9 @@ class Processing:
                 self.program.restore(before)
 
         def add() -> int:
-            return self.outbox.add(results(), context.time_ns, record_id, progress)
+            return self.outbox.add(results(), context.time_ns, record_id, progress, root)
 
-        self.standing.counters.filtered += not self.faults.attempt(add, undo, head.batch.v[head.index], record_id)
+        self.standing.counters.filtered += not self.faults.attempt(add, undo, head.batch.v[head.index], record_id, root)
         self._consume(edge)
 
     def _run_batch(self, edge: Edge, count: int) -> int:

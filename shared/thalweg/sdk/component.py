@@ -21,6 +21,7 @@ from thalweg.sdk.context import Context
 from thalweg.sdk.values import At, Bad, Emit, GeneratedFile, InputFile, Secret
 
 Combine = Literal["arrival", "event-time", "zip", "latest"]
+EndpointSide = Literal["", "in", "out"]
 Kind = Literal["source", "processor", "sink"]
 ATTRIBUTE = "__thalweg__"
 _STREAMS = (abc.Iterator, abc.Iterable, abc.Generator, abc.AsyncIterator, abc.AsyncIterable, abc.AsyncGenerator)
@@ -50,6 +51,7 @@ class Component:
     generated: dict[str, tuple[str, str]] = field(default_factory=dict)  # slot -> (type, default file name)
     secrets: dict[str, bool] = field(default_factory=dict)  # slot -> required
     batched: bool = False
+    endpoint: EndpointSide = ""  # the port of that name is open to the outside
     emits_aside: bool = False  # `on_watermark` or `finish` may emit
 
     @property
@@ -58,7 +60,9 @@ class Component:
         return inspect.isclass(self.target)
 
 
-def component(name: str, *, version: str, combine: Combine = "event-time", deterministic: bool = True) -> Callable[[C], C]:
+def component(
+    name: str, *, version: str, combine: Combine = "event-time", deterministic: bool = True, endpoint: EndpointSide = ""
+) -> Callable[[C], C]:
     """Makes a function or class a component release; the function stays callable as it is.
 
     Args:
@@ -66,13 +70,14 @@ def component(name: str, *, version: str, combine: Combine = "event-time", deter
         version: semantic version of the release.
         combine: how several inputs are combined: `arrival`, `event-time`, `zip` (one of each), `latest` (latest of each).
         deterministic: False when the same input may give other output (a lookup, a random model); evidence names it.
+        endpoint: of the standard library's `http-in` and `http-out`: the port of that name is open to the outside.
 
     Raises:
         RejectedError: `component.invalid`, when the annotations do not say what its ports are.
     """
 
     def decorate(target: C) -> C:
-        found = Component(name, version, target, combine, deterministic)
+        found = Component(name, version, target, combine, deterministic, endpoint=endpoint)
         (_read_class if inspect.isclass(target) else _read_function)(found)
         setattr(target, ATTRIBUTE, found)
         return target
@@ -201,9 +206,9 @@ def _take_outputs(found: Component, returned: Any) -> None:
             record = get_args(record)[0]
         if record is not None and record is not type(None):
             found.outputs = {"out": record}
-    if not found.inputs:
+    if not found.inputs or found.endpoint == "in":
         found.kind = "source"
-    elif not found.outputs:
+    elif not found.outputs or found.endpoint == "out":
         found.kind = "sink"
 
 

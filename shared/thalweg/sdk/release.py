@@ -79,6 +79,8 @@ class ComponentRelease:
             generated_file_schema={slot: GeneratedSlot(type=kind, default_name=name) for slot, (kind, name) in found.generated.items()},
             secrets=list(found.secrets),
             optional_secrets=[slot for slot, required in found.secrets.items() if not required],
+            endpoint=found.endpoint,
+            optional_inputs=["in"] if found.endpoint == "in" else [],
             deterministic=found.deterministic,
             combine=found.combine,
             code=self.code,

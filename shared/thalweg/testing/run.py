@@ -28,10 +28,11 @@ from thalweg.sdk.conform import conformer
 from thalweg.sdk.records import python_type
 from thalweg.sdk.release import ComponentRelease
 from thalweg.wire.batch import batch_decoder, encode_batch
+from thalweg.wire.boundary import inlet_body
 from thalweg.wire.commit import END_OF_TIME, Counters
 from thalweg.wire.ids import source_base
 from thalweg.wire.planned import spec_of
-from thalweg.wire.spec import EdgeSpec, VertexSpec
+from thalweg.wire.spec import INLET_KEY, EdgeSpec, VertexSpec
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -137,6 +138,7 @@ def run_graph(
     files: dict[str, Path] | None = None,
     catalog: Catalog | None = None,
     workdir: Path | None = None,
+    inputs: dict[str, list[Any]] | None = None,
 ) -> dict[str, Result]:
     """Runs a pipeline file in memory; the result of every vertex by its name.
 
@@ -146,6 +148,7 @@ def run_graph(
         files: replaces bound files: "vertex.slot" -> path.
         catalog: where components are found; default is the standard library.
         workdir: where generated files go.
+        inputs: values sent to an input endpoint, by the name of its vertex; they need not be of its type.
 
     Raises:
         RejectedError: the pipeline has faults.
@@ -168,6 +171,8 @@ def run_graph(
             for edge in spec.inputs
             for message in results[edge.src_vertex].messages[edge.src_port]
         ]
+        if spec.endpoint == "in":
+            messages = send(spec.name, (inputs or {}).get(spec.name, []))
         results[planned.name] = _run(spec, release, local, messages, workdir)
     return results
 
@@ -205,6 +210,13 @@ def pack(edge: str, values: list[Any], times: list[int], kind: StreamType, batch
         out.append(Message(edge, len(out) + 1, len(out) + 1, body, seen, False))
     out.append(Message(edge, len(out) + 1, len(out) + 1, encode_batch([], [], [], seen, None), END_OF_TIME, True))
     return out
+
+
+def send(vertex: str, values: list[Any]) -> list[Message]:
+    """Messages as an input endpoint gets them from outside, up to an end; the event time of each is its ordinal."""
+    bodies = [inlet_body(vertex, number, number - 1, _encode(value)) for number, value in enumerate(values, 1)]
+    out = [Message(INLET_KEY, number, number, body, number - 1, False) for number, body in enumerate(bodies, 1)]
+    return [*out, Message(INLET_KEY, len(out) + 1, len(out) + 1, encode_batch([], [], [], BEGINNING, None), END_OF_TIME, True)]
 
 
 def _run(

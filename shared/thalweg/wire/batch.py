@@ -1,4 +1,4 @@
-"""The body of a message inside a graph: a batch of records, `{"v": values, "t": times, "k": ids, "w": progress, "s": state}`."""
+"""The body of a message inside a graph, a batch: `{"v": values, "t": times, "k": ids, "w": progress, "s": state, "r": roots}`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Batch(msgspec.Struct, Generic[V]):
         w: the progress time of each record: a list, or the progress before the first one where each record's progress is
             the running maximum of that and the event times.
         s: the writer's state after this commit, when it is small; readers skip it.
+        r: of each record, the id of the one from outside that it comes from, 0 for none; None where that is its own id.
     """
 
     v: list[V]
@@ -28,10 +29,15 @@ class Batch(msgspec.Struct, Generic[V]):
     k: int | list[int]
     w: int | list[int] = -(2**63)
     s: bytes | None = None
+    r: list[int] | None = None
 
     def ids(self) -> Sequence[int]:
         """Trace id of each record."""
         return self.k if isinstance(self.k, list) else range(self.k, self.k + len(self.v))
+
+    def roots(self) -> Sequence[int]:
+        """Of each record, the id of the one from outside that it comes from."""
+        return self.ids() if self.r is None else self.r
 
     def progress(self) -> list[int]:
         """Progress time of each record."""
@@ -47,12 +53,19 @@ class Batch(msgspec.Struct, Generic[V]):
         return out
 
 
-def encode_batch(parts: list[bytes], times: list[int], ids: list[int], progress: int | list[int], state: bytes | None) -> bytes:
-    """Body of a message from values that are encoded already."""
-    head = b"\x85\xa1v" + _array_header(len(parts))
+def encode_batch(
+    parts: list[bytes],
+    times: list[int],
+    ids: list[int],
+    progress: int | list[int],
+    state: bytes | None,
+    roots: list[int] | None = None,
+) -> bytes:
+    """Body of a message from values that are encoded already; `roots` only where they are not the ids."""
+    head = (b"\x85\xa1v" if roots is None else b"\x86\xa1v") + _array_header(len(parts))
     counts_up = bool(ids) and ids[-1] - ids[0] == len(ids) - 1 and ids == list(range(ids[0], ids[0] + len(ids)))
     tail = b"\xa1t" + _pack(times) + b"\xa1k" + _pack(ids[0] if counts_up else ids) + b"\xa1w" + _pack(progress) + b"\xa1s" + _pack(state)
-    return b"".join([head, *parts, tail])
+    return b"".join([head, *parts, tail] if roots is None else [head, *parts, tail, b"\xa1r" + _pack(roots)])
 
 
 def batch_decoder(value_type: Any) -> msgspec.msgpack.Decoder[Batch[Any]]:

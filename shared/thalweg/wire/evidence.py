@@ -95,13 +95,16 @@ def spec_from(document: Mapping[str, Any]) -> DeploymentSpec:
     """The spec that a document pins, for another run of the same; a source that was drained ends after as many records.
 
     Raises:
-        RejectedError: `evidence.unreadable`.
+        RejectedError: `evidence.unreadable`, or `evidence.from_outside`: its input was nobody's file.
     """
     try:
         spec = msgspec.json.decode(document["spec"], type=DeploymentSpec)
         vertices = [_as_it_ran(one, document["vertices"][one.name]) for one in spec.vertices]
     except (KeyError, TypeError, AttributeError, msgspec.DecodeError) as error:
         raise RejectedError(f"this is no evidence: {error!r}", code="evidence.unreadable") from error
+    if spec.is_traced:
+        (name, *_) = (one.name for one in vertices if one.endpoint == "in")
+        raise RejectedError(f"{name} had its records from outside, and they are not kept", code="evidence.from_outside")
     return msgspec.structs.replace(spec, vertices=vertices, desired="running", generation=1)
 
 

@@ -29,6 +29,7 @@ def spec_of(planned: PlannedVertex, files: Mapping[str, FileSpec] = MappingProxy
         inputs=[EdgeSpec(vertex, port, own, format_type(kind)) for vertex, port, own, kind in planned.inputs],
         outputs={port: format_type(kind) for port, kind in planned.outputs.items()},
         deterministic=manifest.deterministic,
+        endpoint=manifest.endpoint,
         generated_types={slot: declared.type for slot, declared in manifest.generated_file_schema.items()},
         generation=generation,
     )

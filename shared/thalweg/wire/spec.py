@@ -10,7 +10,11 @@ import msgspec
 from thalweg.wire.commit import Commit
 
 OnError = Literal["fail", "dead-letter", "retry"]
+EndpointSide = Literal["", "in", "out"]
 Desired = Literal["running", "draining", "discarding", "stopped"]
+
+
+INLET_KEY = "outside>in"  # in a vertex's positions, for its input endpoint
 
 
 class EdgeSpec(msgspec.Struct, frozen=True):
@@ -45,6 +49,7 @@ class VertexSpec(msgspec.Struct, frozen=True):
     Attributes:
         generation: of the deployment, in which the vertex became what it is here; a redeploy leaves unchanged vertices as they are.
         stop_after: a source ends after so many records, as one did that was drained; None where it ends by itself.
+        endpoint: `in`: its input port of that name is fed from outside, `out`: its output port of that name is read there.
     """
 
     name: str
@@ -64,6 +69,7 @@ class VertexSpec(msgspec.Struct, frozen=True):
     generated_types: dict[str, str] = {}  # slot -> artifact type
     generation: int = 1
     stop_after: int | None = None
+    endpoint: EndpointSide = ""
 
     def is_same_work(self, other: VertexSpec) -> bool:
         """Whether a vertex that works by one of the two may go on working by the other."""
@@ -87,6 +93,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
         revision, graph_digest: of the backend; 0 and "" where it is no stored one.
         deployed_ns: when the name was deployed; tells this deployment from another one of the same name.
         capture: what is recorded of its log: `none`, `all`, `boundary`, or `vertex.port` joined by commas.
+        aliases: of the backend's endpoints, as `vertex.endpoint`.
         lease: which owns it; "" for the workspace.
     """
 
@@ -105,7 +112,13 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
     batch_records: int = 4096
     batch_bytes: int = 1_048_576
     capture: str = "none"
+    aliases: dict[str, str] = {}
     lease: str = ""
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether records say which one from outside they come from."""
+        return any(one.endpoint == "in" for one in self.vertices)
 
     def has_ended(self, commits: Mapping[str, Commit]) -> bool:
         """Whether every vertex has."""

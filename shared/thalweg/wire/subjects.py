@@ -6,6 +6,7 @@ from thalweg.errors import RejectedError
 from thalweg.graph.fields import is_name
 
 COMMIT_PORT, STATE_PORT, DEAD_PORT = "_commit", "_state", "_dead"
+IN_ENDPOINT, OUT_ENDPOINT = "in", "out"  # an endpoint is called as the port that it stands for
 
 
 def check_token(kind: str, value: str) -> str:
@@ -46,6 +47,21 @@ def outside(workspace: str, deployment: str) -> tuple[str, str]:
 def vertex_prefix(workspace: str, deployment: str, vertex: str) -> str:
     """Wildcard over all that a vertex writes: the fence of its commits."""
     return f"tw.{workspace}.{deployment}.v.{vertex}.>"
+
+
+def inlet(workspace: str, deployment: str, vertex: str) -> str:
+    """Subject of an input endpoint: anyone publishes bare msgpack values to it."""
+    return f"tw.{workspace}.{deployment}.in.{vertex}.{IN_ENDPOINT}"
+
+
+def outlet(workspace: str, deployment: str, vertex: str) -> str:
+    """Subject of an output endpoint: bare msgpack values, written by its vertex only."""
+    return f"tw.{workspace}.{deployment}.out.{vertex}.{OUT_ENDPOINT}"
+
+
+def all_of_vertex(workspace: str, deployment: str, vertex: str) -> list[str]:
+    """Wildcards over all that belongs to a vertex: what it writes, what is written to it from outside."""
+    return [f"tw.{workspace}.{deployment}.{side}.{vertex}.>" for side in ("v", "in", "out")]
 
 
 def all_vertices(workspace: str, deployment: str) -> str:

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from thalweg.bus.heads import StoredMessage
 from thalweg.bus.holds import HoldRecord, lowest_sequence
 from thalweg.wire import subjects
-from thalweg.wire.commit import CHUNK_HEADER, Commit
-from thalweg.wire.spec import DeploymentSpec, EdgeSpec, VertexSpec
-from thalweg_coordinator.trimming import plan_trim
+from thalweg.wire.commit import CHUNK_HEADER, Commit, PortDigest
+from thalweg.wire.spec import INLET_KEY, DeploymentSpec, EdgeSpec, VertexSpec
+from thalweg_coordinator.trimming import Mark, Window, keep_of, plan_trim, plan_windows
 
 PLACE = ("w", "d")
 
@@ -80,6 +80,24 @@ def test_nothing_that_any_reader_needs_is_removed(places: list[tuple[int, int | 
         assert below <= (0 if place is None else place[0] if place[1] is None else place[1])
 
 
+def endpoints() -> DeploymentSpec:
+    door = VertexSpec("door", "c@1", "", "", "source", outputs={"out": "int"}, endpoint="in")
+    show = VertexSpec("show", "c@1", "", "", "sink", outputs={"out": "int"}, endpoint="out")
+    return DeploymentSpec(*PLACE, "b", [door, show])
+
+
+def test_what_came_from_outside_goes_when_it_is_read() -> None:
+    commit = Commit(1, 1, positions={INLET_KEY: (40, 1)})
+    plan = plan_trim(endpoints(), [head("door", "out", 90, commit)])
+    assert ("tw.w.d.in.door.in", 40) in plan
+
+
+def test_nobody_need_read_an_output_endpoint_nor_dead_letters_of_an_input_endpoint() -> None:
+    commits = {"door": Commit(1, 1, dead_commits=7), "show": Commit(1, 1, ports={"out": PortDigest(900, "")})}
+    found = {window.subject: (window.keep, window.written) for window in plan_windows(endpoints(), commits)}
+    assert found == {"tw.w.d.v.door._dead.0": (512, 7), "tw.w.d.out.show.out": (512, 900)}
+
+
 def test_nothing_is_trimmed_from_a_hold_on() -> None:
     heads = [head("source", "out", 90, Commit(1, 9)), head("fast", "out", 91, at(80)), head("slow", "out", 92, at(40))]
     assert dict(plan_trim(SPEC, heads, 30))["tw.w.d.v.source.out.0"] == 30
@@ -91,3 +109,11 @@ def test_an_expired_hold_counts_no_more() -> None:
     assert lowest_sequence([HoldRecord(5, 100), HoldRecord(9, 300)], 200) == 9
     assert lowest_sequence([HoldRecord(5, 100)], 200) is None
     assert lowest_sequence([HoldRecord(5, 201), HoldRecord(9, 300)], 200) == 5
+
+
+def test_a_window_keeps_what_a_hold_may_still_need() -> None:
+    window, mark = Window("out", 512, 900), Mark(70, {"out": 300})
+    assert keep_of(window, None, mark) == 512
+    assert keep_of(window, 70, mark) is None
+    assert keep_of(window, 71, mark) == 600
+    assert keep_of(window, 71, Mark(70, {"out": 850})) == 512

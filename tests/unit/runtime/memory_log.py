@@ -38,6 +38,10 @@ class MemoryLog:
         """From its position on."""
         self._ahead = [message for message in self._messages if message.first >= positions[message.edge][0]]
 
+    async def last_from_outside(self) -> int:
+        """Of all there is."""
+        return self._messages[-1].last if self._messages else 0
+
     def ready(self) -> Message | None:
         """The next one."""
         return self._ahead.pop(0) if self._ahead else None

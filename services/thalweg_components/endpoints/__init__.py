@@ -1,0 +1,1 @@
+"""Components through which records enter and leave a running graph."""

@@ -1,0 +1,116 @@
+"""Servers with a coordinator and, where it is asked for, a gateway, each a process of its own, as people run them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thalweg.api import deployments as api
+from thalweg.api.backends import APPLY, Apply
+from thalweg.bus.presence import wait_for_coordinator
+from thalweg.client import Session, open_session
+from thalweg.embedded import EmbeddedStack
+from thalweg.embedded.leftovers import end_leftover
+from thalweg.settings import Settings
+
+PARTS = Path(__file__).with_name("boundary_parts.py")
+DEADLINE_S = 60.0
+_names = (f"served-{number}" for number in itertools.count())
+
+
+@dataclass
+class Served:
+    """Where they are."""
+
+    stack: EmbeddedStack
+    settings: Settings
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of a process that uses them."""
+        return {**os.environ, **self.stack.environment(), "THALWEG_DATA": str(self.settings.data), "THALWEG_COMPONENTS": str(PARTS)}
+
+    @contextmanager
+    def process(self, module: str, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A service, ended with the block."""
+        with (self.settings.data / f"{module}.log").open("ab") as log:
+            started = subprocess.Popen([sys.executable, "-m", module, *words], env=self.environment, stdout=log, stderr=log)
+        try:
+            yield started
+        finally:
+            started.terminate()
+            started.wait()
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command, run to its end."""
+        command = [sys.executable, "-m", "thalweg_cli", *words]
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        """An open line to the coordinator."""
+        async with open_session(self.settings) as found:
+            assert await wait_for_coordinator(found.client, self.settings.workspace, 20)
+            yield found
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[Served]:
+    """Servers and a coordinator over a new folder."""
+    with EmbeddedStack(folder) as stack:
+        settings = Settings(
+            nats_url=stack.nats_url,
+            s3_endpoint=stack.s3_endpoint,
+            s3_access_key=stack.s3_access_key,
+            s3_secret_key=stack.s3_secret_key,
+            data=folder,
+        )
+        found = Served(stack, settings)
+        with found.process("thalweg_coordinator"):
+            try:
+                yield found
+            finally:
+                for noted in (folder / "vertices").glob("*/*.json"):
+                    end_leftover(noted)
+
+
+async def deploy(session: Session, vertices: dict[str, Any], *edges: str, backend: str | None = None, **more: Any) -> str:
+    """Stores a backend under a new name, and deploys it."""
+    name = backend or next(_names)
+    document = {"backend": name, "vertices": vertices, "edges": list(edges), **more}
+    found = await session.ask(APPLY, Apply(backend=name, author="ada", document=document))
+    assert found.deployable, found.faults
+    await session.ask(api.DEPLOY, api.Deploy(backend=name))
+    return name
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Waits for it."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not await condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def vertices_of(session: Session, name: str) -> dict[str, api.VertexStatus]:
+    """The vertices of a deployment, none of which has failed."""
+    (found,) = (await session.ask(api.STATUS, api.MaybeNamed(name=name))).deployments
+    assert found.state != "failed", found
+    return {one.vertex: one for one in found.vertices}
+
+
+async def until_running(session: Session, name: str) -> None:
+    """Waits until every vertex runs."""
+
+    async def is_running() -> bool:
+        found = await vertices_of(session, name)
+        return bool(found) and all(one.state == "running" for one in found.values())
+
+    await until(is_running)
