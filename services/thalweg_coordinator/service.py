@@ -24,6 +24,7 @@ from thalweg.bus.presence import answer_pings
 from thalweg.errors import RejectedError, UsageError
 from thalweg.published import Environments, Sources, Workers
 from thalweg.published.releases import PublishedReleases
+from thalweg.runtime.tasks import end_tasks
 from thalweg.sdk.catalog import Catalog
 from thalweg.sealed.evidence import workspace_key
 from thalweg.settings import Settings
@@ -101,9 +102,7 @@ class Coordinator:
                 except TimeoutError:
                     continue
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_tasks(*tasks)
             await client.close()
             if self._only is not None:  # nobody else cares for them
                 for launcher in (self._launcher, self._captures):

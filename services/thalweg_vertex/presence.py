@@ -12,6 +12,7 @@ from typing import Any
 from thalweg.bus.connection import Client, NatsError
 from thalweg.bus.deployments import load_deployment, log_state
 from thalweg.errors import RejectedError, RunFailedError, ThalwegError, UnreachableError
+from thalweg.runtime.tasks import end_tasks
 from thalweg.wire.spec import DeploymentSpec
 
 _log = logging.getLogger("thalweg.vertex")
@@ -37,8 +38,7 @@ async def run_while_wanted(client: Client, spec: DeploymentSpec, work: Coroutine
     try:
         return await work
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        await end_tasks(watching)
 
 
 async def until_unwanted(client: Client, spec: DeploymentSpec, check_s: float = CHECK_S, lost_s: float = LOST_S) -> None:

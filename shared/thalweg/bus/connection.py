@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from thalweg.errors import UnreachableError, UsageError
+from thalweg.runtime.tasks import end_tasks
 
 __all__ = ["Client", "NatsError", "connect", "connect_unless", "request_json"]
 _log = logging.getLogger("thalweg.bus")
@@ -65,9 +66,7 @@ async def connect_unless(stop: asyncio.Event, url: str, name: str) -> Client | N
     stopping.cancel()
     if connecting.done():
         return await connecting
-    while not connecting.done():  # nats-py swallows a cancellation that comes early; what was opened is closed in the end
-        connecting.cancel()
-        await asyncio.wait({connecting}, timeout=0.05)
+    await end_tasks(connecting)  # one that was connected all the same is closed
     if not connecting.cancelled() and connecting.exception() is None:
         await connecting.result().close()
     return None

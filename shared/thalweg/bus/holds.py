@@ -15,6 +15,7 @@ from nats.errors import Error as NatsError
 
 from thalweg.bus.buckets import Bucket, StaleWriteError
 from thalweg.errors import ThalwegError
+from thalweg.runtime.tasks import end_tasks
 from thalweg.wire import subjects
 
 _log = logging.getLogger("thalweg.bus")
@@ -102,8 +103,7 @@ class Hold:
 
     async def __aexit__(self, *_: object) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end_tasks(self._task)
         with suppress(ThalwegError, StaleWriteError, NatsError, OSError, TimeoutError):
             await self._bucket.delete(self._key, (await self._bucket.get(self._key)).revision)
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from thalweg.api.leases import Lease, State
 from thalweg.bus.buckets import Bucket, StaleWriteError
 from thalweg.errors import RejectedError, ThalwegError
+from thalweg.runtime.tasks import end_tasks
 from thalweg.wire import subjects
 
 TRIES = 20
@@ -132,8 +133,7 @@ async def held(leases: Leases, lease: Lease) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        renewing.cancel()
-        await asyncio.gather(renewing, return_exceptions=True)
+        await end_tasks(renewing)
 
 
 async def _renew(leases: Leases, lease: Lease) -> None:

@@ -18,6 +18,7 @@ from nats.errors import Error as NatsError
 
 from thalweg.bus.connection import request_json
 from thalweg.bus.heads import get_message
+from thalweg.runtime.tasks import end_tasks
 
 M = TypeVar("M")
 _log = logging.getLogger("thalweg.bus")
@@ -67,8 +68,7 @@ class Puller(Generic[M]):
     async def close(self) -> None:
         """Stops reading and lets the server forget the consumer."""
         if self._watcher is not None:
-            self._watcher.cancel()
-            await asyncio.gather(self._watcher, return_exceptions=True)
+            await end_tasks(self._watcher)
         await self._drop()
 
     def _taken(self, size_bytes: int) -> None:
