@@ -16,6 +16,7 @@ from thalweg.bus.heads import latest_commits, read_heads
 from thalweg.errors import RejectedError, ThalwegError, UnreachableError, UsageError
 from thalweg.replay.completeness import Completeness
 from thalweg.replay.recorder import Recorder
+from thalweg.runtime.tasks import end_tasks
 from thalweg.settings import Settings
 from thalweg.wire.capturing import ALL, NONE, Captured, captured_ports
 from thalweg.wire.spec import DeploymentSpec
@@ -47,9 +48,7 @@ async def capture(settings: Settings, deployment: str) -> None:
             for one in done:
                 one.result()
         finally:
-            for one in (working, watching):
-                one.cancel()
-            await asyncio.gather(working, watching, return_exceptions=True)
+            await end_tasks(working, watching)
     finally:
         await client.close()
 
@@ -79,7 +78,8 @@ async def _capture(settings: Settings, client: Client, spec: DeploymentSpec) -> 
         _log.error("the capture stops here, and is incomplete: %s", reason)
         await _until_wanted(notes)
     found = await asyncio.to_thread(_seal, recorder, await _written(client, spec), reason)
-    captured = await _upload(Store.of(settings, spec.lease), path, found, reason)
+    lease = (await load_deployment(client, spec.workspace, spec.name)).lease  # it may have been promoted meanwhile
+    captured = await _upload(Store.of(settings, lease), path, found, reason)
     await notes.tell(captured)
     _log.info("%s: %d messages, %d bytes, %s", captured.artifact, captured.messages, captured.size_bytes, captured.reason or "complete")
 
