@@ -156,10 +156,17 @@ class Care:
                 self._ask(vertex)
                 continue
             self._launcher.forget(self._name, vertex)
+            if await self._is_held(spec, vertex, heads):
+                continue
             await deployments.purge_vertex(self._client, spec.workspace, spec.name, vertex)
             shutil.rmtree(self._scratch / vertex, ignore_errors=True)
             self._purged.add((vertex, spec.generation))
         return not gone
+
+    async def _is_held(self, spec: DeploymentSpec, vertex: str, heads: list[StoredMessage]) -> bool:
+        """Whether somebody has yet to read what a vertex has written."""
+        held = await held_from(self._client, spec.workspace, spec.name)
+        return held is not None and any(head.sequence >= held for head in heads if (parse_port(head.subject) or ("",))[0] == vertex)
 
     def _ask(self, vertex: str) -> None:
         pid = self._launcher.signal(self._name, vertex, 0)

@@ -152,6 +152,20 @@ async def test_a_capture_that_is_killed_again_and_again_has_everything_and_is_in
     assert json.loads(shown.stdout)["complete"], shown.stdout
 
 
+async def test_what_a_redeploy_takes_away_is_captured_before_it_goes(place: Place, asking: Session) -> None:
+    await _deploy(asking, "shrinking", "all", 100_000, pause_s=0.002)
+    await _in(asking, "shrinking", 100)
+    vertices = {"numbers": {"component": "numbers@1.0.0", "params": {"count": 100_000, "pause_s": 0.002}}}
+    document = {"backend": "shrinking", "vertices": vertices, "edges": []}
+    await asking.ask(APPLY, Apply(backend="shrinking", author="ada", document=document))
+    await asking.ask(api.REDEPLOY, api.Redeploy(name="shrinking"))
+    report = await _undeploy(asking, "shrinking")
+    assert report.generation == 2 and report.replay is not None and report.replay.complete, report.replay
+    replay = _replay(place, report)
+    assert replay.verify(), replay.faults
+    assert len(list(replay.records("more", "out"))) >= 100
+
+
 async def test_the_boundary_has_what_came_in_and_went_out_and_nothing_else(place: Place, asking: Session) -> None:
     await _deploy(asking, "edges", "boundary", 300)
     await _in(asking, "edges", 300)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from pathlib import Path
 
 import msgspec
@@ -77,11 +78,12 @@ async def _capture(settings: Settings, client: Client, spec: DeploymentSpec) -> 
         reason = str(error)
         _log.error("the capture stops here, and is incomplete: %s", reason)
         await _until_wanted(notes)
-    found = await asyncio.to_thread(_seal, recorder, await _written(client, spec), reason)
-    lease = (await load_deployment(client, spec.workspace, spec.name)).lease  # it may have been promoted meanwhile
-    captured = await _upload(Store.of(settings, lease), path, found, reason)
+    now = await load_deployment(client, spec.workspace, spec.name)  # it may have been redeployed, or promoted, meanwhile
+    found = await asyncio.to_thread(_seal, recorder, await _written(client, now), reason)
+    captured = await _upload(Store.of(settings, now.lease), path, found, reason)
     await notes.tell(captured)
-    _log.info("%s: %d messages, %d bytes, %s", captured.artifact, captured.messages, captured.size_bytes, captured.reason or "complete")
+    cpu_s, state = time.process_time(), captured.reason or "complete"
+    _log.info("%s: %d messages, %d bytes, %.2f s of CPU, %s", captured.artifact, captured.messages, captured.size_bytes, cpu_s, state)
 
 
 def replay_path(data: Path, deployment: str) -> Path:

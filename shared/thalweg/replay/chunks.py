@@ -20,7 +20,7 @@ from thalweg.wire.subjects import parse_port
 
 _MESSAGE = struct.Struct("<BQHIQQ")
 _FIELDS = struct.Struct("<HIQQ")
-LEVEL = 1  # zstd: twice as fast as the usual 3, for some percent more bytes
+_compressor = zstandard.ZstdCompressor(level=1)  # twice as fast as the usual 3, for some percent more bytes
 
 
 def encode(record: McapRecord) -> bytes:
@@ -112,7 +112,7 @@ class ChunkBuilder:
     def finish(self, offset: int) -> tuple[bytes, ChunkIndex, dict[int, int]]:
         """The chunk with its message indexes, as they stand at `offset` of the file; its entry in the summary; messages by channel."""
         plain = b"".join(self._parts)
-        packed = zstandard.ZstdCompressor(level=LEVEL).compress(plain)
+        packed = _compressor.compress(plain)
         low, high = min(self._times), max(self._times)
         chunk = encode(Chunk("zstd", packed, high, low, zlib.crc32(plain), len(plain)))
         offsets: dict[int, int] = {}

@@ -78,12 +78,13 @@ class Counting:
             if len(self._gaps) < MAX_GAPS:
                 self._gaps.append((self.last + 1, entry.sequence - 1))
         self.first, self.last = self.first or entry.sequence, entry.sequence
-        tally, digest = self._tallies.get(entry.subject) or (Tally(0, entry.sequence, 0, 0, ""), START)
+        tally, before = self._tallies.get(entry.subject) or (Tally(0, entry.sequence, 0, 0, ""), START)
         tally.messages += 1
         tally.last = entry.sequence
         tally.records += records_in(entry)
-        digest = sha256(b"".join((digest, len(entry.headers).to_bytes(4, "little"), entry.headers, entry.body or b""))).digest()
-        self._tallies[entry.subject] = tally, digest
+        digest = sha256(before + len(entry.headers).to_bytes(4, "little") + entry.headers)
+        digest.update(entry.body or b"")  # not joined: a body may be megabytes
+        self._tallies[entry.subject] = tally, digest.digest()
 
     def close(self, written: Mapping[tuple[str, str], int], reason: str | None) -> Completeness:
         """The account.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -42,8 +43,11 @@ class Tail:
     def append(self, entry: Entry) -> None:
         """Adds a message. Raises OSError."""
         body = _pack((entry.subject, entry.sequence, entry.time_ns, entry.headers, entry.body))
-        data = memoryview(len(body).to_bytes(4, "little") + body)
-        while data:
+        written = os.writev(self._file.fileno(), [len(body).to_bytes(4, "little"), body])
+        if written < 4:
+            raise OSError(errno.ENOSPC, "a write was cut short")
+        data = memoryview(body)[written - 4 :]
+        while data:  # a write that was cut short, as on a disk that is full: the next one says why
             data = data[self._file.write(data) :]
 
     def clear(self) -> None:
