@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.errors import NotReproducedError, RejectedError, ThalwegError
-from thalweg_cli import backend, component, deployments, evidence, file, lease, replay, secret, tap
+from thalweg_cli import backend, component, deployments, diagnose, documents, evidence, file, lease, replay, secret, tap
 from thalweg_cli.output import AsJson, fail, show_table
 
 # What commands need is imported by them: pydantic, NATS and the rest would make `--help` wait.
@@ -43,6 +43,8 @@ component_app.command()(component.publish)
 component_app.command()(component.yank)
 component_app.command()(component.rehearse)
 app.command("tap")(tap.tap)
+app.command("diagnose")(diagnose.diagnose)
+app.command()(documents.asyncapi)
 for _command in (deployments.deploy, deployments.redeploy, deployments.undeploy, deployments.status, deployments.logs):
     app.command()(_command)
 

@@ -13,6 +13,7 @@ from thalweg.bus import deployments
 from thalweg.bus.connection import Client
 from thalweg.bus.heads import StoredMessage, latest_commits
 from thalweg.bus.holds import held_from
+from thalweg.bus.stalls import find_stall
 from thalweg.bus.vertex_log import VertexLog
 from thalweg.bus.watch import LogWatch, Look
 from thalweg.errors import RejectedError
@@ -24,7 +25,6 @@ from thalweg_coordinator.asked import Asked
 from thalweg_coordinator.capturing import Capturing
 from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.restarts import CRASHES_BEFORE_GIVING_UP, Attempts, decide_restart, describe_exit
-from thalweg_coordinator.stalls import find_stall
 from thalweg_coordinator.teardown import Teardown
 from thalweg_coordinator.trimming import Mark, Window, keep_of, plan_trim, plan_windows
 

@@ -21,13 +21,17 @@ from thalweg.wire.commit import HEADER, Commit, decode_commit
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """One message as stored; `commit` is what its header says, None on pieces that are not the last."""
+    """One message as stored; `commit` is what its header says, None on pieces that are not the last.
+
+    `time_ns` is when the server stored it, UTC; 0 where that was not asked.
+    """
 
     subject: str
     sequence: int
     headers: dict[str, str]
     data: bytes
     commit: Commit | None
+    time_ns: int = 0
 
 
 async def get_message(client: Client, stream: str, query: dict[str, Any]) -> StoredMessage | None:
@@ -99,9 +103,10 @@ async def _collect(subscription: Subscription, count: int, timeout_s: float) -> 
     for _ in range(count):
         message = await subscription.next_msg(timeout=timeout_s)
         tokens, headers = message.reply.split("."), message.headers or {}
-        sequence, pending = (tokens[5], tokens[8]) if len(tokens) == 9 else (tokens[7], tokens[10])
+        sequence, time_ns, pending = (tokens[5], tokens[7], tokens[8]) if len(tokens) == 9 else (tokens[7], tokens[9], tokens[10])
         text = headers.get(HEADER)
-        found[message.subject] = StoredMessage(message.subject, int(sequence), headers, b"", decode_commit(text) if text else None)
+        commit = decode_commit(text) if text else None
+        found[message.subject] = StoredMessage(message.subject, int(sequence), headers, b"", commit, int(time_ns))
         if pending == "0":
             break
     return list(found.values())

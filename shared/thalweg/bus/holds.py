@@ -60,6 +60,18 @@ async def held_from(client: Client, workspace: str, deployment: str) -> int | No
     return lowest_sequence([hold for value in found.values() if (hold := _read(value)) is not None], time.time_ns())
 
 
+async def holds_of(client: Client, workspace: str, deployment: str) -> dict[str, int]:
+    """From which sequence on each holder still needs a deployment's log; those that have expired are left out.
+
+    Raises:
+        UnreachableError: the server is away.
+    """
+    bucket, now_ns = holds_bucket(client, workspace), time.time_ns()
+    found = await bucket.items(await bucket.keys(f"{deployment}.*"))
+    holds = {key.partition(".")[2]: hold for key, value in found.items() if (hold := _read(value)) is not None}
+    return {holder: hold.sequence for holder, hold in holds.items() if hold.expires_ns > now_ns}
+
+
 async def place_hold(client: Client, workspace: str, deployment: str, holder: str, sequence: int, ttl_s: float = TTL_S) -> None:
     """Holds a log for one that has yet to start, and then takes the hold over by `Hold` under the same name.
 

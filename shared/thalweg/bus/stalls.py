@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from thalweg.bus.heads import StoredMessage, latest_commits
 from thalweg.bus.writer import chunk_count
 from thalweg.wire import subjects
-from thalweg.wire.commit import Commit, Failure
+from thalweg.wire.commit import Failure
+from thalweg.wire.readers import needs_of
 from thalweg.wire.spec import DeploymentSpec, EdgeSpec, VertexSpec
 
 
@@ -64,7 +65,7 @@ class _Facts:
             self._stuck -= free
         for name in sorted(self._stuck):
             vertex, empty = self._vertices[name], self._commits[name].waits_for
-            full = next((edge for edge in vertex.inputs if edge.key != empty and self._is_held(self._subject(edge), name)), None)
+            full = next((edge for edge in vertex.inputs if edge.key != empty and self._is_held(edge.src_vertex, edge.src_port, name)), None)
             if empty is not None and full is not None:
                 return Stall(name, empty, full.key)
         return None
@@ -75,24 +76,15 @@ class _Facts:
 
     def _is_blocked(self, vertex: VertexSpec) -> bool:
         """A subject that it writes is full, and who holds it is stuck. A commit writes all ports or none."""
-        for port in vertex.outputs:
-            subject = subjects.port(self._spec.workspace, self._spec.name, vertex.name, port)
-            if any(self._is_held(subject, name) for name in self._stuck):
-                return True
-        return False
+        return any(self._is_held(vertex.name, port, name) for port in vertex.outputs for name in self._stuck)
 
-    def _is_held(self, subject: str, reader: str) -> bool:
+    def _is_held(self, vertex: str, port: str, reader: str) -> bool:
         """Whether a subject is full, and this reader, with none before it, keeps it from being trimmed."""
+        subject = subjects.port(self._spec.workspace, self._spec.name, vertex, port)
         if self._counts.get(subject, 0) < self._spec.max_messages_per_subject:
             return False
-        needs = {
-            one.name: self._needs(one.name, edge) for one in self._spec.vertices for edge in one.inputs if self._subject(edge) == subject
-        }
+        needs = needs_of(self._spec, self._commits, vertex, port)
         return reader in needs and needs[reader] == min(needs.values())
-
-    def _needs(self, reader: str, edge: EdgeSpec) -> int:
-        commit = self._commits.get(reader, Commit(epoch=0, number=0))
-        return (commit.positions if commit.floor is None else commit.floor).get(edge.key, (0, 0))[0]
 
     def _is_kept_waiting(self, vertex: VertexSpec) -> bool:
         """It says which edge it waits for, has read that whole, and who writes it is stuck."""

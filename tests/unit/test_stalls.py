@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from thalweg.bus.heads import StoredMessage
+from thalweg.bus.stalls import Stall, find_stall
 from thalweg.wire import subjects
 from thalweg.wire.commit import END_OF_TIME, Commit, Counters, PortDigest
 from thalweg.wire.spec import DeploymentSpec, EdgeSpec, VertexSpec
-from thalweg_coordinator.stalls import Stall, find_stall
 
 K = 32
 

@@ -1,0 +1,26 @@
+"""How far the readers of a port are: what each would read again if it started anew. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from thalweg.wire.commit import Commit
+from thalweg.wire.spec import DeploymentSpec, EdgeSpec, VertexSpec
+
+
+def readers_of(spec: DeploymentSpec, vertex: str, port: str) -> list[tuple[VertexSpec, EdgeSpec]]:
+    """Who reads a port, by which edge."""
+    return [(one, edge) for one in spec.vertices for edge in one.inputs if (edge.src_vertex, edge.src_port) == (vertex, port)]
+
+
+def needs_of(spec: DeploymentSpec, commits: Mapping[str, Commit], vertex: str, port: str) -> dict[str, int]:
+    """First sequence of a port's subject that each of its readers needs; 0 for one that has committed nothing of it.
+
+    Of a reader with several edges from there, the lowest.
+    """
+    found: dict[str, int] = {}
+    for reader, edge in readers_of(spec, vertex, port):
+        commit = commits.get(reader.name)
+        places = (commit.positions if commit.floor is None else commit.floor) if commit is not None else {}
+        found[reader.name] = min(found.get(reader.name, 2**63 - 1), places.get(edge.key, (0, 0))[0])
+    return found
