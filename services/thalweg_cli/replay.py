@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Runs that were captured, as MCAP files.")
 _DIGITS = 16
+Which = Annotated[
+    str, typer.Argument(metavar="REPLAY", help="An .mcap file, an artifact id, or evidence by id or file.", show_default=False)
+]
 
 
 @app.command("list")
@@ -40,9 +43,7 @@ def list_replays(as_json: AsJson = False) -> None:
 
 @app.command()
 def show(
-    which: Annotated[
-        str, typer.Argument(metavar="REPLAY", help="An .mcap file, an artifact id, or evidence by id or file.", show_default=False)
-    ],
+    which: Which,
     as_json: AsJson = False,
 ) -> None:
     """Reads a replay, and shows what it has and whether that is all of it."""
@@ -56,6 +57,50 @@ def show(
         typer.echo(json.dumps(found))
         return
     _show(found)
+
+
+@app.command()
+def export(
+    which: Which,
+    out: Annotated[Path, typer.Argument(help="The MCAP file to write.", show_default=False)],
+    ports: Annotated[list[str], typer.Option("--port", help="VERTEX.PORT; may be repeated. Default: all that were captured.")] = [],  # noqa: B006
+    by_stored: Annotated[bool, typer.Option("--stored", help="Order by when records were stored, not by their event times.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Writes a file for viewers of MCAP: a message for each record, as JSON; images as such viewers know them."""
+    from thalweg.replay.export import Exporter
+    from thalweg.settings import load_settings
+
+    try:
+        replay = open_replay(load_settings(), which)
+        count = Exporter(replay, by_event_time=not by_stored).write(out, _ports(replay, ports))
+    except OSError as error:
+        fail(RejectedError(f"{out}: {error.strerror or error}", code="replay.not_writable"), as_json)
+    except ThalwegError as error:
+        fail(error, as_json)
+    reason = (replay.completeness.reason if replay.completeness is not None else None) or "it is damaged"
+    faults = [] if replay.is_complete else replay.faults or [reason]
+    if as_json:
+        typer.echo(json.dumps({"path": str(out), "records": count, "complete": replay.is_complete, "faults": faults}))
+        return
+    for fault in faults:
+        typer.echo(f"warning: the replay is incomplete: {fault}", err=True)
+    typer.echo(f"{out}: {count:,} records")
+
+
+def _ports(replay: Replay, given: list[str]) -> list[tuple[str, str]]:
+    from thalweg.replay.compare import upstream_first
+    from thalweg.wire.capturing import captured_ports
+
+    if replay.spec is None:
+        raise RejectedError("the replay does not say what ran", code="replay.damaged")
+    there = [one for one in upstream_first(replay.spec) if one in captured_ports(replay.spec)]
+    names = {f"{vertex}.{port}": (vertex, port) for vertex, port in there}
+    for name in given:
+        if name not in names:
+            hint = f"there are {', '.join(names) or 'none'}"
+            raise RejectedError(f"{name} was not captured", code="port.unknown", hint=hint)
+    return [names[name] for name in given] or there
 
 
 def open_replay(settings: Settings, which: str) -> Replay:

@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from thalweg.graph.json_schema import json_schema
+from thalweg.graph.parse import parse_type
 from thalweg.wire.logged import Logged
 from thalweg.wire.subjects import STATE_PORT, parse_port
 
@@ -71,12 +73,12 @@ def decode_headers(data: bytes) -> Headers:
 def schema_of(stream_type: str) -> bytes:
     """JSON Schema of the batches of a port.
 
-    It names the stream type of the values, which is what they are checked by, in `v`; JSON has no bytes and no times.
+    Batches are msgpack, which has bytes and times where JSON has none: see `thalweg.graph.json_schema`.
     """
     number: dict[str, Any] = {"type": "integer"}
     numbers = {"type": "array", "items": number}
     properties = {
-        "v": {"type": "array", "description": f"values: {stream_type}"},
+        "v": {"type": "array", "items": json_schema(parse_type(stream_type)), "description": f"values: {stream_type}"},
         "t": {**numbers, "description": "event times, UTC ns"},
         "k": {"anyOf": [number, numbers], "description": "record ids: a list, or the first where they count up"},
         "w": {"anyOf": [number, numbers], "description": "progress times"},

@@ -33,6 +33,7 @@ class Record:
     Attributes:
         index: how many came before it on its port.
         sequence: of its message on the log.
+        stored_ns: when the server stored that, UTC.
         time_ns: event time, UTC.
         record_id: its trace id.
         packed: the value, as msgpack.
@@ -40,6 +41,7 @@ class Record:
 
     index: int
     sequence: int
+    stored_ns: int
     time_ns: int
     record_id: int
     packed: bytes
@@ -87,9 +89,9 @@ class Replay:
     def records(self, vertex: str, port: str) -> Iterator[Record]:
         """Records of an output port, in order."""
         index = 0
-        for sequence, batch in self._batches(vertex, port):
+        for first, batch in self._batches(vertex, port):
             for value, time_ns, record_id in zip(batch.v, batch.t, batch.ids(), strict=True):
-                yield Record(index, sequence, time_ns, record_id, bytes(value))
+                yield Record(index, first.sequence, first.time_ns, time_ns, record_id, bytes(value))
                 index += 1
 
     def digest(self, vertex: str, port: str) -> tuple[int, str]:
@@ -115,22 +117,23 @@ class Replay:
                 self._note("the file does not fit its checksum")
         return self.is_complete
 
-    def _batches(self, vertex: str, port: str) -> Iterator[tuple[int, Batch[msgspec.Raw]]]:
+    def _batches(self, vertex: str, port: str) -> Iterator[tuple[Entry, Batch[msgspec.Raw]]]:
+        """Batches, each with the message that it begins in."""
         pieces: list[bytes] = []
-        first = 0
+        first: Entry | None = None
         for entry in self.entries(self._topics(vertex, port)):
             place = parse_port(entry.subject)
             if place is None or place[:2] != (vertex, port) or entry.body is None:
                 continue
             number, _, count = decode_headers(entry.headers).headers.get(CHUNK_HEADER, "1/1").partition("/")
             if number == "1":
-                pieces, first = [], entry.sequence
+                pieces, first = [], entry
             pieces.append(entry.body)
-            if number == count and len(pieces) == int(count):
+            if number == count and len(pieces) == int(count) and first is not None:
                 try:
                     yield first, _batches.decode(b"".join(pieces))
                 except msgspec.DecodeError as error:
-                    self._note(f"{vertex}.{port}: message {first} cannot be read: {error}")
+                    self._note(f"{vertex}.{port}: message {first.sequence} cannot be read: {error}")
 
     def _topics(self, vertex: str, port: str) -> frozenset[str] | None:
         names = [one.topic for one in self._outline.channels if hasattr(one, "topic")]
