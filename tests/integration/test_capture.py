@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import psutil
 import pytest
 
 from thalweg.api import deployments as api
@@ -20,6 +22,7 @@ from thalweg.api import evidence as evidence_api
 from thalweg.api import replays as replays_api
 from thalweg.api.backends import APPLY, Apply, Nothing
 from thalweg.artifacts import Store
+from thalweg.bus.holds import holds_bucket
 from thalweg.bus.presence import wait_for_coordinator
 from thalweg.client import Session, open_session
 from thalweg.embedded import EmbeddedStack
@@ -174,6 +177,27 @@ async def test_the_boundary_has_what_came_in_and_went_out_and_nothing_else(place
     assert replay.verify(), replay.faults
     counts = {port: len(list(replay.records(port, "out"))) for port in ("numbers", "tag", "more")}
     assert counts == {"numbers": 300, "tag": 0, "more": 300}
+
+
+async def test_a_full_disk_ends_the_capture_and_nothing_else(place: Place, asking: Session) -> None:
+    await _deploy(asking, "full", "all", 100_000, pause_s=0.002)
+    await _in(asking, "full", 100)
+    psutil.Process(place.capture_pid("full")).rlimit(psutil.RLIMIT_FSIZE, (100_000, 100_000))  # its disk takes no more, its process lives
+    held = holds_bucket(asking.client, "default")
+
+    async def is_let_go() -> bool:
+        return (await held.get("full.capture")).value is None
+
+    await _until(is_let_go)
+    count = next(one.records_in for one in (await _status(asking, "full")).vertices if one.vertex == "lines")
+    await _in(asking, "full", count + 200)
+    report = await _undeploy(asking, "full")
+    assert report.outcome == "finished" and report.replay is not None and not report.replay.complete
+    assert "File too large" in (report.replay.reason or "")
+    replay = _replay(place, report)
+    assert not replay.verify() and not replay.is_complete
+    found = [msgspec.msgpack.decode(one.packed) for one in replay.records("numbers", "out")]
+    assert len(found) >= 50 and found == list(range(len(found)))
 
 
 async def test_a_capture_that_cannot_be_written_stops_nothing_and_says_so(place: Place, asking: Session) -> None:

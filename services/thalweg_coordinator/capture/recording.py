@@ -19,6 +19,7 @@ from thalweg.wire.spec import DeploymentSpec
 HOLDER = "capture"
 CHECK_S = 0.2
 WANTED_CHECK_S = 0.01
+ASK_S = 2.0  # it is told at once, unless the server was away then
 AT_ONCE = 64  # messages between two looks at what else there is to do
 
 
@@ -39,7 +40,7 @@ class Recording:
     def __init__(self, client: Client, spec: DeploymentSpec, notes: CaptureNotes, recorder: Recorder) -> None:
         self._client, self._spec, self._notes, self._recorder = client, spec, notes, recorder
         self._stirred = asyncio.Event()
-        self._is_asked = False
+        self._is_asked, self._asked_at = False, 0.0
         self._wanted: int | None = None
         self._looked_at = (-1, -1)
 
@@ -91,8 +92,9 @@ class Recording:
         try:
             state = await log_state(self._client, self._spec.workspace, self._spec.name)
             has_all = await reader.has_all() and not reader.arrived  # after the log's end was read
-            if self._is_asked:
-                self._is_asked, self._wanted = False, await self._notes.wanted()
+            now = asyncio.get_running_loop().time()
+            if self._is_asked or now - self._asked_at > ASK_S:
+                self._is_asked, self._asked_at, self._wanted = False, now, await self._notes.wanted()
         except (ThalwegError, NatsError, OSError, TimeoutError):
             return False  # the server is away
         if state is None:
