@@ -7,7 +7,7 @@ import time
 
 from thalweg.bus.captures import CaptureNotes
 from thalweg.bus.connection import Client
-from thalweg.bus.holds import place_hold
+from thalweg.bus.holds import hold_of, place_hold
 from thalweg.wire.capturing import NONE, Captured
 from thalweg.wire.spec import DeploymentSpec
 from thalweg_coordinator.processes import ProcessLauncher
@@ -15,7 +15,6 @@ from thalweg_coordinator.restarts import CRASHES_BEFORE_GIVING_UP, FIRST_PAUSE_S
 
 PROCESS = "_capture"  # no vertex can be called so
 HOLDER = "capture"
-GOOD_S = 30.0  # one that has run for so long is not in a crash loop
 _log = logging.getLogger("thalweg.coordinator")
 
 
@@ -30,7 +29,7 @@ class Capturing:
 
     def __init__(self, client: Client, launcher: ProcessLauncher, name: str) -> None:
         self._client, self._launcher, self._name = client, launcher, name
-        self._crashes, self._started_at, self._not_before = 0, float("-inf"), 0.0
+        self._crashes, self._reached, self._not_before = 0, -1, 0.0
         self._deployed_ns: int | None = None  # of the deployment whose capture is over
 
     async def keep(self, spec: DeploymentSpec, *, is_fresh: bool) -> None:
@@ -55,24 +54,26 @@ class Capturing:
 
     def stop(self) -> None:
         """Ends the capture; what it has written stays. Blocking."""
-        self._crashes, self._not_before = 0, 0.0
+        self._crashes, self._reached, self._not_before = 0, -1, 0.0
         if self._name in self._launcher.deployments():
             self._launcher.stop(self._name)
 
     async def _restart(self, spec: DeploymentSpec, code: int) -> None:
         now = time.monotonic()
         if self._not_before == 0.0:
-            self._crashes = 1 if now - self._started_at > GOOD_S else self._crashes + 1
-            self._not_before = now + min(FIRST_PAUSE_S * 2**self._crashes, LAST_PAUSE_S)
+            reached = await hold_of(self._client, spec.workspace, spec.name, HOLDER) or 0
+            self._crashes = 1 if reached > self._reached else self._crashes + 1
+            self._reached = max(reached, self._reached)
+            self._not_before = now + (0.0 if self._crashes == 1 else min(FIRST_PAUSE_S * 2**self._crashes, LAST_PAUSE_S))
             _log.warning("%s: the capture %s; restart %d", self._name, describe_exit(code), self._crashes)
         if self._crashes >= CRASHES_BEFORE_GIVING_UP:
             tail = "; ".join(self._launcher.log_tail(self._name, PROCESS))
-            _log.error("%s: the capture crashes again and again", self._name)
+            _log.error("%s: the capture crashes again and again without getting further", self._name)
             await CaptureNotes(self._client, spec).tell(Captured(reason=f"it {describe_exit(code)} again and again: {tail}"))
             self._deployed_ns = spec.deployed_ns
         elif now >= self._not_before:
             self._start()
 
     def _start(self) -> None:
-        self._started_at, self._not_before = time.monotonic(), 0.0
+        self._not_before = 0.0
         self._launcher.start(self._name, PROCESS)

@@ -72,6 +72,13 @@ async def holds_of(client: Client, workspace: str, deployment: str) -> dict[str,
     return {holder: hold.sequence for holder, hold in holds.items() if hold.expires_ns > now_ns}
 
 
+async def hold_of(client: Client, workspace: str, deployment: str, holder: str) -> int | None:
+    """The sequence that a holder was at when it was last heard of, expired or not; None where it holds nothing."""
+    value = (await holds_bucket(client, workspace).get(_key(deployment, holder))).value
+    hold = _read(value) if value is not None else None
+    return hold.sequence if hold is not None else None
+
+
 async def place_hold(client: Client, workspace: str, deployment: str, holder: str, sequence: int, ttl_s: float = TTL_S) -> None:
     """Holds a log for one that has yet to start, and then takes the hold over by `Hold` under the same name.
 
