@@ -1,17 +1,15 @@
-"""`thalweg deploy`, `redeploy`, `undeploy`, `status` and `logs`: stored backends that run."""
+"""`thalweg deploy`, `redeploy`, `undeploy` and `status`: stored backends that run."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thalweg.errors import RejectedError, RunFailedError, ThalwegError
+from thalweg.errors import RunFailedError, ThalwegError
 from thalweg_cli.output import AsJson, Lease, ask, checked, fail, show_table
 
 if TYPE_CHECKING:
@@ -169,53 +167,3 @@ def _time(time_ns: int | None) -> str:
         return datetime.fromtimestamp(time_ns / 1e9, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     except (ValueError, OverflowError, OSError):
         return f"{time_ns} ns"
-
-
-def logs(
-    name: Deployment,
-    vertex: Annotated[str | None, typer.Argument(help="Default: all vertices.", show_default=False)] = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as lines are written, until Ctrl-C.")] = False,
-    lines: Annotated[int, typer.Option("-n", "--lines", help="At most so many old lines of each vertex.", min=0)] = 100,
-) -> None:
-    """Shows what vertices have printed and logged, from the data folder of this machine."""
-    from thalweg.graph.fields import is_name
-    from thalweg.settings import load_settings
-
-    for given in (name, *([vertex] if vertex else [])):
-        if not is_name(given):
-            fail(RejectedError(f"{given!r} is not a name", code="name.invalid"))
-    folder = load_settings().data / "logs" / name
-    read: dict[Path, int] = {}
-    if not _log_files(folder, vertex):
-        fail(RejectedError(f"there are no logs of {name}{'/' + vertex if vertex else ''} in {folder}", code="logs.none"))
-    try:
-        while True:
-            for path in _log_files(folder, vertex):
-                _print_new(path, read, lines)
-            if not follow:
-                return
-            time.sleep(POLL_S)
-    except KeyboardInterrupt:
-        return
-
-
-def _log_files(folder: Path, vertex: str | None) -> list[Path]:
-    return sorted(folder.glob(f"{vertex or '*'}.log"))
-
-
-def _print_new(path: Path, read: dict[Path, int], limit: int) -> None:
-    """Prints whole lines that were not printed yet; of a file seen for the first time, the last ones."""
-    with path.open("rb") as file:
-        if path not in read:
-            body = file.read()
-            old = body[: body.rfind(b"\n") + 1]
-            found = old.splitlines()[-limit:] if limit else []
-            read[path] = len(old)
-        else:
-            file.seek(read[path])
-            body = file.read()
-            new = body[: body.rfind(b"\n") + 1]
-            found = new.splitlines()
-            read[path] += len(new)
-    for line in found:
-        typer.echo(line.decode(errors="replace"))

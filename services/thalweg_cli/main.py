@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.errors import NotReproducedError, RejectedError, ThalwegError
-from thalweg_cli import backend, component, deployments, diagnose, documents, evidence, file, lease, replay, secret, tap
+from thalweg_cli import backend, component, deployments, diagnose, documents, evidence, file, lease, logs, replay, secret, tap, top
 from thalweg_cli.output import AsJson, fail, show_table
 
 # What commands need is imported by them: pydantic, NATS and the rest would make `--help` wait.
@@ -44,8 +44,10 @@ component_app.command()(component.yank)
 component_app.command()(component.rehearse)
 app.command("tap")(tap.tap)
 app.command("diagnose")(diagnose.diagnose)
+app.command("logs")(logs.logs)
+app.command("top")(top.top)
 app.command()(documents.asyncapi)
-for _command in (deployments.deploy, deployments.redeploy, deployments.undeploy, deployments.status, deployments.logs):
+for _command in (deployments.deploy, deployments.redeploy, deployments.undeploy, deployments.status):
     app.command()(_command)
 
 PipelineFile = Annotated[Path, typer.Argument(help="The pipeline file (YAML).", show_default=False)]
@@ -162,13 +164,16 @@ def run(
 def up(
     data: Annotated[Path | None, typer.Option(help="Folder of all that is kept; default THALWEG_DATA, else .thalweg.")] = None,
     nats_port: Annotated[int, typer.Option(help="Port of NATS; default that of the last start.", min=0, max=65535, show_default=False)] = 0,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Port of Prometheus metrics; default THALWEG_METRICS_PORT, else none.", min=0, max=65535)
+    ] = None,
 ) -> None:
     """Starts the servers and a coordinator in the foreground; Ctrl-C stops them."""
     from thalweg.settings import load_settings
     from thalweg_cli.up import run_up
 
     try:
-        run_up(load_settings(data=data), nats_port, typer.echo)
+        run_up(load_settings(data=data, metrics_port=metrics_port), nats_port, typer.echo)
     except ThalwegError as error:
         fail(error)
 

@@ -7,6 +7,7 @@ import logging
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from thalweg.bus import deployments
@@ -23,6 +24,7 @@ from thalweg.wire.spec import DeploymentSpec, VertexSpec
 from thalweg.wire.subjects import parse_port
 from thalweg_coordinator.asked import Asked
 from thalweg_coordinator.capturing import Capturing
+from thalweg_coordinator.last_words import publish_last_words
 from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.restarts import CRASHES_BEFORE_GIVING_UP, Attempts, decide_restart, describe_exit
 from thalweg_coordinator.teardown import Teardown
@@ -212,11 +214,19 @@ class Care:
         if attempts.not_before is None:
             attempts = self._attempts[name] = decide_restart(attempts, code, commit, time.monotonic())
             _log.warning("%s/%s %s; restart %d", self._name, name, describe_exit(code), attempts.crashes)
+            await self._say_last_words(spec, vertex, f"{describe_exit(code)}; restart {attempts.crashes}")
         if attempts.is_hopeless:
             await self._give_up(spec, vertex, code)
         elif attempts.not_before is not None and time.monotonic() >= attempts.not_before:
             self._attempts[name] = Attempts(attempts.crashes, attempts.progress)
             await self._start(spec, vertex)
+
+    async def _say_last_words(self, spec: DeploymentSpec, vertex: VertexSpec, what: str) -> None:
+        """Puts what a process that died could not send itself into its log records; never worth a failure."""
+        tail = self._launcher.log_tail(self._name, vertex.name)
+        with suppress(Exception):
+            secrets = await self._reveal(vertex.secrets, spec.lease) if vertex.secrets else {}
+            await publish_last_words(self._client, spec, vertex, what, tail, secrets.values())
 
     async def _give_up(self, spec: DeploymentSpec, vertex: VertexSpec, code: int) -> None:
         said = f"{vertex.name}: died {CRASHES_BEFORE_GIVING_UP} times without getting further: {describe_exit(code)}"

@@ -26,9 +26,9 @@ from thalweg.wire.spec import DeploymentSpec
 from thalweg_coordinator.api import Handler
 from thalweg_coordinator.artifacts import LocateFor
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
+from thalweg_coordinator.looks import Looks
 from thalweg_coordinator.redeploying import plan_redeploy
 from thalweg_coordinator.secrets import Secrets
-from thalweg_coordinator.statuses import describe
 from thalweg_coordinator.teardown import Records
 
 TRIES = 20
@@ -46,6 +46,7 @@ class Deployments:
         locate_for: files as the owner of a deployment sees them.
         secrets: those that may be bound.
         key: public key that signs evidence.
+        looks: says how a deployment stands.
     """
 
     def __init__(
@@ -58,7 +59,9 @@ class Deployments:
         locate_for: LocateFor,
         secrets: Secrets,
         key: str,
+        looks: Looks,
     ) -> None:
+        self._looks = looks
         self._client, self._workspace, self._logs = client, workspace, logs
         self._releases, self._inspect, self._locate_for, self._key = releases, inspect, locate_for, key
         self._records = Records(client, workspace)
@@ -130,10 +133,10 @@ class Deployments:
         """Of one deployment, or of all that there are; of one that is gone, its teardown's report."""
         if asked.name is None:
             names = await stored.list_deployments(self._client, self._workspace)
-            found = await asyncio.gather(*(self._status(name) for name in names), return_exceptions=True)
+            found = await asyncio.gather(*(self._looks.status(name) for name in names), return_exceptions=True)
             return api.Statuses(deployments=[one for one in found if isinstance(one, api.DeploymentStatus)])
         try:
-            return api.Statuses(deployments=[await self._status(asked.name)])
+            return api.Statuses(deployments=[await self._looks.status(asked.name)])
         except RejectedError as error:
             report = await self._records.report(asked.name) if error.code == "deployment.unknown" else None
             if report is None:
@@ -161,10 +164,6 @@ class Deployments:
     async def key(self, asked: Nothing) -> evidence_api.PublicKey:
         """The key to trust."""
         return evidence_api.PublicKey(key=self._key)
-
-    async def _status(self, name: str) -> api.DeploymentStatus:
-        spec = await stored.load_deployment(self._client, self._workspace, name)
-        return describe(spec, await read_heads(self._client, self._workspace, name))
 
     async def _refuse_unusable_secrets(self, status: Status, lease: str) -> None:
         bound = [(vertex.name, name) for vertex in status.plan.vertices for name in vertex.secrets.values()]

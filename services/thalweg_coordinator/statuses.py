@@ -1,8 +1,10 @@
-"""Says how a deployment stands, from its spec and the heads of its log alone: any coordinator can, whoever cares for it."""
+"""Says how a deployment stands, from its spec and the heads of its log: any coordinator can, whoever cares for it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from thalweg.api.deployments import DeploymentStatus, State, VertexStatus
 from thalweg.bus.heads import StoredMessage, latest_commits
@@ -10,10 +12,28 @@ from thalweg.runtime.inputs import BEGINNING
 from thalweg.wire.commit import END_OF_TIME, Commit
 from thalweg.wire.spec import DeploymentSpec, VertexSpec, is_failed
 from thalweg.wire.subjects import parse_port
+from thalweg_coordinator.latency import latency_s, newest_head
 
 
-def describe(spec: DeploymentSpec, heads: list[StoredMessage]) -> DeploymentStatus:
-    """The status of a deployment whose log has these heads; none where it has no log yet."""
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a vertex's process uses: memory, and processor time since it was started."""
+
+    memory_bytes: int
+    cpu_s: float
+
+
+def describe(
+    spec: DeploymentSpec, heads: list[StoredMessage], waiting: Mapping[str, float] | None = None, usage: Mapping[str, Usage] | None = None
+) -> DeploymentStatus:
+    """The status of a deployment.
+
+    Args:
+        spec: as stored.
+        heads: of its log; none where it has no log yet.
+        waiting: by vertex, how long the oldest record waits for it.
+        usage: by vertex, where it is known.
+    """
     commits = latest_commits(heads)
     sequences = {place[:2]: head.sequence for head in heads if (place := parse_port(head.subject)) is not None}
     state = _state(spec, commits)
@@ -25,8 +45,22 @@ def describe(spec: DeploymentSpec, heads: list[StoredMessage]) -> DeploymentStat
         deployed_ns=spec.deployed_ns,
         state=state,
         lease=spec.lease,
-        vertices=[_vertex(one, state, commits, sequences) for one in spec.vertices],
+        vertices=[
+            _vertex(one, state, commits, sequences).model_copy(
+                update=_times(one, heads, (waiting or {}).get(one.name)) | _usage((usage or {}).get(one.name))
+            )
+            for one in spec.vertices
+        ],
     )
+
+
+def _times(spec: VertexSpec, heads: list[StoredMessage], waiting_s: float | None) -> dict[str, Any]:
+    newest = newest_head(spec.name, heads)
+    return {"commit_ns": newest.time_ns if newest else None, "waiting_s": waiting_s, "latency_s": latency_s(spec, heads)}
+
+
+def _usage(found: Usage | None) -> dict[str, Any]:
+    return {"memory_bytes": found.memory_bytes, "cpu_s": found.cpu_s} if found is not None else {}
 
 
 def _state(spec: DeploymentSpec, commits: Mapping[str, Commit]) -> State:
@@ -57,6 +91,10 @@ def _vertex(spec: VertexSpec, whole: State, commits: Mapping[str, Commit], seque
         restarts=max(0, commit.epoch - 1),
         watermark_ns=commit.watermark if BEGINNING < commit.watermark < END_OF_TIME else None,
         generation=commit.generation,
+        filtered=commit.counters.filtered,
+        late=commit.counters.late,
+        errors=commit.counters.errors,
+        bytes_out=commit.counters.bytes_out,
     )
 
 

@@ -11,6 +11,7 @@ import uvloop
 
 from thalweg.errors import ThalwegError
 from thalweg.settings import Settings
+from thalweg_vertex.logs import Logs
 from thalweg_vertex.releases import ElsewhereError
 from thalweg_vertex.service import serve
 
@@ -22,8 +23,10 @@ def main() -> int:
     parser.add_argument("--vertex", required=True)
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {given.deployment}/{given.vertex} %(levelname)s %(message)s")
+    logs = Logs(given.deployment, given.vertex)
+    logging.getLogger().addHandler(logs)
     try:
-        return uvloop.run(serve(Settings(), given.deployment, given.vertex))
+        return uvloop.run(serve(Settings(), given.deployment, given.vertex, logs))
     except ElsewhereError as error:
         # In place of this process: the launcher goes on knowing it by its number.
         os.execv(error.python, [error.python, "-m", "thalweg_vertex", *sys.argv[1:]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import time
 from pathlib import Path
 
@@ -82,8 +83,9 @@ async def _capture(settings: Settings, client: Client, spec: DeploymentSpec) -> 
     found = await asyncio.to_thread(_seal, recorder, await _written(client, now), reason)
     captured = await _upload(Store.of(settings, now.lease), path, found, reason)
     await notes.tell(captured)
-    cpu_s, state = time.process_time(), captured.reason or "complete"
-    _log.info("%s: %d messages, %d bytes, %.2f s of CPU, %s", captured.artifact, captured.messages, captured.size_bytes, cpu_s, state)
+    _log.info("%s: %d messages, %d bytes, %s", captured.artifact, captured.messages, captured.size_bytes, captured.reason or "complete")
+    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    _log.info("it took %.2f s of CPU, and at most %d MiB of memory", time.process_time(), peak_kib >> 10)
 
 
 def replay_path(data: Path, deployment: str) -> Path:

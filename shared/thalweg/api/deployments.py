@@ -82,6 +82,12 @@ class VertexStatus(Strict):
         lag: records that were put out for it and that it has not taken; None where that is not known.
         restarts: how often it was started again, for whatever reason.
         watermark_ns: event time up to which it has worked; None before the first record and after the last.
+        filtered, late, errors: records that gave nothing, records that came too late for their window, calls that raised.
+        bytes_out: what it has written to the log, states and dead letters too.
+        commit_ns: when its newest commit was stored.
+        waiting_s: age of the oldest record that waits for it; 0 where none does, None where that is not known.
+        latency_s: from the newest input that it has taken being stored to that being committed; None where that is not known.
+        memory_bytes, cpu_s: of its process; None where it does not run, or the one who answers has not started it.
     """
 
     vertex: str
@@ -95,6 +101,15 @@ class VertexStatus(Strict):
     restarts: int = 0
     watermark_ns: int | None = None
     generation: int = 1
+    filtered: int = 0
+    late: int = 0
+    errors: int = 0
+    bytes_out: int = 0
+    commit_ns: int | None = None
+    waiting_s: float | None = None
+    latency_s: float | None = None
+    memory_bytes: int | None = None
+    cpu_s: float | None = None
 
 
 class Kept(Strict):
@@ -146,7 +161,13 @@ class Report(Strict):
 
 
 class DeploymentStatus(Strict):
-    """One deployment; `report` is there once it is undeployed, and it has no vertices then; `lease` owns it, "" is the workspace."""
+    """One deployment.
+
+    Attributes:
+        lease: who owns it; "" is the workspace.
+        report: there once it is undeployed; it has no vertices then.
+        log_bytes, log_messages: what its log holds now.
+    """
 
     name: str
     backend: str
@@ -157,6 +178,8 @@ class DeploymentStatus(Strict):
     lease: str = ""
     vertices: list[VertexStatus] = Field(default_factory=list)
     report: Report | None = None
+    log_bytes: int = 0
+    log_messages: int = 0
 
 
 class Statuses(Strict):

@@ -139,6 +139,13 @@ async def log_state(client: Client, workspace: str, name: str) -> tuple[str, int
     raise UnreachableError(f"{stream}: {answer['error'].get('description')}", code="nats.unreachable")
 
 
+async def log_size(client: Client, workspace: str, name: str) -> tuple[int, int]:
+    """Bytes and messages of a deployment's log; none where there is no log. Raises as `log_state`."""
+    answer = await request_json(client, f"$JS.API.STREAM.INFO.{subjects.stream(workspace, name)}", timeout_s=2.0)
+    state = answer.get("state", {})
+    return int(state.get("bytes", 0)), int(state.get("messages", 0))
+
+
 async def count_messages(client: Client, workspace: str, name: str) -> dict[str, int]:
     """How many messages a deployment's log holds, by subject of its vertices."""
     filtered = {"subjects_filter": subjects.all_vertices(workspace, name)}

@@ -103,6 +103,7 @@ class Engine:
         guard_state = program.has_state and on_error != "fail"
         self.processing = Processing(vertex, program, edges, self.outbox, self.faults, self.standing, self.rebuild, guard_state)
         self.failure: Failure | None = None
+        self.raised: BaseException | None = None  # by the component, where that is why it failed
         self.ended = False
         self.epoch = self.number = 0
         self.waits_for: str | None = None
@@ -151,6 +152,7 @@ class Engine:
             self._stuck = commit
             raised = f"{self.vertex}: before the first record: {type(error).__name__}: {error}"
             self.fail(error if isinstance(error, ThalwegError) else RunFailedError(raised, code="component.raised"))
+            self.raised = self.raised or error
         context.late_count = self.standing.counters.late
         if self.standing.rebuilding:
             self.standing.watermark = floor_watermark
@@ -187,6 +189,7 @@ class Engine:
         if self.standing.rebuilding:
             self._stuck = self._taken[0]
         self.rebuild.end(self.program.context)
+        self.raised = error.__cause__ if isinstance(error, ThalwegError) else error
         if isinstance(error, ThalwegError):
             message, code, hint = str(error), error.code, error.hint
         else:

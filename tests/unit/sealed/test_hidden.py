@@ -19,7 +19,8 @@ from thalweg.sdk.context import Context
 from thalweg.sealed.redaction import Redactor
 from thalweg.settings import child_environment
 from thalweg.wire.spec import VertexSpec
-from thalweg_vertex.secrets import RedactingSink, take_secrets
+from thalweg_vertex.output import LineSink
+from thalweg_vertex.secrets import take_secrets
 
 PLANTED = "pl\u00e4nted-0815"
 
@@ -48,7 +49,7 @@ def test_dead_letters_are_redacted_before_they_are_cut() -> None:
 
 def test_printed_lines_are_passed_on_whole_and_redacted() -> None:
     target = io.BytesIO()
-    sink = RedactingSink(target)
+    sink = LineSink(target)
     text = io.TextIOWrapper(sink, encoding="utf-8", write_through=True)  # type: ignore[type-var]
     text.write("before\n")
     sink.redactor = Redactor([PLANTED])
