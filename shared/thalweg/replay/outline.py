@@ -19,7 +19,7 @@ from thalweg.replay.records import HEAD, damaged, groups_from, read_record, reco
 from thalweg.wire.spec import DeploymentSpec
 
 _FOOTER_BYTES = HEAD.size + 20
-MAX_SUMMARY_BYTES = 1 << 30
+MAX_SUMMARY_BYTES = 256 << 20
 
 
 @dataclass(slots=True)
@@ -86,7 +86,6 @@ def _read_beginning(file: BinaryIO, found: Outline, path: Path) -> int:
 def _read_summary(file: BinaryIO, found: Outline) -> None:
     """Raises RejectedError: `replay.damaged`."""
     footer = footer_of(file)
-    file.seek(footer.summary_start)
     size = file.seek(0, 2) - len(MAGIC) - _FOOTER_BYTES - footer.summary_start
     if not 0 <= size <= MAX_SUMMARY_BYTES:
         raise damaged("there is no summary")

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from mcap.opcode import Opcode
 from mcap.records import DataEnd
 
 from thalweg.errors import RejectedError
-from thalweg.replay.chunks import Channels, entries_of, open_chunk
+from thalweg.replay.chunks import Channels, encode, entries_of, open_chunk
 from thalweg.replay.completeness import Counting, Tally
 from thalweg.replay.format import Entry, decode_headers
 from thalweg.replay.outline import footer_of, outline_of, record_at
-from thalweg.replay.records import HEAD, read_record
+from thalweg.replay.records import HEAD
 from thalweg.wire.batch import Batch
 from thalweg.wire.commit import CHUNK_HEADER
 from thalweg.wire.digest import Chain
@@ -148,12 +147,7 @@ class Replay:
         with self._path.open("rb") as file:
             while left > 0 and (block := file.read(min(left, _BLOCK_BYTES))):
                 crc, left = zlib.crc32(block, crc), left - len(block)
-            content = file.read(HEAD.size + 4)
-        return (
-            len(content) == HEAD.size + 4
-            and content[0] == Opcode.DATA_END
-            and read_record(DataEnd, content[HEAD.size :]).data_section_crc == crc
-        )
+            return file.read(HEAD.size + 4) == encode(DataEnd(crc))
 
     def _data_end(self) -> int | None:
         with self._path.open("rb") as file:

@@ -12,6 +12,7 @@ import pytest
 from mcap.reader import make_reader
 
 from thalweg.errors import RejectedError
+from thalweg.replay.outline import footer_of
 from thalweg.replay.reader import Replay
 from thalweg.wire.digest import Chain
 from unit.replay.logs import SPEC, WRITTEN, log, record, recorder
@@ -153,6 +154,23 @@ def test_of_a_truncated_file_the_beginning_is_read(tmp_path: Path, share: float)
     assert found == list(range(len(found)))
     assert not replay.verify() and not replay.is_complete
     assert share < 0.5 or found
+
+
+def test_a_flipped_byte_is_found_anywhere_behind_the_data(tmp_path: Path) -> None:
+    whole, path = record(tmp_path / "a.mcap", log()[:12]), tmp_path / "flipped.mcap"
+    intact = Replay(tmp_path / "a.mcap")
+    intact.verify()
+    assert intact.faults == []
+    with (tmp_path / "a.mcap").open("rb") as file:
+        start = footer_of(file).summary_start - 13  # with the end of the data
+    for place in [*range(start, start + 40), *range(len(whole) - 60, len(whole))]:
+        flipped = bytearray(whole)
+        flipped[place] ^= 0x41
+        path.write_bytes(flipped)
+        replay = Replay(path)
+        replay.verify()
+        assert replay.faults, place
+        assert len(list(replay.entries())) == 12
 
 
 @pytest.mark.parametrize("seed", range(40))
