@@ -7,7 +7,7 @@ import time
 
 from thalweg.bus.captures import CaptureNotes
 from thalweg.bus.connection import Client
-from thalweg.bus.holds import hold_of, place_hold
+from thalweg.bus.holds import hold_of, place_hold, remove_hold
 from thalweg.wire.capturing import NONE, Captured
 from thalweg.wire.spec import DeploymentSpec
 from thalweg_coordinator.processes import ProcessLauncher
@@ -70,6 +70,7 @@ class Capturing:
             tail = "; ".join(self._launcher.log_tail(self._name, PROCESS))
             _log.error("%s: the capture crashes again and again without getting further", self._name)
             await CaptureNotes(self._client, spec).tell(Captured(reason=f"it {describe_exit(code)} again and again: {tail}"))
+            await remove_hold(self._client, spec.workspace, spec.name, HOLDER)
             self._deployed_ns = spec.deployed_ns
         elif now >= self._not_before:
             self._start()

@@ -15,6 +15,7 @@ from thalweg.bus.captures import CaptureNotes
 from thalweg.bus.connection import Client, NatsError, connect
 from thalweg.bus.deployments import load_deployment, log_state
 from thalweg.bus.heads import latest_commits, read_heads
+from thalweg.bus.holds import remove_hold
 from thalweg.errors import RejectedError, ThalwegError, UnreachableError, UsageError
 from thalweg.replay.completeness import Completeness
 from thalweg.replay.recorder import Recorder
@@ -22,7 +23,7 @@ from thalweg.runtime.tasks import end_tasks
 from thalweg.settings import Settings
 from thalweg.wire.capturing import ALL, NONE, Captured, captured_ports
 from thalweg.wire.spec import DeploymentSpec
-from thalweg_coordinator.capture.recording import Recording, StoppedError
+from thalweg_coordinator.capture.recording import HOLDER, Recording, StoppedError
 
 _log = logging.getLogger("thalweg.capture")
 CHECK_S = 2.0
@@ -71,6 +72,7 @@ async def _capture(settings: Settings, client: Client, spec: DeploymentSpec) -> 
     except OSError as error:
         _log.error("nothing can be captured: %s", error)
         await notes.tell(Captured(reason=f"it cannot be written: {error}"))
+        await remove_hold(client, spec.workspace, spec.name, HOLDER)
         return
     reason: str | None = None
     try:
