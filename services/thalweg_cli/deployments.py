@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,29 +29,66 @@ def deploy(
     capture: Annotated[
         str, typer.Option("--capture", help="What to record of its log: all, boundary (what comes in and goes out), none, or V.P,V.P.")
     ] = "none",
+    keep_log: Annotated[
+        str | None,
+        typer.Option("--keep-log", metavar="DURATION|COUNT", help="What the log keeps, to go back to: 10m, or 5000.", show_default=False),
+    ] = None,
     lease: Lease = None,
     as_json: AsJson = False,
 ) -> None:
     """Runs a stored backend until it is undeployed; only a complete graph is accepted."""
     from thalweg.api.deployments import DEPLOY, Deploy
+    from thalweg_cli.positions import parse_keep
 
-    found = ask(DEPLOY, checked(Deploy, as_json, backend=backend, name=name, revision=revision, capture=capture, lease=lease), as_json)
+    try:
+        kept = parse_keep(keep_log) if keep_log is not None else {}
+    except ThalwegError as error:
+        fail(error, as_json)
+    found = ask(
+        DEPLOY, checked(Deploy, as_json, backend=backend, name=name, revision=revision, capture=capture, lease=lease, **kept), as_json
+    )
     if as_json:
         typer.echo(found.model_dump_json())
         return
     typer.echo(f"{found.name}: {found.backend} at revision {found.revision}, {len(found.vertices)} vertices, {found.digest[:19]}…")
 
 
-def redeploy(name: Deployment, revision: Revision = None, lease: Lease = None, as_json: AsJson = False) -> None:
-    """Lets a deployment go on as another revision; vertices that do not change keep running."""
+def redeploy(
+    name: Deployment,
+    revision: Revision = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="TIME|POSITION",
+            help="Do again what was done from there on: 2026-11-25T10:00:00Z, 10m (ago), or 1234 (a position of the log).",
+            show_default=False,
+        ),
+    ] = None,
+    vertices: Annotated[
+        list[str] | None,
+        typer.Option("--vertex", metavar="V", help="Which vertices do; default: all that read inputs. Repeat it.", show_default=False),
+    ] = None,
+    lease: Lease = None,
+    as_json: AsJson = False,
+) -> None:
+    """Lets a deployment go on as another revision, or from an earlier position; vertices that do not change keep running."""
     from thalweg.api.deployments import REDEPLOY, Redeploy
+    from thalweg_cli.positions import parse_start
 
-    found = ask(REDEPLOY, checked(Redeploy, as_json, name=name, revision=revision, lease=lease), as_json)
+    try:
+        place = parse_start(start, time.time_ns()) if start is not None else None
+    except ThalwegError as error:
+        fail(error, as_json)
+    found = ask(
+        REDEPLOY, checked(Redeploy, as_json, name=name, revision=revision, start=place, vertices=vertices or [], lease=lease), as_json
+    )
     if as_json:
         typer.echo(found.model_dump_json())
         return
     for one in found.changes:
-        typer.echo(f"{one.vertex}: {one.action}" + (f", {one.reason}" if one.reason else ""))
+        joint = " " if one.action == "goes back" else ", "
+        typer.echo(f"{one.vertex}: {one.action}" + (joint + one.reason if one.reason else ""))
     typer.echo(f"{found.name}: {found.backend} at revision {found.revision}, generation {found.generation}")
 
 
@@ -72,7 +110,7 @@ def undeploy(
         typer.echo(report.model_dump_json())
     else:
         show_report(report)
-    if report.outcome == "failed" or report.missing:
+    if report.outcome == "failed" or (report.outcome == "finished" and report.missing):
         raise typer.Exit(RunFailedError.exit_code)
 
 
@@ -109,11 +147,14 @@ def show_report(report: Report) -> None:
     """Prints a teardown's report."""
     for one in report.generated:
         typer.echo(f"saved {one.vertex}.{one.slot}: {one.name}  {one.size_bytes:,} bytes  {one.artifact}")
+    if report.outcome == "discarded":  # nothing was to be saved, so nothing is amiss
+        typer.echo(f"{report.name}: discarded" + (f"; it had failed: {report.failure}" if report.failure else ""))
+        return
     for slot in report.missing:
         typer.echo(f"error: {slot}: declared, but no file was written", err=True)
     for path in report.undeclared:
         typer.echo(f"warning: {path}: written, but not declared; it is not saved", err=True)
-    if report.outcome != "discarded" and report.unfinished:
+    if report.unfinished:
         typer.echo(f"error: not finished: {', '.join(report.unfinished)}", err=True)
     if report.failure:
         typer.echo(f"error: {report.failure}", err=True)
@@ -121,7 +162,7 @@ def show_report(report: Report) -> None:
         show_captured(report.replay)
     if report.evidence:
         typer.echo(f"evidence {report.evidence}")
-    typer.echo(f"{report.name}: {'discarded' if report.outcome == 'discarded' else 'removed'}")
+    typer.echo(f"{report.name}: removed")
 
 
 def status(name: Annotated[str | None, typer.Argument(help="Default: all.", show_default=False)] = None, as_json: AsJson = False) -> None:
@@ -141,9 +182,9 @@ def status(name: Annotated[str | None, typer.Argument(help="Default: all.", show
 def _show_status(found: DeploymentStatus) -> None:
     from rich.table import Table
 
-    typer.echo(
-        f"{found.name}: {found.state}, {found.backend} at revision {found.revision}, generation {found.generation}{_owner(found.lease)}"
-    )
+    at = f", log at #{found.position}" if found.position else ""
+    told = f"{found.backend} at revision {found.revision}, generation {found.generation}"
+    typer.echo(f"{found.name}: {found.state}, {told}{at}{_owner(found.lease)}")
     if found.report is not None:
         show_report(found.report)
         return

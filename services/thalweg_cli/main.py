@@ -17,9 +17,8 @@ from thalweg_cli.output import AsJson, fail, show_table
 
 # What commands need is imported by them: pydantic, NATS and the rest would make `--help` wait.
 if TYPE_CHECKING:
-    from thalweg.graph.manifest import Manifest
     from thalweg.graph.plan import Plan
-    from thalweg.graph.releases import Releases
+    from thalweg.graph.releases import Release, Releases
     from thalweg.sdk.catalog import Catalog
 
 app = typer.Typer(
@@ -254,17 +253,19 @@ def component_show(
     from thalweg_cli.pages import show_page
 
     try:
-        manifest = _release(_releases(components, as_json), name)
+        release = _release(_releases(components, as_json), name)
     except ThalwegError as error:
         fail(error, as_json)
     if as_json:
-        typer.echo(manifest.model_dump_json())
+        typer.echo(json.dumps({**release.manifest.model_dump(mode="json"), "yanked": release.yanked}))
     else:
-        show_page(manifest, Console())
+        show_page(release.manifest, Console())
+        if release.yanked is not None:
+            typer.echo(f"warning: it is yanked{': ' if release.yanked else ''}{release.yanked}", err=True)
 
 
-def _release(catalog: Releases, name: str) -> Manifest:
-    """The manifest of NAME@VERSION; without a version, of the latest."""
+def _release(catalog: Releases, name: str) -> Release:
+    """NAME@VERSION; without a version, the latest."""
     from thalweg.graph.wording import did_you_mean
 
     short, _, version = name.partition("@")
@@ -277,4 +278,4 @@ def _release(catalog: Releases, name: str) -> Manifest:
         raise RejectedError(
             f"{short} has no version {version}", code="component.unknown_version", hint=f"{short} has {', '.join(versions)}"
         )
-    return release.manifest
+    return release

@@ -76,14 +76,17 @@ def rerun_evidence(settings: Settings, which: str, key: str | None, components: 
     """Runs a document's pins again. Blocking.
 
     Raises:
-        RejectedError: it cannot be read, its signature is not good, or what ran has no single set of pins.
-        NotReproducedError: a release is not the one that ran.
+        RejectedError: it cannot be read, or what ran has no single set of pins.
+        NotReproducedError: its signature is not good, or a release is not the one that ran.
         RunFailedError: a vertex failed.
         Interrupted: SIGINT or SIGTERM; all that was started has ended.
     """
     settings = settings.model_copy(update={"data": settings.data.resolve()})
     document, trusted = read_evidence(settings, which, key)
-    check_signature(document, trusted)
+    try:
+        check_signature(document, trusted)
+    except RejectedError as error:  # as `verify` tells it
+        raise NotReproducedError(f"signature: {error}", code=error.code, hint=error.hint) from None
     if document["redeployed"] or document["verdict"] == "not finished":
         why = "it was redeployed while it ran" if document["redeployed"] else "it did not come to its end"
         raise RejectedError(f"{document['id']} cannot be run again: {why}", code="evidence.not_repeatable")
@@ -110,7 +113,7 @@ async def _compared(place: Place, spec: DeploymentSpec, document: dict[str, Any]
     """What the run puts out otherwise, and from which record on."""
     await store_deployment(place.client, spec)
     await wait_for_log(place.client, spec)
-    again = build(spec, await follow(place.client, spec, lambda commits: None), document["id"], 0)
+    again = build(spec, await follow(place.client, spec, lambda commits: None), document["id"], 0, "unknown")
     lines = differences(document, again)
     return lines, await find_first(place, document, again, spec) if lines else Parted()
 

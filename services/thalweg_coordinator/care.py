@@ -20,10 +20,11 @@ from thalweg.bus.watch import LogWatch, Look
 from thalweg.errors import RejectedError
 from thalweg.runtime.loop import refuse
 from thalweg.wire.commit import Commit, Failure
-from thalweg.wire.spec import DeploymentSpec, VertexSpec
+from thalweg.wire.spec import DeploymentSpec, VertexSpec, has_ended
 from thalweg.wire.subjects import parse_port
 from thalweg_coordinator.asked import Asked
 from thalweg_coordinator.capturing import Capturing
+from thalweg_coordinator.delaying import TrimDelay
 from thalweg_coordinator.last_words import publish_last_words
 from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.restarts import CRASHES_BEFORE_GIVING_UP, Attempts, decide_restart, describe_exit
@@ -71,6 +72,7 @@ class Care:
         self._windows: dict[str, int] = {}
         self._mark = Mark(0, {})
         self._purged: set[tuple[str, int]] = set()
+        self._delay = TrimDelay()
         self._silence: tuple[int, float] = (0, 0.0)  # the last sequence of the log, and since when
 
     async def step(self, spec: DeploymentSpec) -> None:
@@ -91,6 +93,7 @@ class Care:
             self._attempts.clear()
             self._trimmed.clear()
             self._windows.clear()
+            self._delay = TrimDelay()
         commits = latest_commits(look.heads)
         await self._capturing.keep(spec, is_fresh=look.last_sequence == 0)
         if spec.has_failed(commits):
@@ -100,7 +103,7 @@ class Care:
         is_clean = await self._remove_vertices(spec, codes, look.heads)
         for vertex in spec.vertices:
             await self._keep_running(spec, vertex, codes, commits.get(vertex.name))
-        await self._trim(spec, look.heads)
+        await self._trim(spec, look)
         if any(commit.waits_for is not None for commit in commits.values()):
             await self._fail_if_stalled(spec, look)
         if is_clean and spec.has_ended(commits):
@@ -176,7 +179,7 @@ class Care:
             self._launcher.signal(self._name, vertex, number)
 
     async def _keep_running(self, spec: DeploymentSpec, vertex: VertexSpec, codes: Codes, commit: Commit | None) -> None:
-        if commit is not None and commit.ended:
+        if has_ended(vertex, commit):
             return
         if not self._launcher.knows(self._name, vertex.name):
             await self._start(spec, vertex)
@@ -251,12 +254,17 @@ class Care:
         log = VertexLog(self._client, spec.workspace, spec.name, vertex, [], in_arrival_order=False)
         await refuse(log, failure, generation)
 
-    async def _trim(self, spec: DeploymentSpec, heads: list[StoredMessage]) -> None:
+    async def _trim(self, spec: DeploymentSpec, look: Look) -> None:
+        heads = look.heads
         windows = [one for one in plan_windows(spec, latest_commits(heads)) if self._has_grown(one)]
         if not windows and not self._news(plan_trim(spec, heads)):
             return
         held = await held_from(self._client, spec.workspace, spec.name)
-        for subject, sequence in self._news(plan_trim(spec, heads, held)):
+        plan = plan_trim(spec, heads, held)
+        if spec.keep_messages or spec.keep_s:
+            counts = await deployments.count_messages(self._client, spec.workspace, spec.name)
+            plan = self._delay.hold_back(spec, dict(plan), look.last_sequence, counts, time.monotonic())
+        for subject, sequence in self._news(plan):
             await deployments.purge_below(self._client, spec.workspace, spec.name, subject, sequence)
             self._trimmed[subject] = sequence
         if windows:
@@ -273,7 +281,8 @@ class Care:
             self._mark = Mark(last, {one.subject: one.written for one in plan_windows(spec, latest_commits(heads))})
 
     def _has_grown(self, window: Window) -> bool:
-        return window.written - self._windows.get(window.subject, 0) > window.keep // 4
+        known = self._windows.get(window.subject, 0)
+        return window.written - (known if known <= window.written else 0) > window.keep // 4  # one that went back counts on from there
 
     def _news(self, plan: list[tuple[str, int]]) -> list[tuple[str, int]]:
         return [(subject, sequence) for subject, sequence in plan if sequence > self._trimmed.get(subject, 0)]

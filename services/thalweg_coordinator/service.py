@@ -160,7 +160,7 @@ class Coordinator:
         releases = PublishedReleases(catalog, self._workers)
         logs, locate_for, sealed = LogsOfBackends(client, workspace), partial(local_copies, store), self._secrets(client)
         leases, look = Leases(client, workspace), (check_bound, locate_for(""))
-        backends = Backends(logs, releases, check_bound, locate_for)
+        backends = Backends(logs, releases, check_bound, locate_for, sealed)
         key = await asyncio.to_thread(workspace_key, self._settings.signing_key, self._settings.data)
         self._teardown = Teardown(client, workspace, store, key)
         await self._teardown.ensure()

@@ -10,7 +10,8 @@ from thalweg.api.deployments import DeploymentStatus, State, VertexStatus
 from thalweg.bus.heads import StoredMessage, latest_commits
 from thalweg.runtime.inputs import BEGINNING
 from thalweg.wire.commit import END_OF_TIME, Commit
-from thalweg.wire.spec import DeploymentSpec, VertexSpec, is_failed
+from thalweg.wire.rewind import is_pending
+from thalweg.wire.spec import DeploymentSpec, VertexSpec, has_ended, is_failed
 from thalweg.wire.subjects import parse_port
 from thalweg_coordinator.latency import latency_s, newest_head
 
@@ -46,11 +47,12 @@ def describe(
         state=state,
         lease=spec.lease,
         vertices=[
-            _vertex(one, state, commits, sequences).model_copy(
+            _vertex(one, state, commits, sequences, _is_counted(spec, one)).model_copy(
                 update=_times(one, heads, (waiting or {}).get(one.name)) | _usage((usage or {}).get(one.name))
             )
             for one in spec.vertices
         ],
+        position=max((one.sequence for one in heads), default=0),
     )
 
 
@@ -75,7 +77,9 @@ def _state(spec: DeploymentSpec, commits: Mapping[str, Commit]) -> State:
     return "running" if all(one.name in commits for one in spec.vertices) else "starting"
 
 
-def _vertex(spec: VertexSpec, whole: State, commits: Mapping[str, Commit], sequences: Mapping[tuple[str, str], int]) -> VertexStatus:
+def _vertex(
+    spec: VertexSpec, whole: State, commits: Mapping[str, Commit], sequences: Mapping[tuple[str, str], int], is_counted: bool
+) -> VertexStatus:
     commit = commits.get(spec.name)
     if commit is None:
         return VertexStatus(vertex=spec.name, component=spec.component, state=_unless_over("starting", whole), generation=spec.generation)
@@ -87,7 +91,7 @@ def _vertex(spec: VertexSpec, whole: State, commits: Mapping[str, Commit], seque
         records_in=commit.counters.records_in,
         records_out=commit.counters.records_out,
         dead=commit.counters.dead,
-        lag=_lag(spec, commit, commits, sequences),
+        lag=_lag(spec, commit, commits, sequences) if is_counted else None,
         restarts=max(0, commit.epoch - 1),
         watermark_ns=commit.watermark if BEGINNING < commit.watermark < END_OF_TIME else None,
         generation=commit.generation,
@@ -98,10 +102,19 @@ def _vertex(spec: VertexSpec, whole: State, commits: Mapping[str, Commit], seque
     )
 
 
+def _is_counted(spec: DeploymentSpec, vertex: VertexSpec) -> bool:
+    """Whether what a vertex has read can be compared with what was put out: not where one was counted anew and the other was not."""
+    rewinds = {one.name: one.rewind for one in spec.vertices}
+    if vertex.rewind is not None and vertex.rewind.state == "empty":
+        return False
+    sources = [(edge, found) for edge in vertex.inputs if (found := rewinds.get(edge.src_vertex)) is not None]
+    return all(found.state != "empty" and any(one.below == found.generation for one in edge.voids) for edge, found in sources)
+
+
 def _vertex_state(spec: VertexSpec, whole: State, commit: Commit) -> State:
     if is_failed(spec, commit):
         return "failed"
-    if commit.ended:
+    if has_ended(spec, commit):
         return "finished"
     return _unless_over("starting" if commit.generation < spec.generation else "running", whole)
 
@@ -114,6 +127,8 @@ def _unless_over(state: State, whole: State) -> State:
 def _reason(spec: VertexSpec, commit: Commit) -> str | None:
     if is_failed(spec, commit) and commit.failure is not None:
         return commit.failure.message
+    if is_pending(spec.rewind, commit):
+        return "goes back"
     if commit.ended and commit.generation < spec.generation:
         return f"ended as of generation {commit.generation}, before it could change"
     return (
@@ -126,7 +141,7 @@ def _reason(spec: VertexSpec, commit: Commit) -> str | None:
 
 def _lag(spec: VertexSpec, commit: Commit, commits: Mapping[str, Commit], sequences: Mapping[tuple[str, str], int]) -> int | None:
     """By counts; 0 where every edge has been read to its end, whatever an added vertex was not given."""
-    if not spec.inputs:
+    if not spec.inputs or is_pending(spec.rewind, commit):
         return None
     behind = [one for one in spec.inputs if sequences.get((one.src_vertex, one.src_port), 0) >= commit.positions.get(one.key, (1, 0))[0]]
     if not behind:

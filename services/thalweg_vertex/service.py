@@ -133,7 +133,7 @@ async def _run(
     spool = Spool(scratch / "spool") if generated else None
     owner = partial(_owner_now, client, spec, asyncio.get_running_loop())
     upload = partial(upload_generated, settings, mine, generated, scratch / "generated", owner) if generated else None
-    loop = VertexLoop(engine, log, spool, upload, mine.generation)
+    loop = VertexLoop(engine, log, spool, upload, mine.generation, mine.rewind)
     if spec.desired == "draining":
         loop.drain()
     gc.freeze()
@@ -141,7 +141,12 @@ async def _run(
     asked = set[asyncio.Task[None]]()
     on_signal = partial(_on_sigterm, client, spec, mine, loop, asked)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, on_signal)
-    await loop.run()
+    try:
+        await loop.run()
+    except RunFailedError as error:
+        if error.code != "log.trimmed":
+            raise
+        return await _refuse(client, spec, mine, error)
     if engine.failure is not None:
         _log.error("%s", engine.failure.message, exc_info=engine.raised)
         return 4

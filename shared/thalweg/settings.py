@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from thalweg.errors import UsageError
 
 SETTINGS_FILE = "thalweg.toml"
+EMBEDDED_NATS = "thalweg-embedded"  # name of the embedded server, which syncs what it acknowledges
 SECRET_PREFIX = "THALWEG_SECRET_"  # and a secret's name, for runs without a store of secrets
 SEALING_KEYS = ("THALWEG_SECRET_KEY", "THALWEG_SIGNING_KEY")
 _STORE_KEYS = ("THALWEG_S3_ACCESS_KEY", "THALWEG_S3_SECRET_KEY")

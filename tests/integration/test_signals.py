@@ -23,8 +23,8 @@ from pydantic import BaseModel
 
 from thalweg.api.calls import Call
 from thalweg.api.deployments import STATUS, UNDEPLOY, DeploymentStatus, MaybeNamed, Undeploy
-from thalweg.bus.deployments import call
 from thalweg.bus.log_stream import NoLogStreamError, ensure_log_stream, publish_records, read_page
+from thalweg.bus.streams import call
 from thalweg.client import open_session
 from thalweg.client.logs import Which, records
 from thalweg.client.rates import Look, Rates, rates

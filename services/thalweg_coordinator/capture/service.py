@@ -122,7 +122,10 @@ def _seal(recorder: Recorder, written: dict[tuple[str, str], int], reason: str |
 
 
 async def _written(client: Client, spec: DeploymentSpec) -> dict[tuple[str, str], int]:
-    """Records of each captured port, as its vertex says; waits for a server that is away."""
+    """Records of each captured port, as its vertex says; waits for a server that is away.
+
+    Not of vertices that went back: the log has what they did before as well, and their counts have not.
+    """
     while True:
         try:
             commits = latest_commits(await read_heads(client, spec.workspace, spec.name))
@@ -130,8 +133,9 @@ async def _written(client: Client, spec: DeploymentSpec) -> dict[tuple[str, str]
         except (UnreachableError, NatsError, OSError, TimeoutError):
             await asyncio.sleep(RETRY_S)
     found: dict[tuple[str, str], int] = {}
+    went_back = {one.name for one in spec.vertices if one.rewind is not None}
     for vertex, port in captured_ports(spec):
-        if vertex in commits and port in commits[vertex].ports:
+        if vertex not in went_back and vertex in commits and port in commits[vertex].ports:
             found[vertex, port] = commits[vertex].ports[port].count
     return found
 

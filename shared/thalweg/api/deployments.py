@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from thalweg.api.calls import Call
 from thalweg.api.leases import Leased
@@ -12,6 +12,7 @@ from thalweg.graph.fields import Name, Strict
 
 State = Literal["starting", "running", "finished", "failed", "stopping", "stopped"]
 Outcome = Literal["finished", "failed", "discarded"]
+StateThen = Literal["kept", "empty", "none yet"]  # as in `thalweg.wire.rewind`
 
 
 class Deploy(Leased):
@@ -19,19 +20,49 @@ class Deploy(Leased):
 
     Attributes:
         capture: what is recorded of its log: `none`, `all`, `boundary`, or `vertex.port` joined by commas.
+        keep_messages, keep_s: what is left on the log though all have read it, so that vertices can go back: so many messages, or
+            the messages of so many seconds.
     """
 
     backend: Name
     name: Name | None = None
     revision: int | None = Field(None, ge=0)
     capture: str = Field("none", max_length=4096)
+    keep_messages: int = Field(0, ge=0, le=10**9)
+    keep_s: float = Field(0.0, ge=0, le=10**8, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _keeps_by_one(self) -> Deploy:
+        if self.keep_messages and self.keep_s:
+            raise ValueError("keep_messages and keep_s: give one of them")
+        return self
+
+
+class Start(Strict):
+    """A place on a log: a sequence, or a time (UTC ns) by the server's clock."""
+
+    position: int | None = Field(None, ge=1, le=2**63 - 1)
+    time_ns: int | None = Field(None, ge=0, le=2**63 - 1)
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Start:
+        if (self.position is None) == (self.time_ns is None):
+            raise ValueError("give either a position or a time")
+        return self
 
 
 class Redeploy(Leased):
-    """A deployment that is to go on as another revision of its backend (the newest without)."""
+    """A deployment that is to go on as another revision of its backend (the newest without).
+
+    Attributes:
+        start: what vertices have committed from there on, they do again.
+        vertices: which do; without any, all that read inputs.
+    """
 
     name: Name
     revision: int | None = Field(None, ge=0)
+    start: Start | None = None
+    vertices: list[Name] = Field(default_factory=list, max_length=1000)
 
 
 class Undeploy(Leased):
@@ -54,11 +85,12 @@ class MaybeNamed(Strict):
 
 
 class Restart(Strict):
-    """What a redeploy does with one vertex, and why."""
+    """What a redeploy does with one vertex, and why; of one that goes back, what becomes of its state."""
 
     vertex: str
-    action: Literal["keeps running", "restarts", "starts", "ends"]
+    action: Literal["keeps running", "restarts", "starts", "ends", "goes back"]
     reason: str = ""
+    state: StateThen | None = None
 
 
 class Deployed(Strict):
@@ -167,6 +199,7 @@ class DeploymentStatus(Strict):
         lease: who owns it; "" is the workspace.
         report: there once it is undeployed; it has no vertices then.
         log_bytes, log_messages: what its log holds now.
+        position: sequence of the last message that its vertices have written; 0 for none.
     """
 
     name: str
@@ -178,6 +211,7 @@ class DeploymentStatus(Strict):
     lease: str = ""
     vertices: list[VertexStatus] = Field(default_factory=list)
     report: Report | None = None
+    position: int = 0
     log_bytes: int = 0
     log_messages: int = 0
 

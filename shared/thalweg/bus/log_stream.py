@@ -14,8 +14,8 @@ from nats.errors import NoRespondersError
 
 from thalweg.bus import errors
 from thalweg.bus.connection import request_json
-from thalweg.bus.deployments import call, create_stream
 from thalweg.bus.heads import read_last_of_each
+from thalweg.bus.streams import call, create_stream
 from thalweg.errors import RejectedError, UnreachableError
 from thalweg.wire import subjects
 from thalweg.wire.log_record import DROPPED_HEADER
