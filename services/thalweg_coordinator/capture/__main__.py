@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 
 import uvloop
@@ -12,6 +13,8 @@ from thalweg.errors import ThalwegError
 from thalweg.settings import Settings
 from thalweg_coordinator.capture.service import capture
 
+NICENESS = 5  # vertices go first; a capture has until their subjects are full to catch up
+
 
 def main() -> int:
     """Captures until the deployment has ended, then uploads. Exit codes: 0 it is told what became of it, or nobody wants it any more."""
@@ -19,6 +22,7 @@ def main() -> int:
     parser.add_argument("--deployment", required=True)
     parser.add_argument("--vertex", help="ignored: the launcher starts vertices alike")
     given = parser.parse_args()
+    os.nice(NICENESS)
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {given.deployment} capture %(levelname)s %(message)s")
     try:
         uvloop.run(capture(Settings(), given.deployment))
