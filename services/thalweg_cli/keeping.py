@@ -40,7 +40,7 @@ async def record_inputs(client: Client, spec: DeploymentSpec, planned: list[Plan
                 await bucket.put(put_key(file.artifact, spec.lease), record.model_dump_json().encode(), None)
 
 
-async def record_outputs(client: Client, spec: DeploymentSpec, commits: dict[str, Commit], captured: Captured | None) -> None:
+async def record_outputs(client: Client, spec: DeploymentSpec, commits: dict[str, Commit], captured: Captured | None = None) -> None:
     """Records the files that a run has generated, and its replay."""
     bucket = Bucket(client, subjects.bucket(spec.workspace, "artifacts"))
     for key, record in records_of_run(spec, commits, datetime.now(UTC), captured).items():
