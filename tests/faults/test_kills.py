@@ -56,7 +56,7 @@ def test_kills_change_nothing(target: str, seed: int, kills: int, undisturbed: d
     assert summary["replay"]["complete"], summary["replay"]
     assert _sha256(tmp_path / "out" / "lines.jsonl") == undisturbed["lines"]
     assert _sha256(tmp_path / "out" / "lines.parquet") == undisturbed["table"]
-    assert sum(counts.values()) >= kills // 2, "the run ended before it was disturbed"
+    assert sum(counts.values()) >= kills // 3, "the run ended before it was disturbed"
 
 
 def _start(folder: Path) -> subprocess.Popen[str]:
