@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from thalweg.client.runs import dead_letters, follow
 from thalweg.errors import RejectedError, RunFailedError
 from thalweg.graph.plan import Plan
 from thalweg.sealed.evidence import workspace_key
-from thalweg.sealed.signatures import SigningKey
 from thalweg.settings import Settings
 from thalweg.wire.capturing import ALL, Captured, check_capture
 from thalweg.wire.commit import Commit
@@ -54,11 +54,13 @@ def run_pipeline(settings: Settings, plan: Plan, out: Path, *, keep: bool, quiet
     settings = settings.model_copy(update={"data": settings.data.resolve()})
     name = f"{plan.pipeline.backend[:40]}-{os.urandom(4).hex()}"
     progress = Progress(plan, None if quiet else Console(stderr=True))
-    key = workspace_key(settings.signing_key, settings.data)
     note = f"thalweg run of {plan.pipeline.backend}"
-    ran = run_leased(
-        settings, name, note, plan.vertices, lambda place: _run(place, plan, out, progress, key, capture), at_end="commit", keep=keep
-    )
+    home = settings.data
+
+    def work(place: Place) -> Awaitable[_Ran]:
+        return _run(place, plan, out, progress, home, capture)
+
+    ran = run_leased(settings, name, note, plan.vertices, work, at_end="commit", keep=keep)
     path = write_evidence(settings.data, name, ran.evidence)
     for vertex, commit in ran.commits.items():
         for slot in commit.missing:
@@ -76,8 +78,9 @@ class _Ran:
     captured: Captured | None
 
 
-async def _run(place: Place, plan: Plan, out: Path, progress: Progress, key: SigningKey, capture: str) -> _Ran:
+async def _run(place: Place, plan: Plan, out: Path, progress: Progress, home: Path, capture: str) -> _Ran:
     started, settings, client = time.monotonic(), place.settings, place.client
+    key = await asyncio.to_thread(workspace_key, settings.signing_key, home)
     store = Store.of(settings, place.lease)
     spec = await spec_of_plan(place, store, plan, place.lease, progress.upload)
     spec = msgspec.structs.replace(spec, capture=capture)
