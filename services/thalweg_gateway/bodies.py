@@ -48,7 +48,8 @@ def parse_content_type(text: str) -> tuple[str, dict[str, str]]:
     """A content type in lower case, and its parameters."""
     header = Message()
     header["content-type"] = text[:1000] or "application/json"
-    return header.get_content_type().lower(), {name.lower(): value for name, value in (header.get_params() or [])[1:]}
+    kind = header["content-type"].partition(";")[0].strip().lower()  # not get_content_type: to that, nonsense is text/plain
+    return kind, {name.lower(): value for name, value in (header.get_params() or [])[1:]}
 
 
 async def read_records(headers: Mapping[str, str], body: bytes, outside: Outside) -> list[bytes]:
