@@ -10,6 +10,7 @@ from starlette.websockets import WebSocketState
 
 from thalweg.bus.connection import NatsError
 from thalweg.errors import ThalwegError, UnreachableError
+from thalweg_gateway.cam import camera_page
 from thalweg_gateway.directory import Directory, Route
 from thalweg_gateway.inputs import Inputs
 from thalweg_gateway.openapi import Described, to_ask, to_post, to_read
@@ -58,6 +59,10 @@ def make_app(directory: Directory, inputs: Inputs, outputs: Outputs) -> FastAPI:
     @app.get("/healthz", response_class=JSONResponse)
     async def healthz() -> dict[str, bool]:
         return {"ok": True}
+
+    @app.get("/cam/{name}/{vertex}/{endpoint}", include_in_schema=False)
+    async def show_camera_page(name: str, vertex: str, endpoint: str) -> Response:
+        return camera_page()
 
     @app.post("/e/{name}/{vertex}/{endpoint}", **to_post())
     async def post_to_endpoint(request: Request, name: str, vertex: str, endpoint: str) -> Response:
