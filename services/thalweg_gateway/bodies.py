@@ -68,6 +68,8 @@ async def read_records(headers: Mapping[str, str], body: bytes, outside: Outside
         return _read_all(_packed_records(body, outside), outside.from_msgpack)
     if content_type in LINES_TYPES:
         return _read_all([line for line in body.split(b"\n") if line.strip()], outside.from_json)
+    if outside.stream_type == st.BYTES:  # whatever they are said to be
+        return _read_all([body], outside.from_value)
     value = _single(content_type, options, body)
     return _read_all([value], lambda make: outside.from_value(make()))
 
@@ -181,6 +183,8 @@ async def _part(part: UploadFile | str, kind: st.StreamType) -> Any:
         except msgspec.DecodeError:
             return part
     data = await part.read()
+    if kind == st.BYTES:
+        return data
     content_type, options = parse_content_type(part.content_type or "application/octet-stream")
     if isinstance(kind, st.ImageType) and content_type not in IMAGE_FORMATS:
         content_type = "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
