@@ -13,7 +13,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from thalweg.bus.connection import Client
-from thalweg.bus.inlets import PartlyStoredError, publish
+from thalweg.bus.gathering import Gathering
+from thalweg.bus.inlets import PartlyStoredError
 from thalweg.errors import ThalwegError, UnreachableError
 from thalweg.sdk.outside import Outside
 from thalweg.wire.boundary import inlet_id, inlet_sequence
@@ -40,6 +41,7 @@ class Inputs:
         directory: where URLs lead.
         rates: what each caller may send.
         watches: where answers come from.
+        gathering: where records go.
         body_timeout_s: how long a body may take.
     """
 
@@ -47,6 +49,7 @@ class Inputs:
     directory: Directory
     rates: Rates
     watches: Watches
+    gathering: Gathering
     body_timeout_s: float = BODY_TIMEOUT_S
 
     async def post(self, request: Request, route: Route) -> Response:
@@ -134,7 +137,7 @@ class Inputs:
         self.rates.spend(f"{route.path}/{route.who}", len(records), float(route.param("rate_per_s")), int(route.param("burst")))
         full_key = f"{route.vertex.name}/{key}" if key is not None else None
         try:
-            return await publish(self.client, route.subject, records, full_key)
+            return await self.gathering.publish(route.subject, records, full_key)
         except PartlyStoredError as error:
             if error.sequences:
                 error.error.facts["ids"] = [_id(route, one) for one in error.sequences]

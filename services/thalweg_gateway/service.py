@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import uvicorn
 
 from thalweg.bus.connection import connect
+from thalweg.bus.gathering import Gathering
 from thalweg.errors import UsageError
 from thalweg.settings import Settings
 from thalweg_gateway.app import make_app
@@ -55,10 +56,11 @@ async def serve(settings: Settings, how: Listening) -> None:
         raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
     listening = _listen(how.host, how.port)
     client = await connect(settings.nats_url, "gateway")
-    directory, watches = Directory(client, settings.workspace), Watches(client)
+    directory, watches, gathering = Directory(client, settings.workspace), Watches(client), Gathering(client)
     try:
         await directory.load()
-        app = make_app(directory, Inputs(client, directory, Rates(), watches, how.body_timeout_s), Outputs(client, directory))
+        inputs = Inputs(client, directory, Rates(), watches, gathering, how.body_timeout_s)
+        app = make_app(directory, inputs, Outputs(client, directory))
         config = uvicorn.Config(
             app,
             http=patient(how.head_timeout_s),
@@ -74,6 +76,7 @@ async def serve(settings: Settings, how: Listening) -> None:
         _log.info("listening on http://%s:%d", how.host, listening.getsockname()[1])
         await uvicorn.Server(config).serve(sockets=[listening])
     finally:
+        await gathering.close()
         await watches.close()
         await directory.close()
         await client.close()

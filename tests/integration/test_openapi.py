@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 
 from integration.npm import install
 from thalweg.bus.connection import Client
+from thalweg.bus.gathering import Gathering
 from thalweg_gateway.app import make_app
 from thalweg_gateway.directory import Directory
 from thalweg_gateway.inputs import Inputs
@@ -34,7 +35,7 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def document() -> dict[str, Any]:
     client = Client()  # not connected: nothing is asked
     directory = Directory(client, "default")
-    app = make_app(directory, Inputs(client, directory, Rates(), Watches(client)), Outputs(client, directory))
+    app = make_app(directory, Inputs(client, directory, Rates(), Watches(client), Gathering(client)), Outputs(client, directory))
     found: dict[str, Any] = json.loads(json.dumps(app.openapi()))
     return found
 
