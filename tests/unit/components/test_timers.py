@@ -16,7 +16,7 @@ from thalweg_components.sources.random_source import RandomSource
 from thalweg_components.sources.timer_source import TimerSource
 
 Drive = Callable[..., Any]
-FIELDS = {
+FIELDS: dict[str, dict[str, Any]] = {
     "x": {"kind": "uniform", "low": 2, "high": 3},
     "n": {"kind": "int", "low": -1, "high": 1, "nulls": 0.25},
     "g": {"kind": "normal", "mean": 5},
