@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from thalweg.graph.accept import Bindings, Conflict, find_conflict, is_generic, substitute
@@ -40,10 +40,22 @@ class Converters:
                 break
             found = self._outcome(release, params, source)
             if found is not None and find_conflict(found[1], target) is None:
-                takes, gives = map(_shown, found)
-                given = ", ".join(f'{name}: "{text}"' for name, text in params.items())
-                with_params = f" with params {{{given}}}" if given else ""
-                return f"{release.manifest.name}@{release.manifest.version}{with_params} turns {takes} into {gives}"
+                return _told(release, params, *found)
+        return None
+
+    def hint_for(self, source: StreamType, accepts: Callable[[StreamType], bool]) -> str | None:
+        """The same for a component that takes any type and then refuses some: of the converters that need no params, the first that helps.
+
+        Args:
+            source: what arrives.
+            accepts: whether the component takes a type.
+        """
+        for tried, release in enumerate(self._all()):
+            if tried >= MAX_TRIED:
+                break
+            found = None if release.manifest.params_schema.get("required") else self._outcome(release, {}, source)
+            if found is not None and accepts(found[1]):
+                return _told(release, {}, *found)
         return None
 
     def _attempts(self, target: StreamType, conflict: Conflict) -> Iterator[tuple[dict[str, Any], Release]]:
@@ -81,6 +93,12 @@ class Converters:
         except Exception:  # it refuses, or its own code fails: then it is no help here
             return None
         return (source, substitute(found[port], bindings)) if port in found else None
+
+
+def _told(release: Release, params: dict[str, Any], takes: StreamType, gives: StreamType) -> str:
+    given = ", ".join(f'{name}: "{text}"' for name, text in params.items())
+    with_params = f" with params {{{given}}}" if given else ""
+    return f"{release.manifest.name}@{release.manifest.version}{with_params} turns {_shown(takes)} into {_shown(gives)}"
 
 
 def _params_to_try(target: StreamType, conflict: Conflict) -> list[dict[str, str]]:

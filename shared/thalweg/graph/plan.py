@@ -346,6 +346,20 @@ class _Check:
         self.fault("graph.port_type_mismatch", ("edge", str(edge)), lines, hint)
         return False
 
+    def converted(self, planned: PlannedVertex, release: Release, arriving: dict[str, StreamType], local: dict[str, Path]) -> str | None:
+        """A converter behind which a component would take what it has refused, when it has one input."""
+        if len(arriving) != 1:
+            return None
+        ((port, source),) = arriving.items()
+
+        def accepts(kind: StreamType) -> bool:
+            try:
+                return bool(release.resolve(planned.params, {port: kind}, local)) or not planned.manifest.outputs
+            except Exception:  # it refuses this one too, or its own code fails
+                return False
+
+        return self.converters.hint_for(source, accepts)
+
     def outputs(self, planned: PlannedVertex, release: Release, arriving: dict[str, StreamType], bindings: dict[str, StreamType]) -> None:
         paths = {slot: path if isinstance(path, Path) else self.located.get(path) for slot, path in planned.files.items()}
         local = {slot: path for slot, path in paths.items() if path is not None}
@@ -356,7 +370,8 @@ class _Check:
         try:
             found = release.resolve(planned.params, arriving, local)
         except ThalwegError as error:
-            self.fault(error.code, ("vertex", planned.name), str(error), error.hint)
+            hint = self.converted(planned, release, arriving, local) if error.code == "type.unsupported" else None
+            self.fault(error.code, ("vertex", planned.name), str(error), hint or error.hint)
             return
         except Exception as error:  # of a component's own code
             what = f"{planned.manifest.name} cannot say its output types: {type(error).__name__}: {error}"

@@ -13,6 +13,8 @@ from thalweg.graph import converters
 from thalweg.graph.accept import find_conflict
 from thalweg.graph.converters import Converters
 from thalweg.graph.parse import parse_type
+from thalweg.graph.pipeline import Pipeline
+from thalweg.graph.plan import check_pipeline
 from thalweg.sdk.catalog import Catalog
 from thalweg.sdk.component import component_of
 from thalweg.sdk.release import ComponentRelease
@@ -171,3 +173,19 @@ def test_a_long_type_is_cut_in_the_hint(library: Converters) -> None:
     wide = "record{" + ", ".join(f"field{number}: int" for number in range(100)) + "}"
     found = hint(wide, "str", library)
     assert found is not None and len(found) < 400 and "… into str" in found
+
+
+def test_a_component_that_takes_any_type_and_then_refuses_it_has_one_suggested_too() -> None:
+    vertices = {
+        "ticks": {"component": "timer-source@1.0.0", "params": {"every_s": 1, "count": 1}},
+        "tables": {"component": "records-to-table@1.0.0"},
+        "shaped": {"component": "map@1.0.0", "params": {"fields": {"twice": "index * 2"}}},
+        "text": {"component": "bytes-to-text@1.0.0"},
+    }
+    edges = ["ticks.out -> tables.in", "tables.out -> shaped.in", "tables.out -> text.in"]
+    plan = check_pipeline(Pipeline.model_validate({"backend": "b", "vertices": vertices, "edges": edges}), Catalog(), Path())
+    rows = "table{index: int, time: timestamp} into record{index: int, time: timestamp}"
+    assert [(one.where, one.code, one.hint) for one in plan.faults] == [
+        ("vertex shaped", "type.unsupported", f"table-to-records@1.0.0 turns {rows}"),
+        ("vertex text", "type.unsupported", None),
+    ]
