@@ -10,6 +10,7 @@ import sys
 import uvloop
 
 from thalweg.errors import ThalwegError
+from thalweg.runtime.source_thread import is_any_at_work
 from thalweg.settings import Settings
 from thalweg_vertex.releases import ElsewhereError
 from thalweg_vertex.service import serve
@@ -22,8 +23,18 @@ def main() -> int:
     parser.add_argument("--vertex", required=True)
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {given.deployment}/{given.vertex} %(levelname)s %(message)s")
+    code = _run(given.deployment, given.vertex)
+    if is_any_at_work():
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _run(deployment: str, vertex: str) -> int:
     try:
-        return uvloop.run(serve(Settings(), given.deployment, given.vertex))
+        return uvloop.run(serve(Settings(), deployment, vertex))
     except ElsewhereError as error:
         # In place of this process: the launcher goes on knowing it by its number.
         os.execv(error.python, [error.python, "-m", "thalweg_vertex", *sys.argv[1:]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -20,57 +21,117 @@ from thalweg.wire import ids
 class Intake:
     """The records of one source vertex.
 
+    The source may be at work on one thread while another takes in what it has yielded so far: all but the source's own code runs with
+    the lock held.
+
     Args:
         vertex: its name; its records are numbered from an id made of it.
         program: the source.
         outbox: where records go.
         faults: what to do with faulty pieces of its input.
         standing: has the cursor to go on from.
+        lock: of the vertex; let go while the source is at work.
     """
 
-    def __init__(self, vertex: str, program: Program, outbox: Outbox, faults: Faults, standing: Standing) -> None:
+    def __init__(
+        self, vertex: str, program: Program, outbox: Outbox, faults: Faults, standing: Standing, lock: threading.Lock | None = None
+    ) -> None:
         self._vertex, self._program, self._outbox, self._faults, self._standing = vertex, program, outbox, faults, standing
         self._base_id = ids.source_base(vertex)
         self._source: Iterator[Any] | None = None
         self._stride = 1
+        self._lock = lock or threading.Lock()
+        self._items: list[At[Any]] = []
+        self._parts: list[bytes] = []
+        self._taken = 0
+        self._hurry: list[bool] = []  # not empty: the source is not asked again behind its next record
+        self._state: bytes | None = None
+        self._is_out = self._is_closed = False
+
+    @property
+    def is_hurried(self) -> bool:
+        """Whether what is pulled now ends behind one record."""
+        return bool(self._hurry)
+
+    def hurry(self) -> None:
+        """Has what is pulled now end behind the source's next record, until `calm`."""
+        self._hurry[:] = [True]
+
+    def calm(self) -> None:
+        """Takes `hurry` back."""
+        self._hurry.clear()
+
+    def close(self) -> None:
+        """From here on, nothing that the source does counts."""
+        self._is_closed = True
+        self.hurry()
+
+    def state(self) -> bytes | None:
+        """The source's state behind its last record that was taken; while it is at work it may be changing it for the next one."""
+        return self._state if self._is_out else self._program.snapshot()
 
     def pull(self, limit: int) -> tuple[int, bool]:
         """Takes records until there are `limit` of them or some time has gone; returns how many, and whether the source has ended.
 
+        The lock is to be held. Records that `take_yielded` took meanwhile are not in the number.
+
         Raises:
             RunFailedError: the source raised, or a piece of its input stops the run.
+            SystemExit: the source raised that.
         """
-        items: list[At[Any]] = []
-        parts: list[bytes | None] = []
+        self._items, self._parts, self._taken = [], [], 0
         other: list[Any] = []
-        raised: Exception | None = None
+        raised: Exception | SystemExit | None = None
         ended = False
+        if self._program.has_state:  # its state is known between two records only
+            limit, self._state = 1, self._program.snapshot()
+        self._is_out = True
+        self._lock.release()
         try:
-            if self._source is None:
-                self._source = self._open()
-            ended = self._pull(self._source, items, parts, limit)
+            ended = self._pull(self._items, self._parts, limit)
         except CloserLookError as found:
             other = [found.result]
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raised = error
-        self._put_many(items, parts)
+        finally:
+            self._lock.acquire()
+            self._is_out = False
+        if self._is_closed:
+            return 0, False
+        count = self._put_rest()
         for item in other:
             self._put(item)
         if raised is not None:
             self._fail(raised)
-        return len(items) + len(other), ended
+        return count + len(other), ended
 
-    def _pull(self, source: Iterator[Any], items: list[At[Any]], parts: list[bytes | None], limit: int) -> bool:
+    def take_yielded(self) -> int:
+        """Takes what the source has yielded though it is still at work; how many records. The lock is to be held.
+
+        Raises:
+            RunFailedError: as `pull` does.
+        """
+        return 0 if self._is_closed or self._program.has_state else self._put_rest()
+
+    def _pull(self, items: list[At[Any]], parts: list[bytes], limit: int) -> bool:
         """Takes records until there are enough or some time has gone; whether the source has ended."""
-        started, elapsed = time.perf_counter(), 0.0
-        while elapsed < CHUNK_S and len(items) < limit:
+        if self._source is None:
+            self._source = self._open()
+        started, elapsed, is_cut_short = time.perf_counter(), 0.0, False
+        while elapsed < CHUNK_S and len(items) < limit and not is_cut_short:
             wanted = min(len(items) + self._stride, limit)
-            self._outbox.passes.pull(islice(source, wanted - len(items)), items, parts)
-            if len(items) < wanted:
+            is_cut_short = self._outbox.passes.pull(islice(self._source, wanted - len(items)), items, parts, self._hurry)
+            if len(items) < wanted and not is_cut_short:
                 return True
             elapsed = time.perf_counter() - started
         self._stride = STRIDE if elapsed * STRIDE < CHUNK_S * len(items) else 1
         return False
+
+    def _put_rest(self) -> int:
+        """Puts what was pulled and not put yet: the source's thread may be adding to it."""
+        first, self._taken = self._taken, len(self._items)
+        self._put_many(self._items[first : self._taken], self._parts[first : self._taken])
+        return self._taken - first
 
     def _open(self) -> Iterator[Any]:
         read, cursor = self._standing.cursor or (0, None)
@@ -79,13 +140,13 @@ class Intake:
             next(source)
         return source
 
-    def _put_many(self, items: list[At[Any]], parts: list[bytes | None]) -> None:
+    def _put_many(self, items: list[At[Any]], parts: list[bytes]) -> None:
         if not items:
             return
         standing = self._standing
         first = standing.counters.records_in
         times = [first + index if item.time_ns is None else item.time_ns for index, item in enumerate(items)]
-        if None in parts or min(times) < FIRST_NS or max(times) > LAST_NS:
+        if min(times) < FIRST_NS or max(times) > LAST_NS:
             for item in items:
                 self._put(item)
             return
@@ -96,7 +157,7 @@ class Intake:
                 seen = max(seen, time_ns)
                 progress.append(seen)
         numbers = range(self._base_id + first, self._base_id + first + len(items))
-        self._outbox.add_parts(parts, times, numbers, progress)
+        self._outbox.add_parts([*parts], times, numbers, progress)
         standing.counters.records_in += len(items)
         standing.watermark, standing.touched = progress[-1], True
         standing.cursor = (first + len(items), items[-1].cursor)
@@ -122,7 +183,9 @@ class Intake:
         standing.counters.records_in += 1
         standing.cursor = (ordinal + 1, cursor)
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: Exception | SystemExit) -> None:
+        if isinstance(error, SystemExit):
+            raise error
         message = str(error) if isinstance(error, RunFailedError) else f"{type(error).__name__}: {error}"
         code = getattr(error, "code", "component.raised")
         raise RunFailedError(f"{self._vertex}: {message}", code=code, hint=getattr(error, "hint", None)) from error

@@ -16,6 +16,7 @@ from thalweg.errors import RunFailedError, StaleClaimError, ThalwegError, Unreac
 from thalweg.runtime.engine import SLICE_S, Engine, Turn
 from thalweg.runtime.inputs import Message
 from thalweg.runtime.log import Log, Recovered
+from thalweg.runtime.source_thread import SourceThread
 from thalweg.runtime.spool import Spool
 from thalweg.wire.commit import Commit, Failure, Generated
 from thalweg.wire.subjects import COMMIT_PORT
@@ -25,6 +26,7 @@ TURNS_TO_SEND = 3  # of the event loop, until a commit is on its way; then the n
 MAX_WAITING_BYTES = 4 << 20
 UPLOAD_PAUSE_S = 5.0  # the store itself has tried for a minute by then
 _log = logging.getLogger("thalweg.vertex")
+COME_BACK_S = 0.5  # for a source in a call, after all that it has yielded is stored
 SAY_WAITING_S = 2.0  # for one edge, with records of others in hand and nothing arriving, until the log is told
 _pack = msgspec.msgpack.Encoder().encode
 R = TypeVar("R")
@@ -100,6 +102,9 @@ class VertexLoop:
         self._is_stopped = False
         self._waits_for: str | None = None
         self._waits_since = 0.0
+        self._thread = None if engine.edges else SourceThread()
+        self._out: asyncio.Future[Turn] | None = None  # a step of the source that has not come back
+        self._is_hurried = self._was_slow = self._is_end_seen = False
 
     def stop(self) -> None:
         """Asks `run` to finish what is in hand, commit it and return; call it on the loop's thread. Idempotent."""
@@ -122,7 +127,7 @@ class VertexLoop:
         if found.commit is not None and (found.commit.ended or found.commit.failure):
             engine.ended, engine.failure = found.commit.ended, found.commit.failure
             return
-        await self._on_thread_if(engine.program.is_async, lambda: engine.restore(found.commit, found.state))
+        await self._on_thread_if(self._is_slow, lambda: engine.restore(found.commit, found.state))
         try:
             await self._replay()
             await self.log.open({edge.key: self._next_of(edge.key) for edge in engine.edges}, self._allows)
@@ -157,10 +162,11 @@ class VertexLoop:
             if self._is_drained:
                 await self._drain()
             turn = await self._step()
-            is_done = self._is_done or self._is_stopped
+            self._is_end_seen = self._is_done
+            is_done = self._is_end_seen or self._is_stopped
             if self._is_stopped:
                 engine.want_snapshot()
-            if engine.finished and engine.failure is None and self.upload is not None:
+            if self._is_end_seen and engine.finished and engine.failure is None and self.upload is not None:
                 await self._upload(self.upload)
             is_idle = turn is Turn.IDLE and not self._more_ready()
             spare_s, silence_s = engine.spare_s(), self._note_silence(is_idle)
@@ -218,7 +224,7 @@ class VertexLoop:
         await self._settle()
         if self.spool is not None:
             self.spool.sync()
-        cut = self.engine.cut()
+        cut = self.engine.cut(may_end=self._is_end_seen)
         self._commit = asyncio.create_task(self.log.write(cut.parts, cut.commit))
         self._commit.add_done_callback(lambda _: self.log.arrived.set())
         for _ in range(TURNS_TO_SEND):
@@ -256,6 +262,8 @@ class VertexLoop:
         self._stuck = False
 
     async def _step(self) -> Turn:
+        if self._thread is not None:
+            return await self._step_source(self._thread)
         started = time.perf_counter()
         turn = await self._on_thread_if(self._is_slow, self.engine.step)
         self._is_slow = self.engine.program.is_async or time.perf_counter() - started > SLOW_S
@@ -264,7 +272,32 @@ class VertexLoop:
             await asyncio.sleep(0)
         return turn
 
+    async def _step_source(self, thread: SourceThread) -> Turn:
+        """A step on the source's own thread. DUE also while it is still out, when what there is must not wait for the source."""
+        if self._is_done:  # drained in the middle of a step
+            return Turn.DUE
+        if self._out is None:
+            self._out, self._is_hurried = thread.run(self.engine.step), False
+            self._out.add_done_callback(lambda _: self.log.arrived.set())
+        deadline = time.monotonic() + self.engine.limits.wait_s
+        while not self._out.done():
+            is_asked = self._is_stopped or self._is_drained
+            if is_asked or (not self._is_hurried and (time.monotonic() >= deadline or self._is_overdue())):
+                self._is_hurried = True
+                self.engine.hurry()
+                return Turn.DUE
+            await self._wait(None if self._is_hurried else deadline - time.monotonic())
+        turn, self._out = self._out.result(), None
+        self._was_slow = turn is Turn.SLOW
+        return turn
+
+    def _is_overdue(self) -> bool:
+        """Whether a slow source has left something that waited for a commit in flight, which is stored now."""
+        return self._was_slow and self._commit is None and self.engine.needs_commit()
+
     async def _on_thread_if(self, elsewhere: bool, call: Callable[[], R]) -> R:
+        if self._thread is not None:
+            return await self._thread.run(call)
         return await asyncio.to_thread(call) if elsewhere else call()
 
     async def _close(self) -> None:
@@ -274,4 +307,22 @@ class VertexLoop:
                 await self._commit
         if self.spool is not None:
             self.spool.close()
-        await asyncio.to_thread(self.engine.program.close)
+        if self._thread is not None:
+            await self._close_source(self._thread)
+        else:
+            await asyncio.to_thread(self.engine.program.close)
+
+    async def _close_source(self, thread: SourceThread) -> None:
+        """Closes the component, unless its source is in a call that does not come back: to close beside that call may crash it."""
+        if self._out is not None:
+            self.engine.intake.close()
+            self.engine.program.cancel()
+            await asyncio.wait([self._out], timeout=COME_BACK_S)
+        if self._out is None or self._out.done():
+            try:
+                await thread.run(self.engine.program.close)
+            finally:
+                thread.end(COME_BACK_S)
+        else:
+            _log.info("the source is still in a call; leaving without it")
+            thread.end()
