@@ -10,7 +10,7 @@ import sys
 import uvloop
 
 from thalweg.errors import ThalwegError
-from thalweg.runtime.source_thread import is_any_at_work
+from thalweg.runtime.source_thread import is_any_left
 from thalweg.settings import Settings
 from thalweg_vertex.releases import ElsewhereError
 from thalweg_vertex.service import serve
@@ -24,7 +24,7 @@ def main() -> int:
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {given.deployment}/{given.vertex} %(levelname)s %(message)s")
     code = _run(given.deployment, given.vertex)
-    if is_any_at_work():
+    if is_any_left():
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()

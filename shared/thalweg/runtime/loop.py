@@ -314,15 +314,14 @@ class VertexLoop:
 
     async def _close_source(self, thread: SourceThread) -> None:
         """Closes the component, unless its source is in a call that does not come back: to close beside that call may crash it."""
+        was_in_call = self._out is not None
         if self._out is not None:
             self.engine.intake.close()
             self.engine.program.cancel()
             await asyncio.wait([self._out], timeout=COME_BACK_S)
-        if self._out is None or self._out.done():
-            try:
-                await thread.run(self.engine.program.close)
-            finally:
-                thread.end(COME_BACK_S)
-        else:
-            _log.info("the source is still in a call; leaving without it")
-            thread.end()
+        if self._out is not None and not self._out.done():
+            _log.info("the source is still in a call: leaving without it")
+            return
+        await thread.run(self.engine.program.close)
+        if not was_in_call:  # else `is_any_left` is to say so
+            thread.end(COME_BACK_S)

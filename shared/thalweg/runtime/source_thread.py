@@ -16,7 +16,8 @@ _NAME = "thalweg-source"
 class SourceThread:
     """Runs calls one after the other on one thread, which exists from the first one on.
 
-    It is a daemon, unlike those of `asyncio.to_thread`: nothing waits for a call that never comes back.
+    It is a daemon, unlike those of `asyncio.to_thread`: nothing waits for a call that never comes back. Unless it is told to end, it is
+    there for as long as the process.
     """
 
     def __init__(self) -> None:
@@ -51,8 +52,8 @@ class SourceThread:
         self._calls.put(answer)
         return found
 
-    def end(self, wait_s: float = 0.0) -> None:
-        """Ends the thread behind the calls that were given; waits so long for it. Blocking."""
+    def end(self, wait_s: float) -> None:
+        """Ends the thread behind the calls that were given; waits at most so long for it. Blocking."""
         self._calls.put(None)
         if self._thread is not None:
             self._thread.join(wait_s)
@@ -62,9 +63,10 @@ class SourceThread:
             answer()
 
 
-def is_any_at_work() -> bool:
-    """Whether a call of a source has not come back: then a process is to leave without ending its threads.
+def is_any_left() -> bool:
+    """Whether a source was interrupted in a call: then a process is to leave without ending its threads.
 
-    At the interpreter's end such a call would come back into what is not there any more: native code ends the process by a signal.
+    The call may still be on, and come back into an interpreter that is no more: native code then ends the process by a signal. Or it has
+    left a thread that waits, as `asyncio.to_thread` does, and the interpreter would wait for that one.
     """
     return any(one.name == _NAME for one in threading.enumerate())

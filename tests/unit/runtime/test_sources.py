@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from thalweg import At, Emit, component
 from thalweg.errors import FencedOutError
 from thalweg.runtime.loop import VertexLoop
-from thalweg.runtime.source_thread import is_any_at_work
+from thalweg.runtime.source_thread import is_any_left
 from thalweg.wire.commit import Commit
 from unit.runtime.memory_log import MemoryLog
 from unit.runtime.simulator import Simulation
@@ -66,8 +66,8 @@ def gated_bare(params: Waits) -> Iterator[int | Emit[int]]:
 async def gated_async(params: Waits, cursor: int | None) -> AsyncIterator[At[int]]:
     """Awaits."""
     for n in range(cursor or 0, COUNT):
-        while n in params.at and not _gates[n].is_set():
-            await asyncio.sleep(0.001)
+        if n in params.at:
+            await asyncio.to_thread(_gates[n].wait)
         yield At(n, n + 1)
 
 
@@ -243,7 +243,7 @@ async def test_a_component_is_closed_on_its_sources_thread_unless_a_call_does_no
     async with asyncio.timeout(PROMPT_S):
         await running
     assert _closed == (["thalweg-source"] if comes_back else [])
-    assert comes_back or is_any_at_work()
+    assert is_any_left()
 
 
 async def test_a_copy_that_is_fenced_out_leaves_though_its_source_blocks() -> None:
