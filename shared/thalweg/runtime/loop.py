@@ -16,7 +16,7 @@ from thalweg.errors import RunFailedError, StaleClaimError, ThalwegError, Unreac
 from thalweg.runtime.engine import SLICE_S, Engine, Turn
 from thalweg.runtime.inputs import Message
 from thalweg.runtime.log import Log, Recovered
-from thalweg.runtime.source_thread import SourceThread
+from thalweg.runtime.source_steps import SourceSteps
 from thalweg.runtime.spool import Spool
 from thalweg.wire.commit import Commit, Failure, Generated
 from thalweg.wire.subjects import COMMIT_PORT
@@ -26,7 +26,6 @@ TURNS_TO_SEND = 3  # of the event loop, until a commit is on its way; then the n
 MAX_WAITING_BYTES = 4 << 20
 UPLOAD_PAUSE_S = 5.0  # the store itself has tried for a minute by then
 _log = logging.getLogger("thalweg.vertex")
-COME_BACK_S = 0.5  # for a source in a call, after all that it has yielded is stored
 SAY_WAITING_S = 2.0  # for one edge, with records of others in hand and nothing arriving, until the log is told
 _pack = msgspec.msgpack.Encoder().encode
 R = TypeVar("R")
@@ -102,18 +101,29 @@ class VertexLoop:
         self._is_stopped = False
         self._waits_for: str | None = None
         self._waits_since = 0.0
-        self._thread = None if engine.edges else SourceThread()
-        self._out: asyncio.Future[Turn] | None = None  # a step of the source that has not come back
-        self._is_hurried = self._was_slow = self._is_end_seen = False
+        self._is_end_seen = False
+        self._source = None if engine.edges else SourceSteps(engine, self)
 
     def stop(self) -> None:
         """Asks `run` to finish what is in hand, commit it and return; call it on the loop's thread. Idempotent."""
         self._is_stopped = True
-        self.log.arrived.set()
+        self.wake()
 
     def drain(self) -> None:
         """Asks a source to end behind the records that it has emitted; call it on the loop's thread. Idempotent."""
         self._is_drained = True
+        self.wake()
+
+    def is_asked_to_end(self) -> bool:
+        """Whether `stop` or `drain` was called."""
+        return self._is_stopped or self._is_drained
+
+    def is_committing(self) -> bool:
+        """Whether a commit is in flight."""
+        return self._commit is not None
+
+    def wake(self) -> None:
+        """Ends `wait`."""
         self.log.arrived.set()
 
     async def run(self) -> None:
@@ -176,7 +186,7 @@ class VertexLoop:
                 await self._settle()
                 return
             if is_idle and engine.edges:
-                await self._wait(spare_s or silence_s)
+                await self.wait(spare_s or silence_s)
 
     async def _drain(self) -> None:
         """A source ends now; what comes from outside ends behind what is there now."""
@@ -236,7 +246,7 @@ class VertexLoop:
             commit, self._commit = self._commit, None
             await commit
 
-    async def _wait(self, timeout_s: float | None) -> None:
+    async def wait(self, timeout_s: float | None) -> None:
         """Waits for a message, the end of a commit, or the request to stop."""
         woken = self.log.arrived
         with suppress(TimeoutError):
@@ -262,8 +272,8 @@ class VertexLoop:
         self._stuck = False
 
     async def _step(self) -> Turn:
-        if self._thread is not None:
-            return await self._step_source(self._thread)
+        if self._source is not None:
+            return await self._source.step()
         started = time.perf_counter()
         turn = await self._on_thread_if(self._is_slow, self.engine.step)
         self._is_slow = self.engine.program.is_async or time.perf_counter() - started > SLOW_S
@@ -272,32 +282,9 @@ class VertexLoop:
             await asyncio.sleep(0)
         return turn
 
-    async def _step_source(self, thread: SourceThread) -> Turn:
-        """A step on the source's own thread. DUE also while it is still out, when what there is must not wait for the source."""
-        if self._is_done:  # drained in the middle of a step
-            return Turn.DUE
-        if self._out is None:
-            self._out, self._is_hurried = thread.run(self.engine.step), False
-            self._out.add_done_callback(lambda _: self.log.arrived.set())
-        deadline = time.monotonic() + self.engine.limits.wait_s
-        while not self._out.done():
-            is_asked = self._is_stopped or self._is_drained
-            if is_asked or (not self._is_hurried and (time.monotonic() >= deadline or self._is_overdue())):
-                self._is_hurried = True
-                self.engine.hurry()
-                return Turn.DUE
-            await self._wait(None if self._is_hurried else deadline - time.monotonic())
-        turn, self._out = self._out.result(), None
-        self._was_slow = turn is Turn.SLOW
-        return turn
-
-    def _is_overdue(self) -> bool:
-        """Whether a slow source has left something that waited for a commit in flight, which is stored now."""
-        return self._was_slow and self._commit is None and self.engine.needs_commit()
-
     async def _on_thread_if(self, elsewhere: bool, call: Callable[[], R]) -> R:
-        if self._thread is not None:
-            return await self._thread.run(call)
+        if self._source is not None:
+            return await self._source.run(call)
         return await asyncio.to_thread(call) if elsewhere else call()
 
     async def _close(self) -> None:
@@ -307,21 +294,7 @@ class VertexLoop:
                 await self._commit
         if self.spool is not None:
             self.spool.close()
-        if self._thread is not None:
-            await self._close_source(self._thread)
+        if self._source is not None:
+            await self._source.close()
         else:
             await asyncio.to_thread(self.engine.program.close)
-
-    async def _close_source(self, thread: SourceThread) -> None:
-        """Closes the component, unless its source is in a call that does not come back: to close beside that call may crash it."""
-        was_in_call = self._out is not None
-        if self._out is not None:
-            self.engine.intake.close()
-            self.engine.program.cancel()
-            await asyncio.wait([self._out], timeout=COME_BACK_S)
-        if self._out is not None and not self._out.done():
-            _log.info("the source is still in a call: leaving without it")
-            return
-        await thread.run(self.engine.program.close)
-        if not was_in_call:  # else `is_any_left` is to say so
-            thread.end(COME_BACK_S)
