@@ -223,7 +223,11 @@ async def test_a_source_that_waits_for_ever_has_passed_on_all_that_it_has_given_
     document = await _evidence(asking, report)
     assert document["vertices"]["silent"]["drained"] and document["vertices"]["silent"]["ports"]["out"]["count"] == 50
     assert [line["n"] for line in _read_lines(place, report)] == list(range(50))
-    assert "ended: 50 in, 50 out" in (place.settings.data / "logs" / name / "silent.log").read_text(), "it was killed"
+
+    async def has_left_by_itself() -> bool:
+        return "ended: 50 in, 50 out" in (place.settings.data / "logs" / name / "silent.log").read_text()
+
+    await _until(has_left_by_itself)
 
 
 async def test_a_source_that_blocks_its_whole_process_is_killed_and_ends_where_it_has_committed(asking: Session) -> None:
