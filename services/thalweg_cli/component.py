@@ -14,7 +14,9 @@ from thalweg_cli.output import AsJson, Author, ask, author_of, checked, fail, sh
 
 if TYPE_CHECKING:
     from thalweg.api.components import ReleaseRecord
+    from thalweg.published import Sources
     from thalweg.settings import Settings
+    from thalweg.testing.rehearsal import Outcome
 
 FullName = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="A published release.", show_default=False)]
 
@@ -76,29 +78,68 @@ def yank(
 
 def rehearse(
     candidate: Annotated[str, typer.Argument(metavar="NAME@VERSION|DIR", help="A published release, or a folder.", show_default=False)],
-    test: Annotated[bool, typer.Option("--test", help="Also run the candidate's own tests, in its environment, on this machine.")] = False,
+    test: Annotated[
+        bool,
+        typer.Option("--test", help="Also run its own tests, and every stored backend with it for a short while, on this machine."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Validates every stored backend against a candidate; leaves with 3 when it would break one, with 5 when its tests fail."""
+    """Validates every stored backend against a candidate; leaves with 3 when it would break one, with 5 when a test or a run differs."""
     from thalweg.api.components import PUBLISH_TIMEOUT_S, REHEARSE, Rehearse
 
     given = {"archive": _upload(Path(candidate), as_json)} if Path(candidate).is_dir() else {"component": candidate}
     found = ask(REHEARSE, checked(Rehearse, as_json, **given), as_json, PUBLISH_TIMEOUT_S)
-    tests = _test(found.archive, as_json) if test else None
+    tests = _test(found.archive, as_json) if test and found.archive else None
+    outcomes = _runs(given, [one.backend for one in found.backends if not one.faults], as_json) if test else {}
     if as_json:
-        typer.echo(json.dumps({**found.model_dump(), "tests": tests and {"passed": tests[0], "output": tests[1]}}))
+        runs = {name: {"verdict": one.verdict, "lines": one.lines, "ports": one.ports} for name, one in outcomes.items()}
+        typer.echo(json.dumps({**found.model_dump(), "tests": tests and {"passed": tests[0], "output": tests[1]}, "runs": runs}))
     else:
         for one in found.backends:
-            typer.echo(f"{one.backend} ({', '.join(one.vertices)}): {'breaks' if one.faults else 'ok'}")
-            for line in one.faults:
+            typer.echo(f"{one.backend} ({', '.join(one.vertices)}): {_verdict(outcomes.get(one.backend), bool(one.faults))}")
+            for line in one.faults or (outcomes[one.backend].lines if one.backend in outcomes else ()):
                 typer.echo(f"  {line}")
         typer.echo(f"{', '.join(found.candidates)}: {len(found.backends)} backends checked, {found.untouched} without it")
         if tests:
             typer.echo(tests[1].rstrip())
     if any(one.faults for one in found.backends):
         raise typer.Exit(RejectedError.exit_code)
-    if tests and not tests[0]:
+    if (tests and not tests[0]) or any(one.verdict in ("differs", "fails") for one in outcomes.values()):
         raise typer.Exit(NotReproducedError.exit_code)
+
+
+def _verdict(outcome: Outcome | None, is_broken: bool) -> str:
+    if is_broken:
+        return "breaks"
+    if outcome is None:
+        return "ok"
+    return f"ok, {outcome.ports} ports the same" if outcome.verdict == "same" else outcome.verdict
+
+
+def _runs(given: dict[str, str], backends: list[str], as_json: bool) -> dict[str, Outcome]:
+    """How each backend comes out with the candidate, compared with what it pins."""
+    import msgspec
+
+    from thalweg.api.components import PUBLISH_TIMEOUT_S, REHEARSE_PLAN, RehearseOne
+    from thalweg.published import Environments
+    from thalweg.settings import load_settings
+    from thalweg.testing.rehearsal import Outcome
+    from thalweg.wire.spec import VertexSpec
+    from thalweg_cli.bindings import open_store
+    from thalweg_cli.rehearsing import Rehearsals
+
+    try:
+        rehearsals = Rehearsals(open_store(), _sources(), Environments(load_settings().data.absolute() / "environments"))
+    except ThalwegError as error:
+        fail(error, as_json)
+    found: dict[str, Outcome] = {}
+    for backend in backends:
+        planned = ask(REHEARSE_PLAN, checked(RehearseOne, as_json, backend=backend, **given), as_json, PUBLISH_TIMEOUT_S)
+        pinned, tried = (msgspec.json.decode(text, type=list[VertexSpec]) for text in (planned.pinned, planned.candidate))
+        order = {one.name: place for place, one in enumerate(pinned)}
+        tried.sort(key=lambda one: order[one.name])
+        found[backend] = rehearsals.run(pinned, tried) if pinned else Outcome("not run", ("it is not complete",))
+    return found
 
 
 def outdated(
@@ -185,16 +226,20 @@ def _upload(folder: Path, as_json: bool) -> str:
 
 def _test(archive: str, as_json: bool) -> tuple[bool, str]:
     """Whether the candidate's own tests pass, and what they said."""
-    from thalweg.published import Environments, Sources
+    from thalweg.published import Environments
     from thalweg.published.testing import run_tests
+    from thalweg.settings import load_settings
+
+    try:
+        return run_tests(_sources().folder_of(archive), Environments(load_settings().data.absolute() / "environments"))
+    except ThalwegError as error:
+        fail(error, as_json)
+
+
+def _sources() -> Sources:
+    from thalweg.published import Sources
     from thalweg.settings import load_settings
     from thalweg_cli.bindings import open_store
 
-    if not archive:
-        fail(RejectedError("the standard library's releases have no tests of their own here", code="release.no_tests"), as_json)
-    try:
-        store, data = open_store(), load_settings().data.absolute()
-        sources = Sources(lambda one: Path(store.fetch(one, "archive.tar")), data / "cache" / "releases")
-        return run_tests(sources.folder_of(archive), Environments(data / "environments"))
-    except ThalwegError as error:
-        fail(error, as_json)
+    store = open_store()
+    return Sources(lambda one: Path(store.fetch(one, "archive.tar")), load_settings().data.absolute() / "cache" / "releases")

@@ -1,4 +1,4 @@
-"""`thalweg deploy`, `redeploy`, `undeploy`, `status` and `logs`: stored backends that run."""
+"""`thalweg deploy`, `redeploy`, `undeploy` and `status`: stored backends that run."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import asyncio
 import json
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thalweg.errors import RejectedError, RunFailedError, ThalwegError
+from thalweg.errors import RunFailedError, ThalwegError
 from thalweg_cli.output import AsJson, Lease, ask, checked, fail, show_table
 
 if TYPE_CHECKING:
@@ -26,29 +25,64 @@ def deploy(
     backend: Annotated[str, typer.Argument(help="The stored backend.", show_default=False)],
     name: Annotated[str | None, typer.Option("--name", help="Of the deployment; default: the backend's.", show_default=False)] = None,
     revision: Revision = None,
+    keep_log: Annotated[
+        str | None,
+        typer.Option("--keep-log", metavar="DURATION|COUNT", help="What the log keeps, to go back to: 10m, or 5000.", show_default=False),
+    ] = None,
     lease: Lease = None,
     as_json: AsJson = False,
 ) -> None:
     """Runs a stored backend until it is undeployed; only a complete graph is accepted."""
     from thalweg.api.deployments import DEPLOY, Deploy
+    from thalweg_cli.positions import parse_keep
 
-    found = ask(DEPLOY, checked(Deploy, as_json, backend=backend, name=name, revision=revision, lease=lease), as_json)
+    try:
+        kept = parse_keep(keep_log) if keep_log is not None else {}
+    except ThalwegError as error:
+        fail(error, as_json)
+    found = ask(DEPLOY, checked(Deploy, as_json, backend=backend, name=name, revision=revision, lease=lease, **kept), as_json)
     if as_json:
         typer.echo(found.model_dump_json())
         return
     typer.echo(f"{found.name}: {found.backend} at revision {found.revision}, {len(found.vertices)} vertices, {found.digest[:19]}…")
 
 
-def redeploy(name: Deployment, revision: Revision = None, lease: Lease = None, as_json: AsJson = False) -> None:
-    """Lets a deployment go on as another revision; vertices that do not change keep running."""
+def redeploy(
+    name: Deployment,
+    revision: Revision = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="TIME|POSITION",
+            help="Do again what was done from there on: 2026-11-25T10:00:00Z, 10m (ago), or 1234 (a position of the log).",
+            show_default=False,
+        ),
+    ] = None,
+    vertices: Annotated[
+        list[str] | None,
+        typer.Option("--vertex", metavar="V", help="Which vertices do; default: all that read inputs. Repeat it.", show_default=False),
+    ] = None,
+    lease: Lease = None,
+    as_json: AsJson = False,
+) -> None:
+    """Lets a deployment go on as another revision, or from an earlier position; vertices that do not change keep running."""
     from thalweg.api.deployments import REDEPLOY, Redeploy
+    from thalweg_cli.positions import parse_start
 
-    found = ask(REDEPLOY, checked(Redeploy, as_json, name=name, revision=revision, lease=lease), as_json)
+    try:
+        place = parse_start(start, time.time_ns()) if start is not None else None
+    except ThalwegError as error:
+        fail(error, as_json)
+    found = ask(
+        REDEPLOY, checked(Redeploy, as_json, name=name, revision=revision, start=place, vertices=vertices or [], lease=lease), as_json
+    )
     if as_json:
         typer.echo(found.model_dump_json())
         return
     for one in found.changes:
-        typer.echo(f"{one.vertex}: {one.action}" + (f", {one.reason}" if one.reason else ""))
+        joint = " " if one.action == "goes back" else ", "
+        typer.echo(f"{one.vertex}: {one.action}" + (joint + one.reason if one.reason else ""))
     typer.echo(f"{found.name}: {found.backend} at revision {found.revision}, generation {found.generation}")
 
 
@@ -70,7 +104,7 @@ def undeploy(
         typer.echo(report.model_dump_json())
     else:
         show_report(report)
-    if report.outcome == "failed" or report.missing:
+    if report.outcome == "failed" or (report.outcome == "finished" and report.missing):
         raise typer.Exit(RunFailedError.exit_code)
 
 
@@ -99,17 +133,20 @@ def show_report(report: Report) -> None:
     """Prints a teardown's report."""
     for one in report.generated:
         typer.echo(f"saved {one.vertex}.{one.slot}: {one.name}  {one.size_bytes:,} bytes  {one.artifact}")
+    if report.outcome == "discarded":  # nothing was to be saved, so nothing is amiss
+        typer.echo(f"{report.name}: discarded" + (f"; it had failed: {report.failure}" if report.failure else ""))
+        return
     for slot in report.missing:
         typer.echo(f"error: {slot}: declared, but no file was written", err=True)
     for path in report.undeclared:
         typer.echo(f"warning: {path}: written, but not declared; it is not saved", err=True)
-    if report.outcome != "discarded" and report.unfinished:
+    if report.unfinished:
         typer.echo(f"error: not finished: {', '.join(report.unfinished)}", err=True)
     if report.failure:
         typer.echo(f"error: {report.failure}", err=True)
     if report.evidence:
         typer.echo(f"evidence {report.evidence}")
-    typer.echo(f"{report.name}: {'discarded' if report.outcome == 'discarded' else 'removed'}")
+    typer.echo(f"{report.name}: removed")
 
 
 def status(name: Annotated[str | None, typer.Argument(help="Default: all.", show_default=False)] = None, as_json: AsJson = False) -> None:
@@ -129,9 +166,9 @@ def status(name: Annotated[str | None, typer.Argument(help="Default: all.", show
 def _show_status(found: DeploymentStatus) -> None:
     from rich.table import Table
 
-    typer.echo(
-        f"{found.name}: {found.state}, {found.backend} at revision {found.revision}, generation {found.generation}{_owner(found.lease)}"
-    )
+    at = f", log at #{found.position}" if found.position else ""
+    told = f"{found.backend} at revision {found.revision}, generation {found.generation}"
+    typer.echo(f"{found.name}: {found.state}, {told}{at}{_owner(found.lease)}")
     if found.report is not None:
         show_report(found.report)
         return
@@ -155,53 +192,3 @@ def _time(time_ns: int | None) -> str:
         return datetime.fromtimestamp(time_ns / 1e9, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     except (ValueError, OverflowError, OSError):
         return f"{time_ns} ns"
-
-
-def logs(
-    name: Deployment,
-    vertex: Annotated[str | None, typer.Argument(help="Default: all vertices.", show_default=False)] = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as lines are written, until Ctrl-C.")] = False,
-    lines: Annotated[int, typer.Option("-n", "--lines", help="At most so many old lines of each vertex.", min=0)] = 100,
-) -> None:
-    """Shows what vertices have printed and logged, from the data folder of this machine."""
-    from thalweg.graph.fields import is_name
-    from thalweg.settings import load_settings
-
-    for given in (name, *([vertex] if vertex else [])):
-        if not is_name(given):
-            fail(RejectedError(f"{given!r} is not a name", code="name.invalid"))
-    folder = load_settings().data / "logs" / name
-    read: dict[Path, int] = {}
-    if not _log_files(folder, vertex):
-        fail(RejectedError(f"there are no logs of {name}{'/' + vertex if vertex else ''} in {folder}", code="logs.none"))
-    try:
-        while True:
-            for path in _log_files(folder, vertex):
-                _print_new(path, read, lines)
-            if not follow:
-                return
-            time.sleep(POLL_S)
-    except KeyboardInterrupt:
-        return
-
-
-def _log_files(folder: Path, vertex: str | None) -> list[Path]:
-    return sorted(folder.glob(f"{vertex or '*'}.log"))
-
-
-def _print_new(path: Path, read: dict[Path, int], limit: int) -> None:
-    """Prints whole lines that were not printed yet; of a file seen for the first time, the last ones."""
-    with path.open("rb") as file:
-        if path not in read:
-            body = file.read()
-            old = body[: body.rfind(b"\n") + 1]
-            found = old.splitlines()[-limit:] if limit else []
-            read[path] = len(old)
-        else:
-            file.seek(read[path])
-            body = file.read()
-            new = body[: body.rfind(b"\n") + 1]
-            found = new.splitlines()
-            read[path] += len(new)
-    for line in found:
-        typer.echo(line.decode(errors="replace"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from thalweg.artifacts import ArtifactRecord, Store
 from thalweg.artifacts.records import owner_of, put_key, records_of_run
 from thalweg.bus.buckets import Bucket
-from thalweg.bus.connection import Client
+from thalweg.bus.connection import Client, sync_of
 from thalweg.graph.plan import PlannedVertex
 from thalweg.sealed.evidence import signed
 from thalweg.sealed.signatures import SigningKey
@@ -48,7 +48,7 @@ async def record_outputs(client: Client, spec: DeploymentSpec, commits: dict[str
 
 async def keep_evidence(client: Client, store: Store, key: SigningKey, spec: DeploymentSpec, commits: dict[str, Commit]) -> bytes:
     """Signs and stores the evidence of a run that has come to its end; the document."""
-    body = signed(build(spec, commits, spec.name, time.time_ns()), key)
+    body = signed(build(spec, commits, spec.name, time.time_ns(), sync_of(client)), key)
     await asyncio.to_thread(store.put_bytes, body)
     bucket = Bucket(client, subjects.bucket(spec.workspace, "evidence"))
     await bucket.ensure()

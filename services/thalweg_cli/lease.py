@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from thalweg.errors import RunFailedError, ThalwegError, UsageError
+from thalweg_cli.durations import parse_duration_s
 from thalweg_cli.output import AsJson, Author, Reason, ask, author_of, checked, fail, show_table
 
 if TYPE_CHECKING:
     from thalweg.api.leases import Lease, Thing
 
 POLL_S = 0.2
-UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 END_TIMEOUT_S = 120.0
 app = typer.Typer(no_args_is_help=True, help="Leases: each owns what is made under it, and takes it away at its end.")
 Id = Annotated[str, typer.Argument(metavar="LEASE", help="The lease's id.", show_default=False)]
@@ -159,10 +158,10 @@ async def _until_ended(lease: str) -> Lease:
 
 def seconds_of(text: str, as_json: bool = False) -> float:
     """A time as people write it; what is none ends the command."""
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)([smhd])", text.strip())
-    if match is None:
+    seconds = parse_duration_s(text)
+    if seconds is None:
         fail(UsageError(f"{text!r} is not a time", code="ttl.invalid", hint="as in 90s, 10m, 2h, 1d"), as_json)
-    return float(match.group(1)) * UNITS_S[match.group(2)]
+    return seconds
 
 
 def _show_done(lease: Lease) -> None:

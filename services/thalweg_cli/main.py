@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.errors import NotReproducedError, RejectedError, ThalwegError
-from thalweg_cli import backend, component, deployments, diagnose, documents, evidence, file, lease, secret, tap
+from thalweg_cli import backend, component, deployments, diagnose, documents, evidence, file, lease, logs, secret, tap, top
 from thalweg_cli.output import AsJson, fail, show_table
 
 # What commands need is imported by them: pydantic, NATS and the rest would make `--help` wait.
 if TYPE_CHECKING:
-    from thalweg.graph.manifest import Manifest
     from thalweg.graph.plan import Plan
-    from thalweg.graph.releases import Releases
+    from thalweg.graph.releases import Release, Releases
     from thalweg.sdk.catalog import Catalog
 
 app = typer.Typer(
@@ -43,8 +42,10 @@ component_app.command()(component.yank)
 component_app.command()(component.rehearse)
 app.command("tap")(tap.tap)
 app.command("diagnose")(diagnose.diagnose)
+app.command("logs")(logs.logs)
+app.command("top")(top.top)
 app.command()(documents.asyncapi)
-for _command in (deployments.deploy, deployments.redeploy, deployments.undeploy, deployments.status, deployments.logs):
+for _command in (deployments.deploy, deployments.redeploy, deployments.undeploy, deployments.status):
     app.command()(_command)
 
 PipelineFile = Annotated[Path, typer.Argument(help="The pipeline file (YAML).", show_default=False)]
@@ -158,13 +159,16 @@ def run(
 def up(
     data: Annotated[Path | None, typer.Option(help="Folder of all that is kept; default THALWEG_DATA, else .thalweg.")] = None,
     nats_port: Annotated[int, typer.Option(help="Port of NATS; default that of the last start.", min=0, max=65535, show_default=False)] = 0,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Port of Prometheus metrics; default THALWEG_METRICS_PORT, else none.", min=0, max=65535)
+    ] = None,
 ) -> None:
     """Starts the servers and a coordinator in the foreground; Ctrl-C stops them."""
     from thalweg.settings import load_settings
     from thalweg_cli.up import run_up
 
     try:
-        run_up(load_settings(data=data), nats_port, typer.echo)
+        run_up(load_settings(data=data, metrics_port=metrics_port), nats_port, typer.echo)
     except ThalwegError as error:
         fail(error)
 
@@ -245,17 +249,19 @@ def component_show(
     from thalweg_cli.pages import show_page
 
     try:
-        manifest = _release(_releases(components, as_json), name)
+        release = _release(_releases(components, as_json), name)
     except ThalwegError as error:
         fail(error, as_json)
     if as_json:
-        typer.echo(manifest.model_dump_json())
+        typer.echo(json.dumps({**release.manifest.model_dump(mode="json"), "yanked": release.yanked}))
     else:
-        show_page(manifest, Console())
+        show_page(release.manifest, Console())
+        if release.yanked is not None:
+            typer.echo(f"warning: it is yanked{': ' if release.yanked else ''}{release.yanked}", err=True)
 
 
-def _release(catalog: Releases, name: str) -> Manifest:
-    """The manifest of NAME@VERSION; without a version, of the latest."""
+def _release(catalog: Releases, name: str) -> Release:
+    """NAME@VERSION; without a version, the latest."""
     from thalweg.graph.wording import did_you_mean
 
     short, _, version = name.partition("@")
@@ -268,4 +274,4 @@ def _release(catalog: Releases, name: str) -> Manifest:
         raise RejectedError(
             f"{short} has no version {version}", code="component.unknown_version", hint=f"{short} has {', '.join(versions)}"
         )
-    return release.manifest
+    return release

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from thalweg.errors import UsageError
+from thalweg.errors import RejectedError, UsageError
 
 
 def apply_overrides(content: Any, sets: list[str], files: list[str]) -> Any:
@@ -18,6 +18,7 @@ def apply_overrides(content: Any, sets: list[str], files: list[str]) -> Any:
 
     Raises:
         UsageError: `override.invalid`, when one is not of its form or names no vertex.
+        RejectedError: `file.missing`.
     """
     content = copy.deepcopy(content)
     vertices = content.get("vertices") if isinstance(content, dict) else None
@@ -31,8 +32,16 @@ def apply_overrides(content: Any, sets: list[str], files: list[str]) -> Any:
         _put(vertices, [vertex, *path], last, parsed)
     for text in files:
         vertex, slot, value = _split(text, "--file", vertices)
-        _put(vertices, [vertex, "files"], slot, value if value.startswith("sha256:") else str(Path(value).resolve()))
+        _put(vertices, [vertex, "files"], slot, value if value.startswith("sha256:") else str(_existing(text, Path(value))))
     return content
+
+
+def _existing(text: str, path: Path) -> Path:
+    if not path.exists():
+        raise RejectedError(
+            f"--file {text}: {path} is not there", code="file.missing", hint=f"looked in {Path.cwd()}, the working directory"
+        )
+    return path.resolve()
 
 
 def _put(holder: Any, path: list[str], last: str, value: Any) -> None:

@@ -67,14 +67,17 @@ def rerun_evidence(settings: Settings, which: str, key: str | None, components: 
     """Runs a document's pins again. Blocking.
 
     Raises:
-        RejectedError: it cannot be read, its signature is not good, or what ran has no single set of pins.
-        NotReproducedError: a release is not the one that ran.
+        RejectedError: it cannot be read, or what ran has no single set of pins.
+        NotReproducedError: its signature is not good, or a release is not the one that ran.
         RunFailedError: a vertex failed.
         Interrupted: SIGINT or SIGTERM; all that was started has ended.
     """
     settings = settings.model_copy(update={"data": settings.data.resolve()})
     document, trusted = _read(settings, which, key)
-    check_signature(document, trusted)
+    try:
+        check_signature(document, trusted)
+    except RejectedError as error:  # as `verify` tells it
+        raise NotReproducedError(f"signature: {error}", code=error.code, hint=error.hint) from None
     if document["redeployed"] or document["verdict"] == "not finished":
         why = "it was redeployed while it ran" if document["redeployed"] else "it did not come to its end"
         raise RejectedError(f"{document['id']} cannot be run again: {why}", code="evidence.not_repeatable")
@@ -87,7 +90,7 @@ def rerun_evidence(settings: Settings, which: str, key: str | None, components: 
         spec, name=name, lease=name, vertices=[_located(one, catalog) for one in spec.vertices], workspace=settings.workspace
     )
     commits = _run(settings, spec)
-    lines = differences(document, build(spec, commits, document["id"], 0))
+    lines = differences(document, build(spec, commits, document["id"], 0, "unknown"))
     notes = [f"{vertex} is not deterministic: it, and what follows it, may differ" for vertex in document["not_deterministic"]]
     if lines:
         notes.append("which record is the first that differs is not known: the log of the first run is gone")

@@ -73,7 +73,7 @@ class Summary:
         for letter in self.dead:
             place, error = letter["where"], letter["error"]  # a source's error names its place itself
             typer.echo(f"dead letter: {letter['vertex']}: {error if error.startswith(place) else f'{place}: {error}'}")
-        typer.echo(f"evidence {self.evidence}")
+        typer.echo(f"evidence {_short(self.evidence)}")
         typer.echo(f"done in {self.seconds:.1f} s")
         for line in self.unmet():
             typer.echo(f"error: {line}", err=True)
@@ -92,6 +92,11 @@ class Summary:
         """In the order of the vertices, then of their slots: vertices end in any order."""
         order = list(self.commits)
         return sorted(self.saved, key=lambda one: (order.index(one.vertex), one.slot))
+
+
+def _short(path: Path) -> Path:
+    """Relative to the working directory where it is below that."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _bounds(low: int | None, high: int | None) -> str:

@@ -18,8 +18,8 @@ from thalweg.bus.connection import connect
 from thalweg.bus.presence import wait_for_coordinator
 from thalweg.embedded import EmbeddedStack, ManagedProcess
 from thalweg.embedded.leftovers import end_leftover
-from thalweg.embedded.servers import HOST
-from thalweg.errors import UnreachableError
+from thalweg.embedded.servers import HOST, is_free
+from thalweg.errors import RejectedError, UnreachableError
 from thalweg.settings import Settings, child_environment
 
 _READY_TIMEOUT_S = 30.0
@@ -37,12 +37,14 @@ def run_up(settings: Settings, nats_port: int, say: Callable[[str], None]) -> No
         say: prints a line.
 
     Raises:
-        RejectedError: the data folder is in use.
+        RejectedError: the data folder or a port is in use.
         UnreachableError: a server does not come up.
     """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    if settings.metrics_port and settings.metrics_host == HOST and not is_free(settings.metrics_port):
+        raise RejectedError(f"port {settings.metrics_port} is in use", code="port.in_use", hint="choose another one for metrics, or none")
     data = settings.data.resolve()
     last = _last_ports(data)
     with EmbeddedStack(data, nats_port or last[0], last[1]) as stack:
@@ -56,6 +58,8 @@ def run_up(settings: Settings, nats_port: int, say: Callable[[str], None]) -> No
                     "the coordinator does not answer", code="coordinator.silent", hint=f"its log is {coordinator.log_path}"
                 )
             _show(data, stack, say)
+            if settings.metrics_port:
+                say(f"metrics on http://{settings.metrics_host}:{settings.metrics_port}/metrics")
             stop.wait()
             say("stopping")
         finally:
@@ -79,6 +83,10 @@ def _coordinator(settings: Settings, data: Path, stack: EmbeddedStack) -> Manage
         "THALWEG_S3_BUCKET": settings.s3_bucket,
         "THALWEG_WORKSPACE": settings.workspace,
         "THALWEG_DATA": str(data),
+        "THALWEG_LOG_MAX_AGE_S": str(settings.log_max_age_s),
+        "THALWEG_LOG_MAX_BYTES": str(settings.log_max_bytes),
+        "THALWEG_METRICS_PORT": str(settings.metrics_port),
+        "THALWEG_METRICS_HOST": settings.metrics_host,
         "PYTHONSAFEPATH": "1",
     }
     command = [sys.executable, "-m", "thalweg_coordinator"]

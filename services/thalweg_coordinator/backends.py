@@ -23,6 +23,7 @@ from thalweg.graph.status import Part, Status, status_of
 from thalweg_coordinator.api import Handler
 from thalweg_coordinator.artifacts import LocateFor
 from thalweg_coordinator.logs_of_backends import BackendLog, Decide, LogsOfBackends, Stored
+from thalweg_coordinator.secrets import Secrets
 
 STATUS_AGE_S = 10.0
 
@@ -35,10 +36,12 @@ class Backends:
         releases: where components are found.
         inspect: as for `thalweg.graph.plan.check_pipeline`.
         locate_for: likewise, as the owner of a backend sees files.
+        secrets: which of those that are bound have a value.
     """
 
-    def __init__(self, logs: LogsOfBackends, releases: Releases, inspect: Inspect, locate_for: LocateFor) -> None:
+    def __init__(self, logs: LogsOfBackends, releases: Releases, inspect: Inspect, locate_for: LocateFor, secrets: Secrets) -> None:
         self._logs, self._releases, self._inspect, self._locate_for = logs, releases, inspect, locate_for
+        self._secrets = secrets
         self._known: dict[tuple[str, str], tuple[float, Status]] = {}
 
     def handlers(self) -> dict[Call[Any, Any], Handler]:
@@ -125,7 +128,7 @@ class Backends:
             vertices=[_part(name, part) for name, part in status.vertices.items()],
             edges=[_part(name, part) for name, part in status.edges.items()],
             faults=[str(fault) for fault in status.whole.reasons],
-            warnings=yanked_pins(backend, self._releases),
+            warnings=await self._warnings(backend, log.lease),
             deployable=status.is_deployable,
         )
 
@@ -162,8 +165,12 @@ class Backends:
             changes=render(before, after),
             deployable=status.is_deployable,
             faults=[str(fault) for part in parts for fault in part.reasons],
-            warnings=yanked_pins(after, self._releases),
+            warnings=await self._warnings(after, log.lease),
         )
+
+    async def _warnings(self, backend: Backend, lease: str) -> list[str]:
+        bound = {name: vertex.secrets for name, vertex in backend.vertices.items()}
+        return yanked_pins(backend, self._releases) + await self._secrets.unset(bound, lease)
 
     async def _summary(self, name: str) -> api.Summary:
         log = await self._logs.read(name)

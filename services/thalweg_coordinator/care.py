@@ -7,6 +7,7 @@ import logging
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from thalweg.bus import deployments
@@ -19,9 +20,11 @@ from thalweg.bus.watch import LogWatch, Look
 from thalweg.errors import RejectedError
 from thalweg.runtime.loop import refuse
 from thalweg.wire.commit import Commit, Failure
-from thalweg.wire.spec import DeploymentSpec, VertexSpec
+from thalweg.wire.spec import DeploymentSpec, VertexSpec, has_ended
 from thalweg.wire.subjects import parse_port
 from thalweg_coordinator.asked import Asked
+from thalweg_coordinator.delaying import TrimDelay
+from thalweg_coordinator.last_words import publish_last_words
 from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.restarts import CRASHES_BEFORE_GIVING_UP, Attempts, decide_restart, describe_exit
 from thalweg_coordinator.teardown import Teardown
@@ -66,6 +69,7 @@ class Care:
         self._windows: dict[str, int] = {}
         self._mark = Mark(0, {})
         self._purged: set[tuple[str, int]] = set()
+        self._delay = TrimDelay()
         self._silence: tuple[int, float] = (0, 0.0)  # the last sequence of the log, and since when
 
     async def step(self, spec: DeploymentSpec) -> None:
@@ -86,6 +90,7 @@ class Care:
             self._attempts.clear()
             self._trimmed.clear()
             self._windows.clear()
+            self._delay = TrimDelay()
         commits = latest_commits(look.heads)
         if spec.has_failed(commits):
             await self.stop()
@@ -94,7 +99,7 @@ class Care:
         is_clean = await self._remove_vertices(spec, codes, look.heads)
         for vertex in spec.vertices:
             await self._keep_running(spec, vertex, codes, commits.get(vertex.name))
-        await self._trim(spec, look.heads)
+        await self._trim(spec, look)
         if any(commit.waits_for is not None for commit in commits.values()):
             await self._fail_if_stalled(spec, look)
         if is_clean and spec.has_ended(commits):
@@ -159,7 +164,7 @@ class Care:
             self._launcher.signal(self._name, vertex, number)
 
     async def _keep_running(self, spec: DeploymentSpec, vertex: VertexSpec, codes: Codes, commit: Commit | None) -> None:
-        if commit is not None and commit.ended:
+        if has_ended(vertex, commit):
             return
         if not self._launcher.knows(self._name, vertex.name):
             await self._start(spec, vertex)
@@ -197,11 +202,19 @@ class Care:
         if attempts.not_before is None:
             attempts = self._attempts[name] = decide_restart(attempts, code, commit, time.monotonic())
             _log.warning("%s/%s %s; restart %d", self._name, name, describe_exit(code), attempts.crashes)
+            await self._say_last_words(spec, vertex, f"{describe_exit(code)}; restart {attempts.crashes}")
         if attempts.is_hopeless:
             await self._give_up(spec, vertex, code)
         elif attempts.not_before is not None and time.monotonic() >= attempts.not_before:
             self._attempts[name] = Attempts(attempts.crashes, attempts.progress)
             await self._start(spec, vertex)
+
+    async def _say_last_words(self, spec: DeploymentSpec, vertex: VertexSpec, what: str) -> None:
+        """Puts what a process that died could not send itself into its log records; never worth a failure."""
+        tail = self._launcher.log_tail(self._name, vertex.name)
+        with suppress(Exception):
+            secrets = await self._reveal(vertex.secrets, spec.lease) if vertex.secrets else {}
+            await publish_last_words(self._client, spec, vertex, what, tail, secrets.values())
 
     async def _give_up(self, spec: DeploymentSpec, vertex: VertexSpec, code: int) -> None:
         said = f"{vertex.name}: died {CRASHES_BEFORE_GIVING_UP} times without getting further: {describe_exit(code)}"
@@ -226,12 +239,17 @@ class Care:
         log = VertexLog(self._client, spec.workspace, spec.name, vertex, [], in_arrival_order=False)
         await refuse(log, failure, generation)
 
-    async def _trim(self, spec: DeploymentSpec, heads: list[StoredMessage]) -> None:
+    async def _trim(self, spec: DeploymentSpec, look: Look) -> None:
+        heads = look.heads
         windows = [one for one in plan_windows(spec, latest_commits(heads)) if self._has_grown(one)]
         if not windows and not self._news(plan_trim(spec, heads)):
             return
         held = await held_from(self._client, spec.workspace, spec.name)
-        for subject, sequence in self._news(plan_trim(spec, heads, held)):
+        plan = plan_trim(spec, heads, held)
+        if spec.keep_messages or spec.keep_s:
+            counts = await deployments.count_messages(self._client, spec.workspace, spec.name)
+            plan = self._delay.hold_back(spec, dict(plan), look.last_sequence, counts, time.monotonic())
+        for subject, sequence in self._news(plan):
             await deployments.purge_below(self._client, spec.workspace, spec.name, subject, sequence)
             self._trimmed[subject] = sequence
         if windows:
@@ -248,7 +266,8 @@ class Care:
             self._mark = Mark(last, {one.subject: one.written for one in plan_windows(spec, latest_commits(heads))})
 
     def _has_grown(self, window: Window) -> bool:
-        return window.written - self._windows.get(window.subject, 0) > window.keep // 4
+        known = self._windows.get(window.subject, 0)
+        return window.written - (known if known <= window.written else 0) > window.keep // 4  # one that went back counts on from there
 
     def _news(self, plan: list[tuple[str, int]]) -> list[tuple[str, int]]:
         return [(subject, sequence) for subject, sequence in plan if sequence > self._trimmed.get(subject, 0)]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from pydantic import ValidationError
 
 from thalweg.api import components as api
@@ -24,6 +27,7 @@ from thalweg.graph.releases import Releases, version_order
 from thalweg.graph.status import status_of
 from thalweg.published import Sources, Workers
 from thalweg.published.requirements import read_requirements
+from thalweg.wire.planned import bound_artifact, spec_of
 from thalweg_coordinator.api import Handler
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
 from thalweg_coordinator.stored_releases import StoredReleases
@@ -63,6 +67,7 @@ class Components:
             api.RELEASES: self.list_all,
             api.YANK: self.yank,
             api.REHEARSE: self.rehearse,
+            api.REHEARSE_PLAN: self.rehearse_plan,
             api.OUTDATED: self.outdated,
         }
 
@@ -106,24 +111,33 @@ class Components:
 
     async def rehearse(self, asked: api.Rehearse) -> api.Rehearsal:
         """Validates every stored backend as if it pinned the candidate wherever it has that component."""
-        if (asked.component is None) == (asked.archive is None):
+        candidate = await self._candidate(asked.component, asked.archive)
+        backends = await self._backends()
+        rehearsed = [one for backend in backends if (one := await asyncio.to_thread(self._try, backend, candidate)) is not None]
+        return api.Rehearsal(
+            candidates=list(candidate.names), archive=candidate.archive, backends=rehearsed, untouched=len(backends) - len(rehearsed)
+        )
+
+    async def rehearse_plan(self, asked: api.RehearseOne) -> api.Planned:
+        """What would be deployed of one backend, with the candidate and without."""
+        candidate = await self._candidate(asked.component, asked.archive)
+        backend = (await self._logs.read(asked.backend)).head
+        return await asyncio.to_thread(self._planned, backend, candidate)
+
+    async def _candidate(self, component: str | None, archive: str | None) -> _Candidate:
+        if (component is None) == (archive is None):
             raise RejectedError("component.rehearse: give either a component or an archive", code="request.invalid")
-        view, archive = self._stored.view, asked.archive or ""
-        if asked.archive is not None:
-            records = await asyncio.to_thread(self._describe, asked.archive, "rehearsal")
+        view = self._stored.view
+        if archive is not None:
+            records = await asyncio.to_thread(self._describe, archive, "rehearsal")
             for record in records:
                 self._check_name(record)
-            view, names = view.beside(records), [record.full_name for record in records]
-        else:
-            assert asked.component is not None
-            known = view.record(asked.component)
-            archive, names = known.archive if known else "", [asked.component]
-            if view.find(*asked.component.split("@", 1)) is None:
-                raise RejectedError(f"there is no release {asked.component}", code="release.unknown")
-        latest = {full.partition("@")[0]: full for full in sorted(names, key=lambda full: version_order(full.partition("@")[2]))}
-        backends = await self._backends()
-        rehearsed = [one for backend in backends if (one := await asyncio.to_thread(self._try, backend, latest, view)) is not None]
-        return api.Rehearsal(candidates=names, archive=archive, backends=rehearsed, untouched=len(backends) - len(rehearsed))
+            return _Candidate(view.beside(records), archive, tuple(record.full_name for record in records))
+        assert component is not None
+        if view.find(*component.split("@", 1)) is None:
+            raise RejectedError(f"there is no release {component}", code="release.unknown")
+        known = view.record(component)
+        return _Candidate(view, known.archive if known else "", (component,))
 
     async def outdated(self, asked: api.AskOutdated) -> api.OutdatedListed:
         """Vertices that pin a yanked release, or one that has newer versions."""
@@ -142,17 +156,23 @@ class Components:
     async def _backends(self) -> list[Backend]:
         return [(await self._logs.read(name)).head for name in await self._logs.names()]
 
-    def _try(self, backend: Backend, latest: dict[str, str], view: Releases) -> api.Rehearsed | None:
-        touched = {name: latest[short] for name, one in backend.vertices.items() if (short := one.component.partition("@")[0]) in latest}
+    def _try(self, backend: Backend, candidate: _Candidate) -> api.Rehearsed | None:
+        touched = candidate.touched(backend)
         if not touched:
             return None
-        vertices = {
-            name: one.model_copy(update={"component": touched[name], "digest": None}) if name in touched else one
-            for name, one in backend.vertices.items()
-        }
         before = self._faults(backend, self._stored.view)
-        after = self._faults(backend.replace(vertices=vertices), view)
+        after = self._faults(_pinning(backend, touched), candidate.view)
         return api.Rehearsed(backend=backend.backend, vertices=list(touched), faults=[one for one in after if one not in before])
+
+    def _planned(self, backend: Backend, candidate: _Candidate) -> api.Planned:
+        both: list[str] = []
+        for graph, view in ((backend, self._stored.view), (_pinning(backend, candidate.touched(backend)), candidate.view)):
+            status = status_of(graph, view, None, self._inspect, self._locate)
+            if not status.is_deployable:
+                return api.Planned(pinned="[]", candidate="[]")
+            specs = [spec_of(one, {slot: bound_artifact(str(file)) for slot, file in one.files.items()}) for one in status.plan.vertices]
+            both.append(msgspec.json.encode(specs).decode())
+        return api.Planned(pinned=both[0], candidate=both[1])
 
     def _faults(self, backend: Backend, releases: Releases) -> list[str]:
         status = status_of(backend, releases, None, self._inspect, self._locate)
@@ -188,6 +208,28 @@ class Components:
                 code="release.name_taken",
                 hint="give it another name",
             )
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """Releases to try: where they are found beside the others, the archive of their source, their full names."""
+
+    view: Releases
+    archive: str
+    names: tuple[str, ...]
+
+    def touched(self, backend: Backend) -> dict[str, str]:
+        """The vertices of a backend that have a candidate's component, and which candidate that is: the latest."""
+        latest = {full.partition("@")[0]: full for full in sorted(self.names, key=lambda full: version_order(full.partition("@")[2]))}
+        return {name: latest[short] for name, one in backend.vertices.items() if (short := one.component.partition("@")[0]) in latest}
+
+
+def _pinning(backend: Backend, touched: Mapping[str, str]) -> Backend:
+    vertices = {
+        name: one.model_copy(update={"component": touched[name], "digest": None}) if name in touched else one
+        for name, one in backend.vertices.items()
+    }
+    return backend.replace(vertices=vertices)
 
 
 def _unless_other(record: api.ReleaseRecord, now: api.ReleaseRecord | None) -> api.ReleaseRecord | None:

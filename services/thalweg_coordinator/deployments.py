@@ -17,17 +17,20 @@ from thalweg.bus import deployments as stored
 from thalweg.bus.connection import Client
 from thalweg.bus.heads import latest_commits, read_heads
 from thalweg.errors import RejectedError
-from thalweg.graph.plan import Inspect
+from thalweg.graph.plan import Inspect, faults_error
 from thalweg.graph.releases import Releases
 from thalweg.graph.status import Status, status_of
+from thalweg.wire.commit import Commit
 from thalweg.wire.planned import bound_artifact, expectations_of, spec_of
 from thalweg.wire.spec import DeploymentSpec
 from thalweg_coordinator.api import Handler
 from thalweg_coordinator.artifacts import LocateFor
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
+from thalweg_coordinator.looks import Looks
+from thalweg_coordinator.past import read_facts
 from thalweg_coordinator.redeploying import plan_redeploy
+from thalweg_coordinator.reprocessing import Going, choose_vertices, plan_rewinds
 from thalweg_coordinator.secrets import Secrets
-from thalweg_coordinator.statuses import describe
 from thalweg_coordinator.teardown import Records
 
 TRIES = 20
@@ -45,6 +48,7 @@ class Deployments:
         locate_for: files as the owner of a deployment sees them.
         secrets: those that may be bound.
         key: public key that signs evidence.
+        looks: says how a deployment stands.
     """
 
     def __init__(
@@ -57,7 +61,9 @@ class Deployments:
         locate_for: LocateFor,
         secrets: Secrets,
         key: str,
+        looks: Looks,
     ) -> None:
+        self._looks = looks
         self._client, self._workspace, self._logs = client, workspace, logs
         self._releases, self._inspect, self._locate_for, self._key = releases, inspect, locate_for, key
         self._records = Records(client, workspace)
@@ -82,7 +88,8 @@ class Deployments:
         if name in RESERVED:
             raise RejectedError(f"a deployment cannot be called {name}", code="name.reserved", hint="--name gives it another name")
         spec = await self._spec(asked.backend, asked.revision, asked.owner)
-        spec = msgspec.structs.replace(spec, name=name, deployed_ns=time.time_ns())
+        kept = {"keep_messages": asked.keep_messages, "keep_s": asked.keep_s}
+        spec = msgspec.structs.replace(spec, name=name, deployed_ns=time.time_ns(), **kept)
         try:
             await stored.store_deployment(self._client, spec, expected=0)
         except stored.StaleSpecError:
@@ -98,7 +105,7 @@ class Deployments:
             _refuse_unless_running(old)
             new = await self._spec(old.backend, asked.revision, old.lease)
             commits = latest_commits(await read_heads(self._client, self._workspace, asked.name))
-            spec, changes = plan_redeploy(old, new, commits)
+            spec, changes = plan_redeploy(old, new, commits, await self._goings(asked, old, new, commits))
             if (spec.revision, spec.graph_digest) == (old.revision, old.graph_digest) and all(
                 one.action == "keeps running" for one in changes
             ):
@@ -109,6 +116,18 @@ class Deployments:
                 continue
             return _deployed(spec, changes)
         raise _busy(asked.name)
+
+    async def _goings(self, asked: api.Redeploy, old: DeploymentSpec, new: DeploymentSpec, commits: dict[str, Commit]) -> dict[str, Going]:
+        """How vertices go back, where that is asked for."""
+        if asked.start is None:
+            if asked.vertices:
+                raise RejectedError(
+                    "vertices are named, but no position to go back to", code="request.invalid", hint="--from TIME|#POSITION"
+                )
+            return {}
+        new = msgspec.structs.replace(new, name=old.name)
+        chosen = choose_vertices(old, new, commits, asked.vertices)
+        return plan_rewinds(old, new, commits, chosen, await read_facts(self._client, new, asked.start, chosen))
 
     async def undeploy(self, asked: api.Undeploy) -> api.Undeploying:
         """Says that a deployment is to end. A discard overrides a drain; else, what has begun goes on."""
@@ -128,10 +147,10 @@ class Deployments:
         """Of one deployment, or of all that there are; of one that is gone, its teardown's report."""
         if asked.name is None:
             names = await stored.list_deployments(self._client, self._workspace)
-            found = await asyncio.gather(*(self._status(name) for name in names), return_exceptions=True)
+            found = await asyncio.gather(*(self._looks.status(name) for name in names), return_exceptions=True)
             return api.Statuses(deployments=[one for one in found if isinstance(one, api.DeploymentStatus)])
         try:
-            return api.Statuses(deployments=[await self._status(asked.name)])
+            return api.Statuses(deployments=[await self._looks.status(asked.name)])
         except RejectedError as error:
             report = await self._records.report(asked.name) if error.code == "deployment.unknown" else None
             if report is None:
@@ -159,10 +178,6 @@ class Deployments:
     async def key(self, asked: Nothing) -> evidence_api.PublicKey:
         """The key to trust."""
         return evidence_api.PublicKey(key=self._key)
-
-    async def _status(self, name: str) -> api.DeploymentStatus:
-        spec = await stored.load_deployment(self._client, self._workspace, name)
-        return describe(spec, await read_heads(self._client, self._workspace, name))
 
     async def _refuse_unusable_secrets(self, status: Status, lease: str) -> None:
         bound = [(vertex.name, name) for vertex in status.plan.vertices for name in vertex.secrets.values()]
@@ -201,8 +216,8 @@ def _refuse_incomplete(backend: str, revision: int, status: Status) -> None:
     if status.is_deployable:
         return
     parts = (status.whole, *status.vertices.values(), *status.edges.values())
-    lines = [str(fault) for part in parts for fault in part.reasons]
-    raise RejectedError("\n".join([f"{backend} at revision {revision} cannot be deployed", *lines]), code="backend.incomplete")
+    faults = [fault for part in parts for fault in part.reasons]
+    raise faults_error(faults, [f"{backend} at revision {revision} cannot be deployed"], "backend.incomplete")
 
 
 def _refuse_unless_running(spec: DeploymentSpec) -> None:

@@ -17,6 +17,7 @@ import psutil
 from thalweg.embedded.leftovers import end_leftovers, fact_of, process_of, write_pid_file
 from thalweg.embedded.process import feed
 from thalweg.settings import child_environment
+from thalweg_coordinator.statuses import Usage
 
 STOP_TIMEOUT_S = 3.0
 _TAIL_BYTES, _TAIL_LINES, _LINE_LENGTH = 4096, 5, 200
@@ -99,6 +100,17 @@ class ProcessLauncher:
         with suppress(psutil.Error):
             process.send_signal(number)
         return process.pid
+
+    def usage(self, deployment: str) -> dict[str, Usage]:
+        """What the processes of a deployment use, by vertex, of those that run on this machine."""
+        found: dict[str, Usage] = {}
+        for path in (self._folder / deployment).glob("*.json"):
+            process = process_of(path)
+            with suppress(psutil.Error):
+                if process is not None:
+                    times = process.cpu_times()
+                    found[path.stem] = Usage(process.memory_info().rss, times.user + times.system)
+        return found
 
     def forget(self, deployment: str, vertex: str) -> None:
         """Forgets a vertex that has ended."""

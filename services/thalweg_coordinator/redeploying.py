@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import msgspec
 
 from thalweg.api.deployments import Restart
 from thalweg.errors import RejectedError
 from thalweg.wire.commit import Commit
-from thalweg.wire.spec import DeploymentSpec, VertexSpec, is_failed
+from thalweg.wire.spec import DeploymentSpec, VertexSpec, has_ended, is_failed
+from thalweg_coordinator.reprocessing import Going, go_back
+
+_KEPT = ("deployed_ns", "storage", "max_messages_per_subject", "batch_records", "batch_bytes", "keep_messages", "keep_s", "lease")
 
 
-def plan_redeploy(old: DeploymentSpec, new: DeploymentSpec, commits: Mapping[str, Commit]) -> tuple[DeploymentSpec, list[Restart]]:
+def plan_redeploy(
+    old: DeploymentSpec,
+    new: DeploymentSpec,
+    commits: Mapping[str, Commit],
+    goings: Mapping[str, Going] = MappingProxyType({}),
+) -> tuple[DeploymentSpec, list[Restart]]:
     """The next generation of a deployment, and what becomes of every vertex.
 
     A vertex whose release, params, files, inputs and types are what they were keeps running, unless it has failed.
@@ -21,6 +30,7 @@ def plan_redeploy(old: DeploymentSpec, new: DeploymentSpec, commits: Mapping[str
         old: what runs.
         new: what the backend is at the wanted revision.
         commits: the newest of each vertex.
+        goings: vertices that go back to an earlier position of the log, and how.
 
     Raises:
         RejectedError: `redeploy.ended`, a vertex would have to change that has ended already.
@@ -33,15 +43,18 @@ def plan_redeploy(old: DeploymentSpec, new: DeploymentSpec, commits: Mapping[str
         before, commit = former.pop(vertex.name, None), commits.get(vertex.name)
         if before is None:
             changes.append(Restart(vertex=vertex.name, action="starts", reason="is new"))
+        elif (going := goings.get(vertex.name)) is not None:
+            reason = ", ".join([going.reason(), *_reasons(before, vertex, commit)])
+            changes.append(Restart(vertex=vertex.name, action="goes back", reason=reason, state=going.rewind.state))
         elif reasons := _reasons(before, vertex, commit):
             changes.append(Restart(vertex=vertex.name, action="restarts", reason=", ".join(reasons)))
-            if commit is not None and commit.ended:
+            if has_ended(before, commit):
                 ended.append(vertex.name)
         else:
             changes.append(Restart(vertex=vertex.name, action="keeps running"))
             vertices.append(before)
             continue
-        vertices.append(msgspec.structs.replace(vertex, generation=generation))
+        vertices.append(msgspec.structs.replace(vertex if before is None else _carried(before, vertex), generation=generation))
     changes += [Restart(vertex=name, action="ends", reason="is gone from the graph") for name in former]
     if ended:
         raise RejectedError(
@@ -49,9 +62,19 @@ def plan_redeploy(old: DeploymentSpec, new: DeploymentSpec, commits: Mapping[str
             code="redeploy.ended",
             hint="undeploy, then deploy the revision anew",
         )
-    fields = ("deployed_ns", "storage", "max_messages_per_subject", "batch_records", "batch_bytes", "lease")
-    kept = {field: getattr(old, field) for field in fields}
+    vertices = go_back(vertices, goings, [one.vertex for one in changes if one.action == "starts"])
+    kept = {field: getattr(old, field) for field in _KEPT}
     return msgspec.structs.replace(new, name=old.name, generation=generation, vertices=vertices, **kept), changes
+
+
+def _carried(old: VertexSpec, new: VertexSpec) -> VertexSpec:
+    """A changed vertex still reads no message that is void to it."""
+    former = {edge.key: edge for edge in old.inputs}
+    inputs = [
+        msgspec.structs.replace(edge, voids=former[edge.key].voids, start=former[edge.key].start) if edge.key in former else edge
+        for edge in new.inputs
+    ]
+    return msgspec.structs.replace(new, inputs=inputs, rewind=old.rewind)
 
 
 def _reasons(old: VertexSpec, new: VertexSpec, commit: Commit | None) -> list[str]:

@@ -86,6 +86,21 @@ class Secrets:
         """All that may be told, by name."""
         return [_info(name, _decode(name, body)) for name, body in (await self._bucket.items()).items()]
 
+    async def unset(self, bound: Mapping[str, Mapping[str, str]], lease: str) -> list[str]:
+        """A line for each secret that is bound and has no value which the owner may use.
+
+        Args:
+            bound: secret by slot, by vertex.
+            lease: which owns the backend.
+        """
+        known = {one.name: one.lease for one in await self.infos()} if any(bound.values()) else {}
+        return [
+            f"vertex {vertex}: secret {name} is not set: `thalweg secret set {name}`, before it is deployed"
+            for vertex, slots in bound.items()
+            for name in slots.values()
+            if known.get(name) not in ("", lease)
+        ]
+
     async def find(self, name: str) -> Item:
         """A stored secret. Raises RejectedError (`secret.unknown`) where there is none."""
         item = await self._bucket.get(name)

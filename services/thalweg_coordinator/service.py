@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Coroutine, Mapping
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thalweg.artifacts import Store
 from thalweg.artifacts.content.bound import check_bound
@@ -17,6 +18,7 @@ from thalweg.bus.connection import Client, connect_unless
 from thalweg.bus.holds import holds_bucket
 from thalweg.bus.leadership import Leadership
 from thalweg.bus.leases import Leases
+from thalweg.bus.log_stream import ensure_log_stream
 from thalweg.bus.micro import serve
 from thalweg.bus.operation_logs import ensure_operation_logs
 from thalweg.bus.presence import answer_pings
@@ -39,11 +41,16 @@ from thalweg_coordinator.lease_contents import LeaseContents
 from thalweg_coordinator.lease_ends import LeaseEnds
 from thalweg_coordinator.leases import LeaseCalls
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
+from thalweg_coordinator.looks import Looks
 from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.secrets import SecretCalls, Secrets
 from thalweg_coordinator.stored_releases import StoredReleases
 from thalweg_coordinator.teardown import Teardown
 from thalweg_coordinator.uses import Uses
+
+if TYPE_CHECKING:
+    from thalweg_coordinator.metrics import Snapshot
+    from thalweg_coordinator.metrics_server import MetricsServer
 
 _log = logging.getLogger("thalweg.coordinator")
 TICK_S = 0.1
@@ -70,6 +77,7 @@ class Coordinator:
         self._leadership: Leadership | None = None
         self._led: bool | None = None
         self._workers: Workers | None = None
+        self._metrics: MetricsServer | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Reconciles a few times a second until `stop` is set. What runs is left running."""
@@ -82,6 +90,7 @@ class Coordinator:
         try:
             await deployments.ensure_bucket(client, self._settings.workspace)
             await holds_bucket(client, self._settings.workspace).ensure()
+            await self._guard("logs", self._keep_logs(client))
             await self._prepare(client)
             tasks.append(asyncio.create_task(self._end_leases(client)))
             if self._only is None:
@@ -89,7 +98,10 @@ class Coordinator:
                 tasks.append(asyncio.create_task(self._leadership.keep()))
             while not stop.is_set():
                 if self._leads():
+                    began = time.perf_counter()
                     await self._guard("reconcile", self._reconcile(client))
+                    if self._metrics is not None:
+                        self._metrics.note_reconcile(time.perf_counter() - began)
                 else:
                     self._cares.clear()  # what another copy does meanwhile is not known here
                 try:
@@ -98,11 +110,29 @@ class Coordinator:
                     continue
         finally:
             await end_tasks(*tasks)
+            if self._metrics is not None:
+                await asyncio.to_thread(self._metrics.close)
             await client.close()
             if self._only is not None:  # nobody else cares for them
                 await asyncio.to_thread(self._launcher.stop, self._only)
             if self._workers is not None:
                 await asyncio.to_thread(self._workers.close)
+
+    async def _keep_logs(self, client: Client) -> None:
+        settings = self._settings
+        await ensure_log_stream(client, settings.workspace, settings.log_max_age_s, settings.log_max_bytes, change=True)
+
+    def _serve_metrics(self, client: Client, looks: Looks) -> None:
+        if not self._settings.metrics_port:
+            return
+        from thalweg_coordinator.metrics_server import MetricsServer  # not earlier: prometheus-client is an extra
+        from thalweg_coordinator.snapshots import snapshot
+
+        async def look() -> Snapshot:
+            return await snapshot(client, self._settings.workspace, looks, self._leadership is not None and self._leadership.leads)
+
+        self._metrics = MetricsServer(look)
+        self._metrics.open(self._settings.metrics_host, self._settings.metrics_port)
 
     def _leads(self) -> bool:
         leads = self._leadership is None or self._leadership.leads
@@ -124,11 +154,13 @@ class Coordinator:
         releases = PublishedReleases(catalog, self._workers)
         logs, locate_for, sealed = LogsOfBackends(client, workspace), partial(local_copies, store), self._secrets(client)
         leases, look = Leases(client, workspace), (check_bound, locate_for(""))
-        backends = Backends(logs, releases, check_bound, locate_for)
+        backends = Backends(logs, releases, check_bound, locate_for, sealed)
         key = await asyncio.to_thread(workspace_key, self._settings.signing_key, self._settings.data)
         self._teardown = Teardown(client, workspace, store, key)
         await self._teardown.ensure()
-        deployed = Deployments(client, workspace, logs, releases, check_bound, locate_for, sealed, key.public)
+        looks = Looks(client, workspace, self._launcher.usage)
+        self._serve_metrics(client, looks)
+        deployed = Deployments(client, workspace, logs, releases, check_bound, locate_for, sealed, key.public, looks)
         stored = StoredReleases(client, workspace, releases, backends.forget)
         await stored.ensure()
         components = Components(stored, Catalog(), sources, self._workers, logs, *look)
@@ -145,7 +177,8 @@ class Coordinator:
             | secrets.handlers()
             | lease_calls.handlers()
         )
-        await serve(client, workspace, version("thalweg"), answers(lease_calls.requiring_open(handlers)))
+        on_answer = self._metrics.count_call if self._metrics is not None else lambda *_: None
+        await serve(client, workspace, version("thalweg"), answers(lease_calls.requiring_open(handlers), on_answer))
         await answer_pings(client, workspace)
 
     async def _end_leases(self, client: Client) -> None:

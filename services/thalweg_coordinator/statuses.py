@@ -1,19 +1,40 @@
-"""Says how a deployment stands, from its spec and the heads of its log alone: any coordinator can, whoever cares for it."""
+"""Says how a deployment stands, from its spec and the heads of its log: any coordinator can, whoever cares for it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from thalweg.api.deployments import DeploymentStatus, State, VertexStatus
 from thalweg.bus.heads import StoredMessage, latest_commits
 from thalweg.runtime.inputs import BEGINNING
 from thalweg.wire.commit import END_OF_TIME, Commit
-from thalweg.wire.spec import DeploymentSpec, VertexSpec, is_failed
+from thalweg.wire.rewind import is_pending
+from thalweg.wire.spec import DeploymentSpec, VertexSpec, has_ended, is_failed
 from thalweg.wire.subjects import parse_port
+from thalweg_coordinator.latency import latency_s, newest_head
 
 
-def describe(spec: DeploymentSpec, heads: list[StoredMessage]) -> DeploymentStatus:
-    """The status of a deployment whose log has these heads; none where it has no log yet."""
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a vertex's process uses: memory, and processor time since it was started."""
+
+    memory_bytes: int
+    cpu_s: float
+
+
+def describe(
+    spec: DeploymentSpec, heads: list[StoredMessage], waiting: Mapping[str, float] | None = None, usage: Mapping[str, Usage] | None = None
+) -> DeploymentStatus:
+    """The status of a deployment.
+
+    Args:
+        spec: as stored.
+        heads: of its log; none where it has no log yet.
+        waiting: by vertex, how long the oldest record waits for it.
+        usage: by vertex, where it is known.
+    """
     commits = latest_commits(heads)
     sequences = {place[:2]: head.sequence for head in heads if (place := parse_port(head.subject)) is not None}
     state = _state(spec, commits)
@@ -25,8 +46,23 @@ def describe(spec: DeploymentSpec, heads: list[StoredMessage]) -> DeploymentStat
         deployed_ns=spec.deployed_ns,
         state=state,
         lease=spec.lease,
-        vertices=[_vertex(one, state, commits, sequences) for one in spec.vertices],
+        vertices=[
+            _vertex(one, state, commits, sequences, _is_counted(spec, one)).model_copy(
+                update=_times(one, heads, (waiting or {}).get(one.name)) | _usage((usage or {}).get(one.name))
+            )
+            for one in spec.vertices
+        ],
+        position=max((one.sequence for one in heads), default=0),
     )
+
+
+def _times(spec: VertexSpec, heads: list[StoredMessage], waiting_s: float | None) -> dict[str, Any]:
+    newest = newest_head(spec.name, heads)
+    return {"commit_ns": newest.time_ns if newest else None, "waiting_s": waiting_s, "latency_s": latency_s(spec, heads)}
+
+
+def _usage(found: Usage | None) -> dict[str, Any]:
+    return {"memory_bytes": found.memory_bytes, "cpu_s": found.cpu_s} if found is not None else {}
 
 
 def _state(spec: DeploymentSpec, commits: Mapping[str, Commit]) -> State:
@@ -41,7 +77,9 @@ def _state(spec: DeploymentSpec, commits: Mapping[str, Commit]) -> State:
     return "running" if all(one.name in commits for one in spec.vertices) else "starting"
 
 
-def _vertex(spec: VertexSpec, whole: State, commits: Mapping[str, Commit], sequences: Mapping[tuple[str, str], int]) -> VertexStatus:
+def _vertex(
+    spec: VertexSpec, whole: State, commits: Mapping[str, Commit], sequences: Mapping[tuple[str, str], int], is_counted: bool
+) -> VertexStatus:
     commit = commits.get(spec.name)
     if commit is None:
         return VertexStatus(vertex=spec.name, component=spec.component, state=_unless_over("starting", whole), generation=spec.generation)
@@ -53,17 +91,30 @@ def _vertex(spec: VertexSpec, whole: State, commits: Mapping[str, Commit], seque
         records_in=commit.counters.records_in,
         records_out=commit.counters.records_out,
         dead=commit.counters.dead,
-        lag=_lag(spec, commit, commits, sequences),
+        lag=_lag(spec, commit, commits, sequences) if is_counted else None,
         restarts=max(0, commit.epoch - 1),
         watermark_ns=commit.watermark if BEGINNING < commit.watermark < END_OF_TIME else None,
         generation=commit.generation,
+        filtered=commit.counters.filtered,
+        late=commit.counters.late,
+        errors=commit.counters.errors,
+        bytes_out=commit.counters.bytes_out,
     )
+
+
+def _is_counted(spec: DeploymentSpec, vertex: VertexSpec) -> bool:
+    """Whether what a vertex has read can be compared with what was put out: not where one was counted anew and the other was not."""
+    rewinds = {one.name: one.rewind for one in spec.vertices}
+    if vertex.rewind is not None and vertex.rewind.state == "empty":
+        return False
+    sources = [(edge, found) for edge in vertex.inputs if (found := rewinds.get(edge.src_vertex)) is not None]
+    return all(found.state != "empty" and any(one.below == found.generation for one in edge.voids) for edge, found in sources)
 
 
 def _vertex_state(spec: VertexSpec, whole: State, commit: Commit) -> State:
     if is_failed(spec, commit):
         return "failed"
-    if commit.ended:
+    if has_ended(spec, commit):
         return "finished"
     return _unless_over("starting" if commit.generation < spec.generation else "running", whole)
 
@@ -76,6 +127,8 @@ def _unless_over(state: State, whole: State) -> State:
 def _reason(spec: VertexSpec, commit: Commit) -> str | None:
     if is_failed(spec, commit) and commit.failure is not None:
         return commit.failure.message
+    if is_pending(spec.rewind, commit):
+        return "goes back"
     if commit.ended and commit.generation < spec.generation:
         return f"ended as of generation {commit.generation}, before it could change"
     return (
@@ -88,7 +141,7 @@ def _reason(spec: VertexSpec, commit: Commit) -> str | None:
 
 def _lag(spec: VertexSpec, commit: Commit, commits: Mapping[str, Commit], sequences: Mapping[tuple[str, str], int]) -> int | None:
     """By counts; 0 where every edge has been read to its end, whatever an added vertex was not given."""
-    if not spec.inputs:
+    if not spec.inputs or is_pending(spec.rewind, commit):
         return None
     behind = [one for one in spec.inputs if sequences.get((one.src_vertex, one.src_port), 0) >= commit.positions.get(one.key, (1, 0))[0]]
     if not behind:

@@ -15,13 +15,13 @@ from thalweg.artifacts import Store
 from thalweg.artifacts.records import records_of_run
 from thalweg.bus import deployments
 from thalweg.bus.buckets import Bucket, StaleWriteError
-from thalweg.bus.connection import Client
+from thalweg.bus.connection import Client, sync_of
 from thalweg.errors import RunFailedError, ThalwegError
 from thalweg.sealed.evidence import signed
 from thalweg.sealed.signatures import SigningKey
 from thalweg.wire import evidence, subjects
 from thalweg.wire.commit import Commit
-from thalweg.wire.spec import DeploymentSpec, is_failed
+from thalweg.wire.spec import DeploymentSpec, has_ended, is_failed
 
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.2, 10.0
 
@@ -91,7 +91,7 @@ class Teardown:
         """The document's id. The first copy that is stored stands: a coordinator that repeats the step makes no second one."""
         stamp = datetime.fromtimestamp(spec.deployed_ns / 1e9, UTC).strftime("%Y%m%d-%H%M%S")
         evidence_id = f"{spec.name[:40]}-{stamp}-{spec.deployed_ns % 10**6:06d}"
-        body = signed(evidence.build(spec, commits, evidence_id, time.time_ns()), self._key)
+        body = signed(evidence.build(spec, commits, evidence_id, time.time_ns(), sync_of(self._client)), self._key)
         key = subjects.owned_key(evidence_id, spec.lease)
         stored = (await self._evidence.get(key)).value
         if stored is not None:
@@ -126,7 +126,7 @@ def make_report(spec: DeploymentSpec, commits: Mapping[str, Commit], outcome: Ou
         ],
         missing=[f"{vertex}.{slot}" for vertex, commit in sorted(commits.items()) for slot in commit.missing],
         undeclared=[f"{vertex}: {path}" for vertex, commit in sorted(commits.items()) for path in commit.undeclared],
-        unfinished=[one.name for one in spec.vertices if (commit := commits.get(one.name)) is None or not commit.ended],
+        unfinished=[one.name for one in spec.vertices if not has_ended(one, commits.get(one.name))],
         failure=next((one.message for one in failures if one is not None), None),
         evidence=kept,
     )

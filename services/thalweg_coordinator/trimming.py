@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from thalweg.bus.heads import StoredMessage, latest_commits
 from thalweg.bus.writer import chunk_count
 from thalweg.wire.commit import Commit
+from thalweg.wire.rewind import is_pending
 from thalweg.wire.spec import INLET_KEY, DeploymentSpec
 from thalweg.wire.subjects import COMMIT_PORT, DEAD_PORT, OUT_ENDPOINT, STATE_PORT, inlet, outlet, parse_port
 from thalweg.wire.subjects import port as port_subject
@@ -16,7 +17,7 @@ from thalweg.wire.subjects import port as port_subject
 def plan_trim(spec: DeploymentSpec, heads: list[StoredMessage], held_from: int | None = None) -> list[tuple[str, int]]:
     """(subject, sequence) pairs: messages of the subject below the sequence are needed by nobody.
 
-    A reader that has committed nothing yet needs everything. Dead letters are kept.
+    A reader that has committed nothing yet needs everything. Dead letters are kept. Nothing goes while a vertex has still to go back.
 
     Args:
         spec: what runs.
@@ -24,6 +25,8 @@ def plan_trim(spec: DeploymentSpec, heads: list[StoredMessage], held_from: int |
         held_from: from this sequence on all is needed, whoever has read it (see `thalweg.bus.holds`).
     """
     commits = latest_commits(heads)
+    if any(is_pending(one.rewind, commits.get(one.name)) for one in spec.vertices):
+        return []
     plan: list[tuple[str, int]] = []
     for head in heads:
         place = parse_port(head.subject)
@@ -75,7 +78,7 @@ def keep_of(window: Window, held_from: int | None, mark: Mark) -> int | None:
     """How many messages of a window's subject have to be kept; None where nobody knows yet how many a hold needs."""
     if held_from is None:
         return window.keep
-    if held_from <= mark.sequence:
+    if held_from <= mark.sequence or window.written < mark.written.get(window.subject, 0):  # its vertex may have gone back
         return None
     return max(window.keep, window.written - mark.written.get(window.subject, 0))
 
@@ -107,5 +110,5 @@ def _needs(spec: DeploymentSpec, commits: dict[str, Commit], vertex: str, port: 
             if (edge.src_vertex, edge.src_port) == (vertex, port):
                 commit = commits.get(reader.name)
                 places = (commit.floor if commit.floor is not None else commit.positions) if commit is not None else {}
-                found.append(places[edge.key][0] if edge.key in places else 0)
+                found.append(max(places[edge.key][0] if edge.key in places else 0, edge.start))
     return found

@@ -12,6 +12,7 @@ import uvloop
 from thalweg.errors import ThalwegError
 from thalweg.runtime.source_thread import is_any_left
 from thalweg.settings import Settings
+from thalweg_vertex.logs import Logs
 from thalweg_vertex.releases import ElsewhereError
 from thalweg_vertex.service import serve
 
@@ -23,7 +24,9 @@ def main() -> int:
     parser.add_argument("--vertex", required=True)
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {given.deployment}/{given.vertex} %(levelname)s %(message)s")
-    code = _run(given.deployment, given.vertex)
+    logs = Logs(given.deployment, given.vertex)
+    logging.getLogger().addHandler(logs)
+    code = _run(given.deployment, given.vertex, logs)
     if is_any_left():
         logging.shutdown()
         sys.stdout.flush()
@@ -32,9 +35,9 @@ def main() -> int:
     return code
 
 
-def _run(deployment: str, vertex: str) -> int:
+def _run(deployment: str, vertex: str, logs: Logs) -> int:
     try:
-        return uvloop.run(serve(Settings(), deployment, vertex))
+        return uvloop.run(serve(Settings(), deployment, vertex, logs))
     except ElsewhereError as error:
         # In place of this process: the launcher goes on knowing it by its number.
         os.execv(error.python, [error.python, "-m", "thalweg_vertex", *sys.argv[1:]])

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from thalweg.bus.connection import Client, NatsError
@@ -17,13 +17,15 @@ from thalweg.wire.spec import DeploymentSpec
 
 _log = logging.getLogger("thalweg.vertex")
 CHECK_S = 2.0
+BeforeLeaving = Callable[[], Awaitable[None]]
 LOST_S = 120.0  # far longer than any restart of a server; a vertex that ends for this is started again by its coordinator
 
 
-async def run_while_wanted(client: Client, spec: DeploymentSpec, work: Coroutine[Any, Any, int]) -> int:
-    """Awaits `work`, a vertex's run, and returns its exit code; leaves the process at once when the vertex is not wanted any more.
+async def run_while_wanted(client: Client, spec: DeploymentSpec, work: Coroutine[Any, Any, int], before_leaving: BeforeLeaving) -> int:
+    """Awaits `work`, a vertex's run, and returns its exit code; leaves the process when the vertex is not wanted any more.
 
-    Leaving is not by an exception: a thread of the component may be in a call that never returns, and would be waited for.
+    That is after `before_leaving`, which must not take long. Leaving is not by an exception: a thread of the component may be in a
+    call that never returns, and would be waited for.
     """
 
     async def leave() -> None:
@@ -31,6 +33,7 @@ async def run_while_wanted(client: Client, spec: DeploymentSpec, work: Coroutine
             await until_unwanted(client, spec)
         except ThalwegError as error:
             _log.error("leaving: %s", error)
+            await before_leaving()
             logging.shutdown()
             os._exit(error.exit_code)
 

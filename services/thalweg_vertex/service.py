@@ -20,13 +20,16 @@ from thalweg.runtime.engine import Limits
 from thalweg.runtime.loop import VertexLoop, refuse
 from thalweg.runtime.snapshots import EVERY_MESSAGES
 from thalweg.runtime.spool import Spool
+from thalweg.runtime.tasks import end_tasks
 from thalweg.settings import Settings
 from thalweg.wire.commit import Failure
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 from thalweg_vertex.files import fetch_files, upload_generated
-from thalweg_vertex.presence import run_while_wanted
-from thalweg_vertex.releases import load_pinned, prepare
-from thalweg_vertex.secrets import Output, take_secrets
+from thalweg_vertex.logs import Logs
+from thalweg_vertex.output import Output
+from thalweg_vertex.presence import BeforeLeaving, run_while_wanted
+from thalweg_vertex.releases import ElsewhereError, load_pinned, prepare
+from thalweg_vertex.secrets import take_secrets
 
 # A batch of records is thousands of new objects without cycles: collecting at Python's own pace cost a quarter of a vertex's time.
 GC_THRESHOLD = (200_000, 10, 10)
@@ -36,44 +39,76 @@ OWNER_TIMEOUT_S = 40.0  # longer than the server is waited for
 _log = logging.getLogger("thalweg.vertex")
 
 
-async def serve(settings: Settings, deployment: str, vertex: str) -> int:
+async def serve(settings: Settings, deployment: str, vertex: str, logs: Logs) -> int:
     """Runs one vertex until its inputs end; returns the process's exit code.
+
+    Args:
+        settings: where the servers are.
+        deployment, vertex: which.
+        logs: what is logged in this process; it is sent before this returns, unless that takes long.
 
     Raises:
         ElsewhereError: it is to be run by another interpreter, in place of this one.
+        UsageError, UnreachableError: there is no server, so that nothing can be sent either.
     """
     if settings.nats_url is None:
         raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
     client = await connect(settings.nats_url, f"{deployment}/{vertex}")
+    sending = asyncio.create_task(logs.run(client, settings))
+
+    async def send_the_last() -> None:
+        await end_tasks(sending)
+        await logs.send_rest(client, settings)
+
     try:
-        spec = await load_deployment(client, settings.workspace, deployment)
-        mine = next((one for one in spec.vertices if one.name == vertex), None)
-        if mine is None:
-            raise RejectedError(f"deployment {deployment} has no vertex {vertex}", code="vertex.unknown")
-        return await run_while_wanted(client, spec, _run_in_place(settings, client, spec, mine))
+        return await _serve(settings, client, deployment, vertex, logs, send_the_last)
+    except ElsewhereError:
+        raise
+    except ThalwegError as error:
+        _log.error("%s", error)
+        return error.exit_code
+    except Exception:
+        _log.exception("ended by a fault of its own")
+        return 1
     finally:
+        await send_the_last()
         await client.close()
 
 
-async def _run_in_place(settings: Settings, client: Client, spec: DeploymentSpec, mine: VertexSpec) -> int:
+async def _serve(settings: Settings, client: Client, deployment: str, vertex: str, logs: Logs, before_leaving: BeforeLeaving) -> int:
+    spec = await load_deployment(client, settings.workspace, deployment)
+    mine = next((one for one in spec.vertices if one.name == vertex), None)
+    if mine is None:
+        raise RejectedError(f"deployment {deployment} has no vertex {vertex}", code="vertex.unknown")
+    logs.generation = mine.generation
+    return await run_while_wanted(client, spec, _run_in_place(settings, client, spec, mine, logs), before_leaving)
+
+
+async def _run_in_place(settings: Settings, client: Client, spec: DeploymentSpec, mine: VertexSpec, logs: Logs) -> int:
     """Runs it in the environment that its release needs; nothing is taken from the launcher before, since this process may be replaced."""
     try:
         folder = await asyncio.to_thread(prepare, settings, mine)
     except (RejectedError, RunFailedError, UsageError) as error:
         return await _refuse(client, spec, mine, error)
-    return await _run(settings, client, spec, mine, folder)
+    output = Output(logs.line)
+    try:
+        return await _run(settings, client, spec, mine, folder, logs, output)
+    finally:
+        output.finish()
 
 
 async def _refuse(client: Client, spec: DeploymentSpec, mine: VertexSpec, error: ThalwegError) -> int:
+    _log.error("%s", error)
     log = VertexLog(client, spec.workspace, spec.name, mine.name, [], in_arrival_order=False)
     await refuse(log, Failure(str(error), error.code, error.hint), mine.generation)
     return 4
 
 
-async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: VertexSpec, folder: Path | None) -> int:
+async def _run(
+    settings: Settings, client: Client, spec: DeploymentSpec, mine: VertexSpec, folder: Path | None, logs: Logs, output: Output
+) -> int:
     scratch = settings.data / "scratch" / spec.name / mine.name
     release = None
-    output = Output(bool(mine.secrets))
     try:
         release = load_pinned(mine, folder)
         if release.manifest.digest != mine.digest:
@@ -86,6 +121,7 @@ async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: V
         return await _refuse(client, spec, mine, error)
     secrets = take_secrets(mine)  # not earlier: a process that becomes another one would have emptied the pipe
     redactor = output.hide(secrets)
+    logs.redact = redactor.text if redactor is not None else logs.redact
     by_arrival = release.component.combine == "arrival"
     log = VertexLog(client, spec.workspace, spec.name, mine.name, mine.inputs, by_arrival, endpoint=mine.endpoint, traced=spec.is_traced)
     generated = _fresh(scratch / "generated", mine)
@@ -93,10 +129,11 @@ async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: V
     records = min(spec.batch_records, _released_at_once(spec)) if mine.endpoint == "out" else spec.batch_records
     limits = Limits(records, spec.batch_bytes, snapshot_messages=snapshot_messages)
     engine = assemble(mine, release, files, generated, limits, parse_type, secrets, redactor, traced=spec.is_traced)
+    logs.engine = engine
     spool = Spool(scratch / "spool") if generated else None
     owner = partial(_owner_now, client, spec, asyncio.get_running_loop())
     upload = partial(upload_generated, settings, mine, generated, scratch / "generated", owner) if generated else None
-    loop = VertexLoop(engine, log, spool, upload, mine.generation)
+    loop = VertexLoop(engine, log, spool, upload, mine.generation, mine.rewind)
     if spec.desired == "draining":
         loop.drain()
     gc.freeze()
@@ -104,9 +141,14 @@ async def _run(settings: Settings, client: Client, spec: DeploymentSpec, mine: V
     asked = set[asyncio.Task[None]]()
     on_signal = partial(_on_sigterm, client, spec, mine, loop, asked)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, on_signal)
-    await loop.run()
+    try:
+        await loop.run()
+    except RunFailedError as error:
+        if error.code != "log.trimmed":
+            raise
+        return await _refuse(client, spec, mine, error)
     if engine.failure is not None:
-        _log.error("%s", engine.failure.message)
+        _log.error("%s", engine.failure.message, exc_info=engine.raised)
         return 4
     if not engine.ended:
         _log.info("stopped on request")

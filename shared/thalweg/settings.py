@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from thalweg.errors import UsageError
 
 SETTINGS_FILE = "thalweg.toml"
+EMBEDDED_NATS = "thalweg-embedded"  # name of the embedded server, which syncs what it acknowledges
 SECRET_PREFIX = "THALWEG_SECRET_"  # and a secret's name, for runs without a store of secrets
 SEALING_KEYS = ("THALWEG_SECRET_KEY", "THALWEG_SIGNING_KEY")
 _STORE_KEYS = ("THALWEG_S3_ACCESS_KEY", "THALWEG_S3_SECRET_KEY")
@@ -34,6 +35,9 @@ class Settings(BaseSettings):
         data: folder of the embedded stack.
         lease_ttl_s: how long what a killed `run` has made is held, until it is rolled back.
         components: further folders or files with components; as a variable, joined like `PATH`.
+        log_max_age_s, log_max_bytes: how long log records are kept, and how many bytes of them.
+        metrics_port: where the coordinator serves Prometheus metrics; 0 for nowhere.
+        metrics_host: on which address.
     """
 
     model_config = SettingsConfigDict(env_prefix="THALWEG_", toml_file=SETTINGS_FILE, extra="forbid", frozen=True)
@@ -50,6 +54,10 @@ class Settings(BaseSettings):
     data: Path = Path(".thalweg")
     lease_ttl_s: float = Field(60.0, ge=1.0, le=86_400.0)
     components: Annotated[tuple[Path, ...], NoDecode] = ()
+    log_max_age_s: float = Field(7 * 86_400.0, ge=1, le=10 * 366 * 86_400)
+    log_max_bytes: int = Field(256 << 20, ge=1 << 20)
+    metrics_port: int = Field(0, ge=0, le=65_535)
+    metrics_host: str = Field("127.0.0.1", min_length=1)
 
     @field_validator("components", mode="before")
     @classmethod

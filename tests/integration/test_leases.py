@@ -23,7 +23,7 @@ from thalweg.api import backends, deployments, evidence, files, leases, secrets
 from thalweg.api.backends import Nothing
 from thalweg.api.calls import Call
 from thalweg.artifacts import Store
-from thalweg.bus import deployments as bus
+from thalweg.bus import streams
 from thalweg.bus.connection import connect
 from thalweg.bus.presence import wait_for_coordinator
 from thalweg.client import Session, open_session, register
@@ -122,14 +122,14 @@ async def ended(session: Session, lease: str) -> leases.Lease:
 
 
 async def stored_now(settings: Settings) -> dict[str, int]:
-    """Messages by subject in all streams of the workspace, but for those of the lead and of leases; objects in the file store."""
+    """Messages by subject in the workspace's streams, but for the lead, leases and log records; objects in the file store."""
     assert settings.nats_url is not None
     client = await connect(settings.nats_url, "test")
     try:
         found: dict[str, int] = {}
-        for name in (await bus.call(client, "STREAM.NAMES", {}))["streams"]:
-            if f"TW_{settings.workspace}_" in name and not name.endswith(("_lead", "_leases")):
-                info = await bus.call(client, f"STREAM.INFO.{name}", {"subjects_filter": ">"})
+        for name in (await streams.call(client, "STREAM.NAMES", {}))["streams"]:
+            if f"TW_{settings.workspace}_" in name and not name.endswith(("_lead", "_leases", "_log")):
+                info = await streams.call(client, f"STREAM.INFO.{name}", {"subjects_filter": ">"})
                 found |= info["state"].get("subjects") or {}
         pages = Store.of(settings)._s3.get_paginator("list_objects_v2").paginate(Bucket=settings.s3_bucket, Prefix=settings.workspace + "/")
         return found | {one["Key"]: one["Size"] for page in pages for one in page.get("Contents", [])}

@@ -147,7 +147,14 @@ async def test_secrets_are_listed_with_their_uses_and_stay_while_they_are_bound(
     await session.ask(secrets.SET, secrets.SetSecret(name="bound-one", value="12345", author="ada"))
     vertex = Vertex(component="filter@1.0.0")
     operations = [AddVertex(name="v", vertex=vertex), BindSecret(vertex="v", slot="token", secret="bound-one")]
-    await session.ask(backends.EDIT, backends.Edit(backend="binds-a-secret", author="ada", operations=operations))
+    edited = await session.ask(backends.EDIT, backends.Edit(backend="binds-a-secret", author="ada", operations=operations))
+    assert not edited.warnings
+    other = backends.Edit(
+        backend="binds-another", author="ada", operations=[operations[0], BindSecret(vertex="v", slot="token", secret="unset")]
+    )
+    (warning,) = (await session.ask(backends.EDIT, other)).warnings
+    assert warning.startswith("vertex v: secret unset is not set: `thalweg secret set unset`")
+    assert (await session.ask(backends.SHOW, backends.Which(backend="binds-another"))).warnings == [warning]
     listed = {one.name: one for one in (await session.ask(secrets.LIST, Nothing())).secrets}
     assert [str(use) for use in listed["bound-one"].uses] == ["backend binds-a-secret: v.token"]
     assert listed["bound-one"].author == "ada"

@@ -219,6 +219,17 @@ def test_code_that_does_not_load_is_told_and_does_not_hang(code: str, tmp_path: 
     assert BAD_CODE[code] in refused.value.code
 
 
+def test_faults_name_files_as_they_are_called_in_the_archive(tmp_path: Path) -> None:
+    folder = tmp_path / "unpacked"
+    folder.mkdir()
+    (folder / "helper_of_broken.py").write_text("x = 1\n")
+    (folder / "broken.py").write_text("from helper_of_broken import y\n")
+    code = "import sys; from pathlib import Path; from thalweg.published.loading import load_all; load_all(Path(sys.argv[1]))"
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False)
+    (told,) = [line for line in done.stderr.splitlines() if line.startswith("thalweg.errors.RejectedError: ")][-1:]
+    assert "broken.py does not import: ImportError" in told and "helper_of_broken.py" in told and str(tmp_path) not in told
+
+
 def test_a_worker_sees_no_secret_of_its_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THALWEG_S3_SECRET_KEY", "planted")
     monkeypatch.setenv("MY_TOKEN", "planted")

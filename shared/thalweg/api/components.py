@@ -106,6 +106,24 @@ class Rehearsal(Strict):
     untouched: int
 
 
+class RehearseOne(Strict):
+    """A candidate, as in `Rehearse`, and one backend that has a vertex of its component."""
+
+    component: FullName | None = None
+    archive: Digest | None = None
+    backend: Name
+
+
+class Planned(Strict):
+    """A backend as it would be deployed now, and with the candidate: vertex specs in topological order, as JSON.
+
+    Both are empty where one of them is not complete.
+    """
+
+    pinned: str
+    candidate: str
+
+
 class AskOutdated(Strict):
     """One backend, or all."""
 
@@ -132,4 +150,5 @@ PUBLISH = Call("component", "publish", Publish, Published)
 RELEASES = Call("component", "list", Nothing, Releases)
 YANK = Call("component", "yank", Yank, Yanked)
 REHEARSE = Call("component", "rehearse", Rehearse, Rehearsal)
+REHEARSE_PLAN = Call("component", "rehearse-plan", RehearseOne, Planned)
 OUTDATED = Call("backend", "outdated", AskOutdated, OutdatedListed)

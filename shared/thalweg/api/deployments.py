@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from thalweg.api.calls import Call
 from thalweg.api.leases import Leased
@@ -12,21 +12,55 @@ from thalweg.graph.fields import Name, Strict
 
 State = Literal["starting", "running", "finished", "failed", "stopping", "stopped"]
 Outcome = Literal["finished", "failed", "discarded"]
+StateThen = Literal["kept", "empty", "none yet"]  # as in `thalweg.wire.rewind`
 
 
 class Deploy(Leased):
-    """A backend to run at a revision (the newest without), under a name (the backend's without)."""
+    """A backend to run at a revision (the newest without), under a name (the backend's without).
+
+    Attributes:
+        keep_messages, keep_s: what is left on the log though all have read it, so that vertices can go back: so many messages, or
+            the messages of so many seconds.
+    """
 
     backend: Name
     name: Name | None = None
     revision: int | None = Field(None, ge=0)
+    keep_messages: int = Field(0, ge=0, le=10**9)
+    keep_s: float = Field(0.0, ge=0, le=10**8, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _keeps_by_one(self) -> Deploy:
+        if self.keep_messages and self.keep_s:
+            raise ValueError("keep_messages and keep_s: give one of them")
+        return self
+
+
+class Start(Strict):
+    """A place on a log: a sequence, or a time (UTC ns) by the server's clock."""
+
+    position: int | None = Field(None, ge=1, le=2**63 - 1)
+    time_ns: int | None = Field(None, ge=0, le=2**63 - 1)
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Start:
+        if (self.position is None) == (self.time_ns is None):
+            raise ValueError("give either a position or a time")
+        return self
 
 
 class Redeploy(Leased):
-    """A deployment that is to go on as another revision of its backend (the newest without)."""
+    """A deployment that is to go on as another revision of its backend (the newest without).
+
+    Attributes:
+        start: what vertices have committed from there on, they do again.
+        vertices: which do; without any, all that read inputs.
+    """
 
     name: Name
     revision: int | None = Field(None, ge=0)
+    start: Start | None = None
+    vertices: list[Name] = Field(default_factory=list, max_length=1000)
 
 
 class Undeploy(Leased):
@@ -49,11 +83,12 @@ class MaybeNamed(Strict):
 
 
 class Restart(Strict):
-    """What a redeploy does with one vertex, and why."""
+    """What a redeploy does with one vertex, and why; of one that goes back, what becomes of its state."""
 
     vertex: str
-    action: Literal["keeps running", "restarts", "starts", "ends"]
+    action: Literal["keeps running", "restarts", "starts", "ends", "goes back"]
     reason: str = ""
+    state: StateThen | None = None
 
 
 class Deployed(Strict):
@@ -77,6 +112,12 @@ class VertexStatus(Strict):
         lag: records that were put out for it and that it has not taken; None where that is not known.
         restarts: how often it was started again, for whatever reason.
         watermark_ns: event time up to which it has worked; None before the first record and after the last.
+        filtered, late, errors: records that gave nothing, records that came too late for their window, calls that raised.
+        bytes_out: what it has written to the log, states and dead letters too.
+        commit_ns: when its newest commit was stored.
+        waiting_s: age of the oldest record that waits for it; 0 where none does, None where that is not known.
+        latency_s: from the newest input that it has taken being stored to that being committed; None where that is not known.
+        memory_bytes, cpu_s: of its process; None where it does not run, or the one who answers has not started it.
     """
 
     vertex: str
@@ -90,6 +131,15 @@ class VertexStatus(Strict):
     restarts: int = 0
     watermark_ns: int | None = None
     generation: int = 1
+    filtered: int = 0
+    late: int = 0
+    errors: int = 0
+    bytes_out: int = 0
+    commit_ns: int | None = None
+    waiting_s: float | None = None
+    latency_s: float | None = None
+    memory_bytes: int | None = None
+    cpu_s: float | None = None
 
 
 class Kept(Strict):
@@ -129,7 +179,14 @@ class Report(Strict):
 
 
 class DeploymentStatus(Strict):
-    """One deployment; `report` is there once it is undeployed, and it has no vertices then; `lease` owns it, "" is the workspace."""
+    """One deployment.
+
+    Attributes:
+        lease: who owns it; "" is the workspace.
+        report: there once it is undeployed; it has no vertices then.
+        log_bytes, log_messages: what its log holds now.
+        position: sequence of the last message that its vertices have written; 0 for none.
+    """
 
     name: str
     backend: str
@@ -140,6 +197,9 @@ class DeploymentStatus(Strict):
     lease: str = ""
     vertices: list[VertexStatus] = Field(default_factory=list)
     report: Report | None = None
+    position: int = 0
+    log_bytes: int = 0
+    log_messages: int = 0
 
 
 class Statuses(Strict):

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from nats.aio.client import Client
 
-from thalweg.bus.deployments import call, create_stream
 from thalweg.bus.fenced import TIMEOUT_S, RefusedError, StaleWriteError, publish_after
 from thalweg.bus.heads import get_message
+from thalweg.bus.streams import call, create_stream
 from thalweg.errors import RejectedError, RunFailedError
 
 __all__ = ["Bucket", "Item", "StaleWriteError"]

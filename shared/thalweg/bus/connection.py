@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from typing import Any
+from typing import Any, Literal
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from thalweg.errors import UnreachableError, UsageError
 from thalweg.runtime.tasks import end_tasks
+from thalweg.settings import EMBEDDED_NATS
 
-__all__ = ["Client", "NatsError", "connect", "connect_unless", "request_json"]
+__all__ = ["Client", "NatsError", "connect", "connect_unless", "request_json", "sync_of"]
 _log = logging.getLogger("thalweg.bus")
 REQUEST_TIMEOUT_S = 5.0
 FIRST_CONNECT_S = 5.0
@@ -70,6 +71,11 @@ async def connect_unless(stop: asyncio.Event, url: str, name: str) -> Client | N
     if not connecting.cancelled() and connecting.exception() is None:
         await connecting.result().close()
     return None
+
+
+def sync_of(client: Client) -> Literal["always", "unknown"]:
+    """Whether the server has on disk what it acknowledges. It is known of the embedded one alone: only a system account could ask."""
+    return "always" if client._server_info.get("server_name") == EMBEDDED_NATS else "unknown"
 
 
 async def request_json(

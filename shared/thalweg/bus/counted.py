@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from nats.aio.client import Client
 
-from thalweg.bus.deployments import call
+from thalweg.bus.streams import call
 from thalweg.wire import subjects
 
 

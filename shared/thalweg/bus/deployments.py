@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
-from typing import Any
 
 import msgspec
 from nats.aio.client import Client
-from nats.errors import Error as NatsError
 
 from thalweg.bus import errors
+from thalweg.bus.buckets import Bucket
 from thalweg.bus.connection import request_json
+from thalweg.bus.streams import call, create_stream
 from thalweg.errors import RejectedError, UnreachableError
 from thalweg.wire import subjects
 from thalweg.wire.spec import DeploymentSpec
@@ -23,34 +22,9 @@ from thalweg.wire.spec import DeploymentSpec
 MAX_LOG_BYTES = {"file": -1, "memory": 1 << 30}
 
 
-async def call(client: Client, operation: str, body: dict[str, Any], deadline_s: float = 30.0) -> dict[str, Any]:
-    """A JetStream API call, repeated while the server is away. Raises UnreachableError after `deadline_s`."""
-    end = asyncio.get_running_loop().time() + deadline_s
-    while True:
-        try:
-            return await request_json(client, f"$JS.API.{operation}", body)
-        except (NatsError, OSError, TimeoutError) as error:
-            if asyncio.get_running_loop().time() > end:
-                raise UnreachableError(f"JetStream does not answer: {type(error).__name__}", code="nats.unreachable") from error
-            await asyncio.sleep(0.1)
-
-
 async def ensure_bucket(client: Client, workspace: str) -> None:
     """Makes the bucket of deployments where there is none."""
-    bucket = subjects.deployments_bucket(workspace)
-    await create_stream(
-        client,
-        {
-            "name": f"KV_{bucket}",
-            "subjects": [f"$KV.{bucket}.>"],
-            "max_msgs_per_subject": 1,
-            "discard": "new",
-            "allow_rollup_hdrs": True,
-            "allow_direct": True,
-            "storage": "file",
-            "deny_delete": True,
-        },
-    )
+    await Bucket(client, subjects.deployments_bucket(workspace)).ensure()
 
 
 class StaleSpecError(Exception):
@@ -139,9 +113,16 @@ async def log_state(client: Client, workspace: str, name: str) -> tuple[str, int
     raise UnreachableError(f"{stream}: {answer['error'].get('description')}", code="nats.unreachable")
 
 
+async def log_size(client: Client, workspace: str, name: str) -> tuple[int, int]:
+    """Bytes and messages of a deployment's log; none where there is no log. Raises as `log_state`."""
+    answer = await request_json(client, f"$JS.API.STREAM.INFO.{subjects.stream(workspace, name)}", timeout_s=2.0)
+    state = answer.get("state", {})
+    return int(state.get("bytes", 0)), int(state.get("messages", 0))
+
+
 async def count_messages(client: Client, workspace: str, name: str) -> dict[str, int]:
-    """How many messages a deployment's log holds, by subject of its vertices."""
-    filtered = {"subjects_filter": subjects.all_vertices(workspace, name)}
+    """How many messages a deployment's log holds, by subject."""
+    filtered = {"subjects_filter": subjects.everything(workspace, name)}
     answer = await call(client, f"STREAM.INFO.{subjects.stream(workspace, name)}", filtered)
     return dict(answer.get("state", {}).get("subjects") or {})
 
@@ -176,10 +157,3 @@ async def purge_vertex(client: Client, workspace: str, deployment: str, vertex: 
     """Removes all that a vertex has written, and what came from outside for it."""
     for prefix in subjects.all_of_vertex(workspace, deployment, vertex):
         await call(client, f"STREAM.PURGE.{subjects.stream(workspace, deployment)}", {"filter": prefix})
-
-
-async def create_stream(client: Client, config: dict[str, Any]) -> None:
-    """Makes a stream where there is none of that name. Raises RejectedError (`log.refused`) when the server does not make it."""
-    answer = await call(client, f"STREAM.CREATE.{config['name']}", config)
-    if "error" in answer and answer["error"].get("err_code") != errors.STREAM_NAME_IN_USE:
-        raise RejectedError(f"stream {config['name']} cannot be made: {answer['error'].get('description')}", code="log.refused")

@@ -18,12 +18,16 @@ from thalweg.errors import RunFailedError, UnreachableError
 from thalweg.wire import subjects
 from thalweg.wire.commit import HEADER, Commit, decode_commit
 
+_HEADERS_ONLY = {"headers_only": True, "ack_policy": "none", "mem_storage": True, "inactive_threshold": 5_000_000_000}
+
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """One message as stored; `commit` is what its header says, None on pieces that are not the last.
+    """One message as stored.
 
-    `time_ns` is when the server stored it, UTC; 0 where that was not asked.
+    Attributes:
+        commit: what its header says, None on pieces that are not the last.
+        time_ns: when it was stored, UTC; 0 where that was not asked for.
     """
 
     subject: str
@@ -62,7 +66,12 @@ async def last_message(client: Client, stream: str, subject: str) -> StoredMessa
 
 
 async def read_heads(client: Client, workspace: str, deployment: str, timeout_s: float = 2.0) -> list[StoredMessage]:
-    """The last message of every subject that vertices of a deployment write, without bodies.
+    """The last message of every subject that vertices of a deployment write, without bodies; raises as `read_last_of_each`."""
+    return await read_last_of_each(client, subjects.stream(workspace, deployment), subjects.all_vertices(workspace, deployment), timeout_s)
+
+
+async def read_last_of_each(client: Client, stream: str, wildcard: str, timeout_s: float = 2.0) -> list[StoredMessage]:
+    """The last message of every subject of a stream that a wildcard covers, without bodies; none where there is no stream.
 
     By a short-lived push consumer of headers, because a direct get of several subjects always sends bodies, and at most 1,024
     (NATS ADR-31). A message written meanwhile may take the place of its subject's older one: heads need not be of one instant.
@@ -71,16 +80,13 @@ async def read_heads(client: Client, workspace: str, deployment: str, timeout_s:
         UnreachableError: `nats.unreachable`, the server refuses for now.
         nats.errors.TimeoutError: the server did not answer in time.
     """
-    stream, name, inbox = subjects.stream(workspace, deployment), f"tw{os.urandom(6).hex()}", client.new_inbox()
+    name, inbox = f"tw{os.urandom(6).hex()}", client.new_inbox()
     config = {
+        **_HEADERS_ONLY,
         "name": name,
         "deliver_subject": inbox,
         "deliver_policy": "last_per_subject",
-        "filter_subjects": [subjects.all_vertices(workspace, deployment)],
-        "headers_only": True,
-        "ack_policy": "none",
-        "mem_storage": True,
-        "inactive_threshold": 5_000_000_000,
+        "filter_subjects": [wildcard],
     }
     subscription = await client.subscribe(inbox, pending_bytes_limit=-1, pending_msgs_limit=-1)
     try:
@@ -97,16 +103,48 @@ async def read_heads(client: Client, workspace: str, deployment: str, timeout_s:
             await client.publish(f"$JS.API.CONSUMER.DELETE.{stream}.{name}", b"")
 
 
+async def read_time(client: Client, stream: str, subject: str, sequence: int, timeout_s: float = 2.0) -> int | None:
+    """When the first message of a subject from a sequence on was stored, UTC ns; None where there is none.
+
+    By a consumer of headers too: a direct get would send the body, which may have megabytes.
+
+    Raises:
+        nats.errors.Error, TimeoutError: the server did not answer in time.
+    """
+    name = f"tw{os.urandom(6).hex()}"
+    first = {"deliver_policy": "by_start_sequence", "opt_start_seq": max(sequence, 1), "filter_subjects": [subject]}
+    request = {"stream_name": stream, "config": {**_HEADERS_ONLY, **first, "name": name}}
+    answer = await request_json(client, f"$JS.API.CONSUMER.CREATE.{stream}.{name}", request, timeout_s)
+    if "error" in answer or not answer["num_pending"]:
+        return None
+    inbox = client.new_inbox()
+    # Not by `request`, which knows a reply by its subject: that of a message is the one that it was stored under.
+    subscription = await client.subscribe(inbox)
+    try:
+        await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}", b'{"batch":1,"no_wait":true}', reply=inbox)
+        message = await subscription.next_msg(timeout=timeout_s)
+        return None if "Status" in (message.headers or {}) else _place(message.reply)[1]
+    finally:
+        await subscription.unsubscribe()
+        if client.is_connected:
+            await client.publish(f"$JS.API.CONSUMER.DELETE.{stream}.{name}", b"")
+
+
+def _place(reply: str) -> tuple[int, int, str]:
+    """(sequence on the stream, UTC ns at which it was stored, how many are pending) of a message that a consumer has sent (ADR-15)."""
+    tokens = reply.split(".")
+    return (int(tokens[5]), int(tokens[7]), tokens[8]) if len(tokens) == 9 else (int(tokens[7]), int(tokens[9]), tokens[10])
+
+
 async def _collect(subscription: Subscription, count: int, timeout_s: float) -> list[StoredMessage]:
     """`count` messages, or fewer where the server says that no more are pending; the newest of each subject."""
     found: dict[str, StoredMessage] = {}
     for _ in range(count):
         message = await subscription.next_msg(timeout=timeout_s)
-        tokens, headers = message.reply.split("."), message.headers or {}
-        sequence, time_ns, pending = (tokens[5], tokens[7], tokens[8]) if len(tokens) == 9 else (tokens[7], tokens[9], tokens[10])
+        headers = message.headers or {}
+        sequence, time_ns, pending = _place(message.reply)
         text = headers.get(HEADER)
-        commit = decode_commit(text) if text else None
-        found[message.subject] = StoredMessage(message.subject, int(sequence), headers, b"", commit, int(time_ns))
+        found[message.subject] = StoredMessage(message.subject, sequence, headers, b"", decode_commit(text) if text else None, time_ns)
         if pending == "0":
             break
     return list(found.values())

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 from nats.aio.client import Client
 
-from thalweg.bus.deployments import call, create_stream
 from thalweg.bus.fenced import RefusedError, publish_after
 from thalweg.bus.heads import get_message
+from thalweg.bus.streams import call, create_stream
 from thalweg.errors import RejectedError
 from thalweg.wire import subjects
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from nats.aio.client import Client
 
@@ -10,6 +11,7 @@ from thalweg.bus.puller import Puller
 from thalweg.runtime.inputs import Message
 from thalweg.wire.boundary import inlet_body
 from thalweg.wire.commit import CHUNK_HEADER, HEADER, decode_commit
+from thalweg.wire.rewind import Void, is_void
 from thalweg.wire.spec import INLET_KEY
 
 
@@ -30,11 +32,20 @@ class Reader(_Messages):
         edges: edge keys by subject.
         start: first sequence to deliver.
         notify: called when a message has arrived.
+        voids: by edge key, what is delivered as void, without its body.
     """
 
-    def __init__(self, client: Client, stream: str, edges: dict[str, list[str]], start: int, notify: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        stream: str,
+        edges: dict[str, list[str]],
+        start: int,
+        notify: Callable[[], None],
+        voids: Mapping[str, Sequence[Void]] = MappingProxyType({}),
+    ) -> None:
         super().__init__(client, stream, list(edges), start, notify)
-        self._edges = edges
+        self._edges, self._voids = edges, voids
         self._pieces: list[tuple[int, bytes]] = []
 
     def _reset(self) -> None:
@@ -47,6 +58,8 @@ class Reader(_Messages):
             index, _, count = chunk.partition("/")
             if index == "1":
                 self._pieces = []
+            elif not self._pieces:
+                return  # reading began in the middle of it
             self._pieces.append((sequence, data))
             if index != count:
                 return
@@ -55,7 +68,9 @@ class Reader(_Messages):
         self._next = sequence + 1
         commit = decode_commit(headers[HEADER])
         for edge in self._edges[subject]:
-            self._keep(Message(edge, first, sequence, data, commit.promised, commit.ended), len(data))
+            void = is_void(self._voids.get(edge, ()), commit)
+            message = Message(edge, first, sequence, b"" if void else data, commit.promised, commit.ended, void)
+            self._keep(message, len(message.body))
 
 
 class InletReader(_Messages):

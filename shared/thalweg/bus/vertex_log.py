@@ -11,10 +11,12 @@ from nats.aio.client import Client
 from thalweg.bus.heads import StoredMessage, get_message, last_message
 from thalweg.bus.reader import InletReader, Reader
 from thalweg.bus.writer import Writer, chunk_count
+from thalweg.errors import RunFailedError
 from thalweg.runtime.inputs import Message
 from thalweg.runtime.log import Recovered
 from thalweg.wire import subjects
 from thalweg.wire.commit import Commit
+from thalweg.wire.rewind import Rewind
 from thalweg.wire.spec import INLET_KEY, EdgeSpec, EndpointSide
 from thalweg.wire.subjects import STATE_PORT
 
@@ -65,8 +67,18 @@ class VertexLog:
         self.writer.last_sequence = last.sequence
         if last.commit.floor is not None:
             return Recovered(last.commit, await self._snapshot())
-        body = await self._whole(last)
-        return Recovered(last.commit, msgspec.msgpack.decode(body, type=_StateOnly).s)
+        return Recovered(last.commit, await self._inline(last))
+
+    async def checkpoint(self, rewind: Rewind) -> Recovered:
+        """See `Log.checkpoint`."""
+        for sequence in rewind.needed:
+            await self._must_get(sequence)
+        if not rewind.commit:
+            return Recovered(None, None)
+        then = await self._must_get(rewind.commit)
+        if rewind.snapshot:
+            return Recovered(then.commit, await self._whole(await self._must_get(rewind.snapshot)))
+        return Recovered(then.commit, await self._inline(then))
 
     async def write(self, parts: list[tuple[str, bytes]], commit: Commit) -> None:
         """See `Log.write`."""
@@ -79,9 +91,11 @@ class VertexLog:
         for edge in self._edges:
             by_subject.setdefault(subjects.port(*self._place[:2], edge.src_vertex, edge.src_port), []).append(edge.key)
         groups = [by_subject] if self._one and by_subject else [{subject: [key]} for subject, keys in by_subject.items() for key in keys]
+        begins = {edge.key: edge.start for edge in self._edges}
+        voids = {edge.key: edge.voids for edge in self._edges if edge.voids}
         for group in groups:
-            start = min(positions[key][0] for keys in group.values() for key in keys)
-            self.readers.append(Reader(self._client, self._stream, group, start, self.arrived.set))
+            start = min(max(positions[key][0], begins[key]) for keys in group.values() for key in keys)
+            self.readers.append(Reader(self._client, self._stream, group, start, self.arrived.set, voids))
         if self._has_inlet:
             subject, start = subjects.inlet(*self._place), positions[INLET_KEY][0]
             self.readers.append(InletReader(self._client, self._stream, subject, self._place[2], start, self.arrived.set))
@@ -111,6 +125,16 @@ class VertexLog:
     async def close(self) -> None:
         """See `Log.close`."""
         await asyncio.gather(*(reader.close() for reader in self.readers))
+
+    async def _must_get(self, sequence: int) -> StoredMessage:
+        found = await get_message(self._client, self._stream, {"seq": sequence})
+        if found is None:
+            what = f"{self._place[2]}: cannot go back: message #{sequence} was trimmed meanwhile"
+            raise RunFailedError(what, code="log.trimmed", hint="undeploy, or deploy with a longer --keep-log")
+        return found
+
+    async def _inline(self, last: StoredMessage) -> bytes | None:
+        return msgspec.msgpack.decode(await self._whole(last), type=_StateOnly).s
 
     async def _snapshot(self) -> bytes | None:
         last = await last_message(self._client, self._stream, subjects.port(*self._place, STATE_PORT))

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from thalweg.bus.connection import Client, NatsError
-from thalweg.bus.deployments import call
 from thalweg.bus.heads import get_message, latest_commits, read_heads
+from thalweg.bus.streams import call
 from thalweg.bus.watch import LogWatch
 from thalweg.errors import RunFailedError, UnreachableError
 from thalweg.wire import subjects

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from thalweg.embedded.process import ManagedProcess
 from thalweg.errors import RejectedError
-from thalweg.settings import child_environment
+from thalweg.settings import EMBEDDED_NATS, child_environment
 
 HOST = "127.0.0.1"
 MAX_PAYLOAD_BYTES = 8 << 20
@@ -93,7 +93,7 @@ def nats_process(data_dir: Path, port: int) -> ManagedProcess:
     config, store = data_dir / "nats.conf", data_dir / "nats"
     config.write_text(
         f"listen: {json.dumps(f'{HOST}:{port}')}\n"
-        "server_name: thalweg-embedded\n"
+        f"server_name: {EMBEDDED_NATS}\n"
         f"max_payload: {MAX_PAYLOAD_BYTES}\n"
         "jetstream {\n"
         f"  store_dir: {json.dumps(str(store))}\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from thalweg.graph.wording import did_you_mean
 
 Inspect = Callable[[FileSlot, Path], list[BindingFault]]
 Locate = Callable[[str], Path | None]
+MAX_TOLD = 100  # faults as facts of an error
 """Says what keeps a local file from being bound to a slot."""
 
 
@@ -43,6 +44,22 @@ class Fault:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}" + (f"\n  hint: {self.hint}" if self.hint else "")
+
+
+def faults_error(faults: Sequence[Fault], head: list[str], code: str) -> RejectedError:
+    """An error that tells of faults: all of them as lines, and as facts that programs read.
+
+    Args:
+        faults: at least one.
+        head: lines in front of them.
+        code: of the error.
+    """
+    told = [{"code": one.code, "where": one.where, "message": one.message, "hint": one.hint} for one in faults[:MAX_TOLD]]
+    if len(faults) == 1:
+        (only,) = faults
+        message = "\n".join([*head, f"{only.where}: {only.message}"])
+        return RejectedError(message, code=code, hint=only.hint, count=1, faults=told)
+    return RejectedError("\n".join([*head, *map(str, faults)]), code=code, count=len(faults), faults=told)
 
 
 @dataclass
@@ -69,9 +86,9 @@ class Plan:
     vertices: list[PlannedVertex] = field(default_factory=list)
 
     def raise_if_faulty(self) -> None:
-        """Raises RejectedError, whose message is one line or more for each fault."""
+        """Raises RejectedError, whose message is one line or more for each fault; of a single one, the hint is the error's own."""
         if self.faults:
-            raise RejectedError("\n".join(map(str, self.faults)), code=self.faults[0].code, count=len(self.faults))
+            raise faults_error(self.faults, [], self.faults[0].code)
 
 
 def check_pipeline(
@@ -107,7 +124,7 @@ class _Check:
         for expected in self.pipeline.expect:
             self.known_port(expected.vertex, expected.port, ("expect",), "outputs")
         for alias in self.pipeline.aliases.values():
-            self.known_vertex(alias.vertex, ("aliases",))
+            self.known_endpoint(alias.vertex, alias.endpoint)
         order = self.order(edges)
         for name in order:
             self.resolve(name, [edge for edge in edges if edge.dst_vertex == name])
@@ -243,6 +260,15 @@ class _Check:
             self.fault("port.unknown", about, f"{vertex} ({manifest.name}) has no {side[:-1]} port {port!r}", f"its {side}: {has}")
             return False
         return True
+
+    def known_endpoint(self, vertex: str, endpoint: str) -> None:
+        if not self.known_vertex(vertex, ("aliases",)) or vertex not in self.found:
+            return
+        manifest = self.found[vertex][0].manifest
+        ports = dict.fromkeys((*manifest.inputs, *manifest.outputs))
+        if endpoint not in ports:
+            what = f"{vertex} ({manifest.name}) has no endpoint {endpoint!r}"
+            self.fault("endpoint.unknown", ("aliases",), what, f"it has {', '.join(ports)}")
 
     def connections(self, edges: list[Edge]) -> None:
         into = {(edge.dst_vertex, edge.dst_port) for edge in self.pipeline.edges}

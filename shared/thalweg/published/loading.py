@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from thalweg.errors import RejectedError
@@ -26,7 +28,8 @@ def load_published(component: str, folder: Path, code: str) -> ComponentRelease:
         RejectedError: `component.unknown`, `component.unreadable`.
     """
     _prepare(folder)
-    return _published(load_release(component, str(folder / code)), folder)
+    with _named_within(folder):
+        return _published(load_release(component, str(folder / code)), folder)
 
 
 def load_all(folder: Path) -> list[ComponentRelease]:
@@ -38,7 +41,9 @@ def load_all(folder: Path) -> list[ComponentRelease]:
     _prepare(folder)
     found: dict[str, ComponentRelease] = {}
     for file in module_files(folder):
-        for full, component in components_in(load_module(str(file))).items():
+        with _named_within(folder):
+            module = load_module(str(file))
+        for full, component in components_in(module).items():
             if full in found:
                 raise RejectedError(f"{full} is in {found[full].manifest.code} and in {file.name}", code="release.twice")
             found[full] = _published(ComponentRelease(component, str(file)), folder)
@@ -59,6 +64,15 @@ def _prepare(folder: Path) -> None:
     sys.dont_write_bytecode = True
     if sys.path[0] != str(folder):
         sys.path.insert(0, str(folder))
+
+
+@contextmanager
+def _named_within(folder: Path) -> Iterator[None]:
+    """Faults name files as they are called in the archive: where it is unpacked is nobody's business."""
+    try:
+        yield
+    except RejectedError as error:
+        raise RejectedError(str(error).replace(f"{folder}{os.sep}", ""), code=error.code, hint=error.hint, **error.facts) from error
 
 
 def _published(release: ComponentRelease, folder: Path) -> ComponentRelease:

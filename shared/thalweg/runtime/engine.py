@@ -98,6 +98,7 @@ class Engine:
         self.inlet = inlet
         self.outbox = Outbox(vertex, outputs, self.standing, redaction, traced=traced)
         self.faults = Faults(vertex, on_error, self.standing, program.context, redaction, traced=traced, trimmed=inlet is not None)
+        self._redaction = redaction
         self._redact = (redaction or Nothing()).text
         self._lock = threading.Lock()  # let go while a source is at work: what it has yielded can be cut meanwhile, on another thread
         self.intake = Intake(vertex, program, self.outbox, self.faults, self.standing, self._lock)
@@ -105,13 +106,14 @@ class Engine:
         guard_state = program.has_state and on_error != "fail"
         self.processing = Processing(vertex, program, edges, self.outbox, self.faults, self.standing, self.rebuild, guard_state)
         self.failure: Failure | None = None
+        self.raised: BaseException | None = None  # by the component, where that is why it failed
         self.ended = False
         self.epoch = self.number = 0
         self.waits_for: str | None = None
         self.generated: dict[str, Generated] = {}
         self.missing: list[str] = []
         self.undeclared: list[str] = []
-        self.generation, self.stop_after, self.drained = 1, stop_after, False
+        self.generation, self.stop_after, self.drained, self.rewound = 1, stop_after, False, 0
         self._wants_snapshot = False
         self._taken: tuple[Commit | None, bytes | None] = (None, None)
         self._stuck: Commit | None = None
@@ -132,11 +134,11 @@ class Engine:
         if commit is not None:
             self.epoch, self.number = commit.epoch, commit.number
             self.ended, self.failure, self.generated = commit.ended, commit.failure, dict(commit.generated)
-            self.standing.counters, self.standing.watermark = commit.counters, commit.watermark
+            self.standing.counters, self.standing.watermark = msgspec.structs.replace(commit.counters), commit.watermark
             self.faults.dead_commits, context.time_ns = commit.dead_commits, commit.time_ns
             if commit.cursor is not None:
                 self.standing.cursor = msgspec.msgpack.decode(base64.b64decode(commit.cursor))
-            self.drained = commit.drained
+            self.drained, self.rewound = commit.drained, commit.rewound
             for name, stored in commit.ports.items():
                 if name in self.outbox.ports:  # a redeploy may have taken it away
                     self.outbox.ports[name].restore(stored)
@@ -153,6 +155,7 @@ class Engine:
             self._stuck = commit
             raised = f"{self.vertex}: before the first record: {type(error).__name__}: {error}"
             self.fail(error if isinstance(error, ThalwegError) else RunFailedError(raised, code="component.raised"))
+            self.raised = self.raised or error
         context.late_count = self.standing.counters.late
         if self.standing.rebuilding:
             self.standing.watermark = floor_watermark
@@ -176,7 +179,6 @@ class Engine:
         try:
             self._count_done(self.intake.take_yielded())
         except RunFailedError as error:
-            self.intake.close()
             self.fail(error)
 
     def drain_after(self, sequence: int) -> None:
@@ -202,9 +204,11 @@ class Engine:
 
     def fail(self, error: Exception) -> None:
         """Stops the vertex; the next commit says why. Before a rebuild is over, it leaves all else as the last one has it."""
+        self.intake.close()
         if self.standing.rebuilding:
             self._stuck = self._taken[0]
         self.rebuild.end(self.program.context)
+        self.raised = error.__cause__ if isinstance(error, ThalwegError) else error
         if isinstance(error, ThalwegError):
             message, code, hint = str(error), error.code, error.hint
         else:
@@ -310,10 +314,14 @@ class Engine:
 
     def _cut(self, may_end: bool) -> Cut:
         self.number += 1
-        self._uncommitted, self.standing.touched = 0, self.finished and not may_end
+        self._uncommitted = 0
         parts: list[tuple[str, bytes]] = []
-        inline = self._cut_state(parts)
-        if (dead := self.faults.cut()) is not None:
+        state = self._state() if self._stuck is None else None
+        if self._stuck is None and self._keeps_secret(state):
+            self._refuse_secret()
+        self.standing.touched = self.finished and self.failure is None and not may_end
+        inline = self._cut_state(parts, state)
+        if self._stuck is None and (dead := self.faults.cut()) is not None:
             parts.append((DEAD_PORT, dead))
         if self.outbox.ports:
             parts += [(port.name, port.cut(inline)) for port in self.outbox.ports.values()]
@@ -323,15 +331,32 @@ class Engine:
         counters.late = self.program.context.late_count
         counters.bytes_out += sum(len(body) for _, body in parts)
         self.ended = self.finished and self.failure is None and may_end
-        return Cut(parts, self._commit())
+        commit = self._commit()
+        self._taken = commit, inline
+        return Cut(parts, commit)
 
-    def _cut_state(self, parts: list[tuple[str, bytes]]) -> bytes | None:
+    def _state(self) -> bytes | None:
+        if self.has_spool:
+            return None
+        return encode_state(self.intake.state(), self.processing.latest, self.standing.watermark, self.program.context.time_ns)
+
+    def _keeps_secret(self, state: bytes | None) -> bool:
+        if self._redaction is None:
+            return False
+        return self._redaction.is_in(state or b"") or self._redaction.is_in(_pack(self.standing.cursor))
+
+    def _refuse_secret(self) -> None:
+        """The commit says why, and is else what the last one was: nothing that holds the secret gets onto the log."""
+        self.outbox.rollback(dict.fromkeys(self.outbox.ports, 0))
+        self._stuck = self._taken[0] or Commit(epoch=0, number=0)
+        what = f"{self.vertex}: the component keeps the value of a secret in its state or cursor, which would be written to the log"
+        hint = "a secret is given anew at each start: keep it out of what is kept"
+        self.fail(RunFailedError(what, code="secret.kept", hint=hint))
+
+    def _cut_state(self, parts: list[tuple[str, bytes]], state: bytes | None) -> bytes | None:
         """The state when it is small; a large one goes into `parts` when a snapshot is due."""
         if self._stuck is not None:
             return self._taken[1]
-        state = None
-        if not self.has_spool:
-            state = encode_state(self.intake.state(), self.processing.latest, self.standing.watermark, self.program.context.time_ns)
         if state is None or len(state) <= SMALL_STATE_BYTES:
             self._floor = None
             return state
@@ -372,6 +397,7 @@ class Engine:
             drained=self.drained,
             missing=list(self.missing),
             undeclared=list(self.undeclared),
+            rewound=self.rewound,
         )
 
 

@@ -14,11 +14,12 @@ from thalweg.wire.batch import Batch, batch_decoder
 from thalweg.wire.commit import END_OF_TIME
 
 BEGINNING = -(2**63)
+ALL = 2**31  # records to skip of a void message, which nobody has counted
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of the deployment log, whole (the pieces of a cut one joined)."""
+    """One message of the deployment log, whole (the pieces of a cut one joined); its writer has written anew what is `void`."""
 
     edge: str
     first: int
@@ -26,6 +27,7 @@ class Message:
     body: bytes
     watermark: int
     ended: bool
+    void: bool = False
 
 
 class Arrived:
@@ -112,7 +114,11 @@ class Edge:
         """
         while True:
             if self.head is None and self.waiting:
-                self.head = self._decode(self.waiting.popleft())
+                message = self.waiting.popleft()
+                if message.void:
+                    self._pass_over(message)
+                    continue
+                self.head = self._decode(message)
             if self.head is None:
                 self._end_if_past()
             if self.head is None or self.head.left:
@@ -124,6 +130,12 @@ class Edge:
             self.watermark = max(self.watermark, message.watermark)
             if message.ended:
                 self.ended, self.watermark = True, END_OF_TIME
+
+    def _pass_over(self, message: Message) -> None:
+        """The position goes on, so that the log can be trimmed; the message's marks are as void as its records."""
+        self.waiting_bytes -= len(message.body)
+        self.taken_messages += message.last - message.first + 1
+        self.position, self._passed = (message.first, ALL), message.last
 
     def _end_if_past(self) -> None:
         if self._last is not None and self.next_sequence > self._last:

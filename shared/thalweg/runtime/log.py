@@ -9,6 +9,7 @@ from typing import Protocol
 
 from thalweg.runtime.inputs import Message
 from thalweg.wire.commit import Commit
+from thalweg.wire.rewind import Rewind
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,13 @@ class Log(Protocol):
 
     async def recover(self) -> Recovered:
         """The vertex's last commit."""
+
+    async def checkpoint(self, rewind: Rewind) -> Recovered:
+        """The vertex's commit that a rewind goes back to, with the state that belongs to it.
+
+        Raises:
+            RunFailedError: `log.trimmed`, something that the rewind needs is not there any more.
+        """
 
     async def write(self, parts: list[tuple[str, bytes]], commit: Commit) -> None:
         """Appends one commit, whole or not at all; waits while the log pushes back.

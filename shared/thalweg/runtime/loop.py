@@ -19,7 +19,8 @@ from thalweg.runtime.log import Log, Recovered
 from thalweg.runtime.source_steps import SourceSteps
 from thalweg.runtime.spool import Spool
 from thalweg.wire.commit import Commit, Failure, Generated
-from thalweg.wire.subjects import COMMIT_PORT
+from thalweg.wire.rewind import Rewind, is_pending, rewound
+from thalweg.wire.subjects import COMMIT_PORT, STATE_PORT
 
 SLOW_S = 4 * SLICE_S  # after a step that took longer, steps run on a thread, so that the connection is served meanwhile
 TURNS_TO_SEND = 3  # of the event loop, until a commit is on its way; then the next batch is worked on
@@ -49,24 +50,44 @@ class Left:
 Upload = Callable[[], Left]
 
 
-async def claim(log: Log, generation: int = 1) -> Recovered:
+async def claim(log: Log, generation: int = 1, rewind: Rewind | None = None, spool: Spool | None = None) -> Recovered:
     """Takes the vertex over: appends a commit with the next epoch, which fences any older copy out.
 
-    A vertex that has ended, or failed in this generation or a later one, is not taken over.
+    A vertex that has ended, or failed in this generation or a later one, is not taken over; one that is to go back does so with
+    its claim, also from its end.
 
     What is returned is what the log says after the claim: where an older copy writes in between, it is read again.
+
+    Raises:
+        RunFailedError: `log.trimmed`, it cannot go back.
     """
     while True:
         found = await log.recover()
         last = found.commit or Commit(epoch=0, number=0)
-        if last.ended or (last.failure is not None and last.generation >= generation):
+        goes_back = rewind is not None and is_pending(rewind, last)
+        if (last.ended and not goes_back) or (last.failure is not None and last.generation >= generation):
             return found
+        if rewind is not None and goes_back:
+            with suppress(StaleClaimError):
+                return await _go_back(log, last, rewind, generation, spool)
+            continue
         claimed = msgspec.structs.replace(
             last, epoch=last.epoch + 1, number=last.number + 1, claim=True, failure=None, generation=generation
         )
         with suppress(StaleClaimError):
             await log.write([(COMMIT_PORT, _pack({"v": [], "t": [], "k": [], "s": found.inline}))], claimed)
             return Recovered(claimed, found.state)
+
+
+async def _go_back(log: Log, last: Commit, rewind: Rewind, generation: int, spool: Spool | None) -> Recovered:
+    """The spool goes first: killed in between, the next copy goes back again, and finds it as it is to be."""
+    then = await log.checkpoint(rewind)
+    claimed = rewound(last, then.commit, rewind, generation)
+    if spool is not None:
+        spool.cut(claimed.positions)
+    parts = [(STATE_PORT, then.state)] if claimed.floor is not None and then.state is not None else []
+    await log.write([*parts, (COMMIT_PORT, _pack({"v": [], "t": [], "k": [], "s": then.inline}))], claimed)
+    return Recovered(claimed, then.state)
 
 
 async def refuse(log: Log, failure: Failure, generation: int = 1) -> None:
@@ -90,11 +111,21 @@ class VertexLoop:
         spool: where input messages are kept, for vertices that write generated files.
         upload: stores the generated files, called on a thread after the component has finished.
         generation: of the vertex as deployed.
+        rewind: where it is to go back to.
     """
 
-    def __init__(self, engine: Engine, log: Log, spool: Spool | None, upload: Upload | None, generation: int = 1) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        log: Log,
+        spool: Spool | None,
+        upload: Upload | None,
+        generation: int = 1,
+        rewind: Rewind | None = None,
+    ) -> None:
         self.engine, self.log, self.spool, self.upload = engine, log, spool, upload
         self.engine.generation = self._generation = generation
+        self._rewind = rewind
         self._is_drained = self._is_ending = False
         self._is_slow = engine.program.is_async
         self._commit: asyncio.Task[None] | None = None
@@ -131,9 +162,10 @@ class VertexLoop:
 
         Raises:
             FencedOutError: a newer copy runs; nothing more was written.
+            RunFailedError: `log.trimmed`, it cannot go back; nothing was written.
         """
         engine = self.engine
-        found = await claim(self.log, self._generation)
+        found = await claim(self.log, self._generation, self._rewind, self.spool)
         if found.commit is not None and (found.commit.ended or found.commit.failure):
             engine.ended, engine.failure = found.commit.ended, found.commit.failure
             return
@@ -151,7 +183,8 @@ class VertexLoop:
         for message in self.spool.replay():
             self.engine.offer(message)
             while not self._is_done and (turn := await self._step()) is not Turn.IDLE:
-                await self._commit_if(turn is Turn.DUE)
+                # The end is not committed here: the files come first.
+                await self._commit_if(turn is Turn.DUE and not self.engine.finished)
         if self.engine.standing.rebuilding:
             lost = f"{self.engine.vertex}: what it had read is not in its spool {self.spool.path}"
             self.engine.fail(RunFailedError(lost, code="spool.lost", hint="the data folder must outlive the vertex: run it again"))

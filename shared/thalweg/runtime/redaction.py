@@ -14,6 +14,9 @@ class Redaction(Protocol):
     def packed(self, data: bytes, *, numbers: bool = False) -> bytes:
         """A msgpack value without them; numbers that spell one become text only where that is asked for."""
 
+    def is_in(self, data: bytes) -> bool:
+        """Whether bytes hold one of them."""
+
 
 class Nothing:
     """The redaction of a vertex without secrets."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,6 +26,7 @@ class _Entry(msgspec.Struct, array_like=True):
     body: bytes
     watermark: int
     ended: bool
+    void: bool = False
 
 
 _encoder, _decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(_Entry)
@@ -51,7 +52,7 @@ class Spool:
                     break
                 good += _HEAD_BYTES + size
                 entry = _decoder.decode(body)
-                yield Message(entry.edge, entry.first, entry.last, entry.body, entry.watermark, entry.ended)
+                yield Message(entry.edge, entry.first, entry.last, entry.body, entry.watermark, entry.ended, entry.void)
         os.truncate(self.path, good)
 
     def append(self, message: Message) -> None:
@@ -59,9 +60,22 @@ class Spool:
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("ab")
-        body = _encoder.encode(_Entry(message.edge, message.first, message.last, message.body, message.watermark, message.ended))
-        self._file.write(len(body).to_bytes(4, "big") + zlib.crc32(body).to_bytes(4, "big"))
-        self._file.write(body)
+        self._file.write(_framed(message))
+
+    def cut(self, positions: Mapping[str, tuple[int, int]]) -> None:
+        """Takes out what lies behind the positions, as if it had not been read. Idempotent; nothing is lost where it is broken off."""
+        self.close()
+        if not self.path.exists():
+            return
+        kept = self.path.with_suffix(".kept")
+        with kept.open("wb") as file:
+            for message in self.replay():
+                sequence, skip = positions.get(message.edge, (0, 0))
+                if message.first < sequence or (message.first == sequence and skip):
+                    file.write(_framed(message))
+            file.flush()
+            os.fdatasync(file.fileno())
+        kept.replace(self.path)
 
     def sync(self) -> None:
         """Puts all appended messages on disk; call before the commit that counts them as read."""
@@ -74,3 +88,9 @@ class Spool:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _framed(message: Message) -> bytes:
+    entry = _Entry(message.edge, message.first, message.last, message.body, message.watermark, message.ended, message.void)
+    body = _encoder.encode(entry)
+    return len(body).to_bytes(4, "big") + zlib.crc32(body).to_bytes(4, "big") + body

@@ -57,6 +57,10 @@ class Redactor:
             return _pack(self.value(_unpack(data)))
         return _pack(self._texts(_unpack(data))) if any(form in data for form in self._encoded) else data
 
+    def is_in(self, data: bytes) -> bool:
+        """Whether bytes, as msgpack is, hold a secret as a text or as bytes; not one that is spelled by a number."""
+        return any(form in data for form in self._encoded)
+
     def _texts(self, value: Any) -> Any:
         """As `value`, numbers left alone."""
         if isinstance(value, dict):

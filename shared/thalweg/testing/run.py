@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 
 from thalweg.errors import RunFailedError
-from thalweg.graph.accept import find_conflict, substitute
 from thalweg.graph.derive import stream_type
 from thalweg.graph.parse import parse_type
 from thalweg.graph.pipeline import Pipeline, load_pipeline
@@ -27,12 +26,13 @@ from thalweg.sdk.component import component_of
 from thalweg.sdk.conform import conformer
 from thalweg.sdk.records import python_type
 from thalweg.sdk.release import ComponentRelease
+from thalweg.testing.vertex import vertex_of
 from thalweg.wire.batch import batch_decoder, encode_batch
 from thalweg.wire.boundary import inlet_body
 from thalweg.wire.commit import END_OF_TIME, Counters
 from thalweg.wire.ids import source_base
 from thalweg.wire.planned import spec_of
-from thalweg.wire.spec import INLET_KEY, EdgeSpec, VertexSpec
+from thalweg.wire.spec import INLET_KEY, VertexSpec
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -101,29 +101,10 @@ def run_component(
         RejectedError: params, types or files are not accepted.
     """
     release = ComponentRelease(component_of(component), component.__module__)
-    checked, faults = release.check_params(params or {})
-    if faults:
-        raise ValueError("; ".join(f"{one.path}: {one.message}" for one in faults))
     given = records if isinstance(records, dict) else {"in": records or []} if release.inputs else {}
     stated = in_type if isinstance(in_type, dict) else dict.fromkeys(given, in_type)
     kinds = {port: stated.get(port) or infer_type(values) for port, values in given.items()}
-    bindings: dict[str, StreamType] = {}
-    for port, kind in kinds.items():
-        if conflict := find_conflict(kind, release.inputs[port], bindings):
-            raise ValueError(f"port {port}: {conflict.reason} at {conflict.path or 'the top'}")
-    outputs = {port: substitute(kind, bindings) for port, kind in release.resolve(checked, kinds, files or {}).items()}
-    spec = VertexSpec(
-        name="test",
-        component=f"{release.manifest.name}@{release.manifest.version}",
-        digest=release.manifest.digest,
-        code="",
-        kind=release.manifest.kind,
-        params=checked,
-        on_error=on_error,  # type: ignore[arg-type]
-        inputs=[EdgeSpec(f"from_{port}", "out", port, format_type(kind)) for port, kind in kinds.items()],
-        outputs={port: format_type(kind) for port, kind in outputs.items()},
-        generated={slot: declared.default_name for slot, declared in release.manifest.generated_file_schema.items()},
-    )
+    spec = vertex_of(release, "test", kinds, params, on_error, files)  # type: ignore[arg-type]
     messages = []
     for edge, (port, values) in zip(spec.inputs, given.items(), strict=True):
         at = times.get(port) if isinstance(times, dict) else times

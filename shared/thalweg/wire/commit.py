@@ -71,6 +71,7 @@ class Commit(msgspec.Struct, omit_defaults=True):
         dead_commits: how many commits so far had dead letters.
         generation: `VertexSpec.generation` of the writer.
         drained: a source was asked to end before its end.
+        rewound: the generation in which the vertex last went back (`thalweg.wire.rewind`); 0: it never did.
         missing: slots of generated files that the component has not written.
         undeclared: what it wrote beside them.
     """
@@ -95,6 +96,7 @@ class Commit(msgspec.Struct, omit_defaults=True):
     drained: bool = False
     missing: list[str] = []
     undeclared: list[str] = []
+    rewound: int = 0
 
     @property
     def promised(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -12,10 +12,11 @@ from thalweg.wire.commit import Commit
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 
 FORMAT = "thalweg-evidence/1"
-SYNC = "always"  # of our servers' configuration
+Sync = Literal["always", "never", "unknown"]
+"""When the server has synced what it has acknowledged to disk; `unknown` for one that was not started by us: it cannot be asked."""
 
 
-def build(spec: DeploymentSpec, commits: Mapping[str, Commit], evidence_id: str, finished_ns: int) -> dict[str, Any]:
+def build(spec: DeploymentSpec, commits: Mapping[str, Commit], evidence_id: str, finished_ns: int, sync: Sync) -> dict[str, Any]:
     """The document, not signed yet: JSON values alone. It holds nothing that is secret.
 
     Args:
@@ -23,6 +24,7 @@ def build(spec: DeploymentSpec, commits: Mapping[str, Commit], evidence_id: str,
         commits: the newest of each vertex.
         evidence_id: what the document is called.
         finished_ns: when the run was over.
+        sync: of the server that holds the log.
     """
     expectations = [_judged(spec, commits, index) for index in range(len(spec.expect))]
     return {
@@ -37,7 +39,7 @@ def build(spec: DeploymentSpec, commits: Mapping[str, Commit], evidence_id: str,
         "deployed_ns": spec.deployed_ns,
         "finished_ns": finished_ns,
         "storage": spec.storage,
-        "sync": SYNC,
+        "sync": "never" if spec.storage == "memory" else sync,
         # As text: canonical JSON sorts keys, and a component may mean the order within a param (columns of a table).
         "spec": msgspec.json.encode(spec).decode(),
         "releases": {one.component: one.digest for one in spec.vertices},
@@ -45,6 +47,11 @@ def build(spec: DeploymentSpec, commits: Mapping[str, Commit], evidence_id: str,
         "vertices": {one.name: _vertex(one, commits.get(one.name)) for one in spec.vertices},
         "not_deterministic": [one.name for one in spec.vertices if not one.deterministic],
         "redeployed": [one.name for one in spec.vertices if one.generation > 1],
+        "reprocessed": {
+            one.name: {"from": one.rewind.position, "state": one.rewind.state, "generation": one.rewind.generation}
+            for one in spec.vertices
+            if one.rewind is not None
+        },
         "expectations": expectations,
         "verdict": _verdict(spec, commits, expectations),
     }

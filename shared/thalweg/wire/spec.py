@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from thalweg.wire.commit import Commit
+from thalweg.wire.rewind import Rewind, Void, is_pending
 
 OnError = Literal["fail", "dead-letter", "retry"]
 EndpointSide = Literal["", "in", "out"]
@@ -21,12 +22,15 @@ class EdgeSpec(msgspec.Struct, frozen=True):
     """`src_vertex.src_port -> dst_port` of the vertex that holds it.
 
     `type` is the source port's resolved stream type; into a generic port (`T`), the type that all edges into it are read as.
+    `voids` are messages that the source has written anew since; nothing is read that lies before the sequence `start`.
     """
 
     src_vertex: str
     src_port: str
     dst_port: str
     type: str
+    voids: list[Void] = []
+    start: int = 0
 
     @property
     def key(self) -> str:
@@ -49,6 +53,7 @@ class VertexSpec(msgspec.Struct, frozen=True):
     Attributes:
         generation: of the deployment, in which the vertex became what it is here; a redeploy leaves unchanged vertices as they are.
         stop_after: a source ends after so many records, as one did that was drained; None where it ends by itself.
+        rewind: it was asked to go back; stays when that is done.
         endpoint: `in`: its input port of that name is fed from outside, `out`: its output port of that name is read there.
     """
 
@@ -69,11 +74,16 @@ class VertexSpec(msgspec.Struct, frozen=True):
     generated_types: dict[str, str] = {}  # slot -> artifact type
     generation: int = 1
     stop_after: int | None = None
+    rewind: Rewind | None = None
     endpoint: EndpointSide = ""
 
     def is_same_work(self, other: VertexSpec) -> bool:
         """Whether a vertex that works by one of the two may go on working by the other."""
-        return msgspec.structs.replace(self, generation=0) == msgspec.structs.replace(other, generation=0)
+        return self._work() == other._work()
+
+    def _work(self) -> VertexSpec:
+        inputs = [msgspec.structs.replace(one, voids=[], start=0) for one in self.inputs]
+        return msgspec.structs.replace(self, generation=0, rewind=None, inputs=inputs)
 
 
 class ExpectSpec(msgspec.Struct, frozen=True):
@@ -92,6 +102,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
         desired: `draining`: sources end now, then everything else does, and what is left is saved; `discarding`: all goes at once.
         revision, graph_digest: of the backend; 0 and "" where it is no stored one.
         deployed_ns: when the name was deployed; tells this deployment from another one of the same name.
+        keep_messages, keep_s: what trimming leaves on the log though everyone has read it: so many messages, or of so long.
         aliases: of the backend's endpoints, as `vertex.endpoint`.
         lease: which owns it; "" for the workspace.
     """
@@ -110,6 +121,8 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
     max_messages_per_subject: int = 1024
     batch_records: int = 4096
     batch_bytes: int = 1_048_576
+    keep_messages: int = 0
+    keep_s: float = 0.0
     aliases: dict[str, str] = {}
     lease: str = ""
 
@@ -120,11 +133,16 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
 
     def has_ended(self, commits: Mapping[str, Commit]) -> bool:
         """Whether every vertex has."""
-        return all((commit := commits.get(one.name)) is not None and commit.ended for one in self.vertices)
+        return all(has_ended(one, commits.get(one.name)) for one in self.vertices)
 
     def has_failed(self, commits: Mapping[str, Commit]) -> bool:
         """Whether a vertex has, as it is deployed now: a redeploy gives one that it starts anew another try."""
         return any(is_failed(one, commits.get(one.name)) for one in self.vertices)
+
+
+def has_ended(vertex: VertexSpec, commit: Commit | None) -> bool:
+    """Whether a vertex has come to its end, and is not to go back from there."""
+    return commit is not None and commit.ended and not is_pending(vertex.rewind, commit)
 
 
 def is_failed(vertex: VertexSpec, commit: Commit | None) -> bool:

@@ -80,6 +80,22 @@ def log(workspace: str, deployment: str, vertex: str) -> str:
     return f"tw.{workspace}.log.{deployment}.{vertex}"
 
 
+def all_logs(workspace: str, deployment: str = "*") -> str:
+    """Wildcard over the log records of every vertex of a deployment; of all deployments without a name."""
+    return f"tw.{workspace}.log.{deployment}.*"
+
+
+def parse_log(subject: str) -> tuple[str, str] | None:
+    """(deployment, vertex) of a subject of log records, or None for any other subject."""
+    parts = subject.split(".")
+    return (parts[3], parts[4]) if len(parts) == 5 and parts[2] == "log" else None
+
+
+def logs_stream(workspace: str) -> str:
+    """Name of the stream of all log records of a workspace; no deployment can be called `log`."""
+    return f"TW_{workspace}_log"
+
+
 def deployments_bucket(workspace: str) -> str:
     """Name of the JetStream key-value bucket that holds deployments: key `<deployment>` is a DeploymentSpec."""
     return f"TW_{workspace}_deployments"

@@ -26,7 +26,7 @@ def gone(save: Commit | None, outcome: Any = "finished", failure: str | None = N
         name="d", backend="b", revision=1, generation=1, deployed_ns=NOW, time_ns=NOW, outcome=outcome, unfinished=unfinished,
         failure=failure, evidence=None if outcome == "discarded" else "d-1",
     )  # fmt: skip
-    return diagnose_gone(report, None if outcome == "discarded" else build(SPEC, known, "d-1", NOW))
+    return diagnose_gone(report, None if outcome == "discarded" else build(SPEC, known, "d-1", NOW, "always"))
 
 
 def of(told: Diagnosis, code: str) -> Finding:

@@ -17,18 +17,18 @@ def test_aliases_that_multiply_are_refused_early(tmp_path: Path) -> None:
     lines = ["      a: &a [x, x, x, x, x, x, x, x, x]"]
     lines += [f"      {low}: &{low} [{', '.join(['*' + up] * 9)}]" for up, low in zip("abcdefgh", "bcdefghi", strict=True)]
     (tmp_path / "bomb.yaml").write_text(VERTEX + "\n".join(lines))
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(RejectedError, match="holds more than 262,144 values"):
         load_pipeline(tmp_path / "bomb.yaml")
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_many_keys_are_read_in_linear_time_and_one_given_twice_is_told(tmp_path: Path) -> None:
     keys = "".join(f"      k{index}: 1\n" for index in range(12_000))
     (tmp_path / "many.yaml").write_text(VERTEX + keys)
-    started = time.monotonic()
+    started = time.process_time()
     assert len(load_pipeline(tmp_path / "many.yaml").vertices["v"].params) == 12_000
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     (tmp_path / "twice.yaml").write_text(f"{VERTEX}{keys}      k7: 2\n")
     with pytest.raises(RejectedError, match="'k7' is given twice"):
         load_pipeline(tmp_path / "twice.yaml")

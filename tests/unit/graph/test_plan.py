@@ -137,6 +137,21 @@ def test_unknown_vertices_in_edges_and_expectations_are_told(base: Path) -> None
     assert [(one.code, one.where) for one in plan.faults] == [("vertex.unknown", "edge rows.out -> sav.in"), ("vertex.unknown", "expect")]
 
 
+def test_an_alias_stands_for_an_endpoint_that_there_is(base: Path) -> None:
+    assert not check(base, {"rows": ROWS}, [], aliases={"all": "rows.out"}).faults
+    told = only(check(base, {"rows": ROWS}, [], aliases={"all": "rows.rain"}))
+    assert told[0] == "endpoint.unknown" and told[3] == "it has out"
+
+
+def test_an_error_has_the_hint_of_a_single_fault_and_all_faults_as_facts(base: Path) -> None:
+    plan = check(base, {"rows": {"component": "csv-source@1.0.0"}}, [])
+    with pytest.raises(RejectedError) as refused:
+        plan.raise_if_faulty()
+    (told,) = refused.value.facts["faults"]
+    assert refused.value.hint == told["hint"] is not None and "hint:" not in str(refused.value)
+    assert str(refused.value) == f"{told['where']}: {told['message']}" and told["code"] == refused.value.code
+
+
 def test_all_faults_are_told_at_once(base: Path) -> None:
     vertices = {
         "odd": {"component": "nothing-like-it@1.0.0"},

@@ -9,6 +9,7 @@ from thalweg.runtime.inputs import Message
 from thalweg.runtime.log import Recovered
 from thalweg.runtime.loop import VertexLoop
 from thalweg.wire.commit import Commit, decode_commit, encode_commit
+from thalweg.wire.rewind import Rewind
 
 
 class MemoryLog:
@@ -28,6 +29,11 @@ class MemoryLog:
     async def recover(self) -> Recovered:
         """The last commit."""
         return Recovered(decode_commit(encode_commit(self.commits[-1])) if self.commits else None, None)
+
+    async def checkpoint(self, rewind: Rewind) -> Recovered:
+        """The commit of that number."""
+        then = next((one for one in self.commits if one.number == rewind.commit), None)
+        return Recovered(then and decode_commit(encode_commit(then)), None)
 
     async def write(self, parts: list[tuple[str, bytes]], commit: Commit) -> None:
         """Keeps the commit."""

@@ -8,19 +8,19 @@ from typing import Any
 
 import msgspec
 
-from thalweg.graph.accept import find_conflict, substitute
 from thalweg.graph.derive import stream_type
 from thalweg.graph.parse import parse_type
-from thalweg.graph.types import StreamType, format_type
+from thalweg.graph.types import StreamType
 from thalweg.runtime.assemble import assemble
 from thalweg.runtime.engine import Cut, Engine, Limits, Turn
 from thalweg.runtime.inputs import BEGINNING, Message
 from thalweg.sdk.component import component_of
 from thalweg.sdk.release import ComponentRelease
 from thalweg.testing.run import pack
+from thalweg.testing.vertex import vertex_of
 from thalweg.wire.batch import batch_decoder
 from thalweg.wire.commit import Commit, Counters, Failure, decode_commit, encode_commit
-from thalweg.wire.spec import EdgeSpec, OnError, VertexSpec
+from thalweg.wire.spec import OnError, VertexSpec
 from thalweg.wire.subjects import COMMIT_PORT, DEAD_PORT, STATE_PORT
 
 Written = tuple[int, int, bytes, int]  # event time, id, msgpack of the value, progress time
@@ -83,23 +83,7 @@ def vertex_spec(
 ) -> tuple[VertexSpec, ComponentRelease]:
     """A vertex `v` with one edge into each port, and its release."""
     release = ComponentRelease(component_of(component), component.__module__)
-    checked, faults = release.check_params(params or {})
-    assert not faults, faults
-    bindings: dict[str, StreamType] = {}
-    assert not any(find_conflict(kind, release.inputs[port], bindings) for port, kind in kinds.items())
-    outputs = {port: substitute(kind, bindings) for port, kind in release.resolve(checked, kinds, {}).items()}
-    spec = VertexSpec(
-        name="v",
-        component=f"{release.manifest.name}@{release.manifest.version}",
-        digest=release.manifest.digest,
-        code="",
-        kind=release.manifest.kind,
-        params=checked,
-        on_error=on_error,
-        inputs=[EdgeSpec(f"from_{port}", "out", port, format_type(kind)) for port, kind in kinds.items()],
-        outputs={port: format_type(kind) for port, kind in outputs.items()},
-    )
-    return spec, release
+    return vertex_of(release, "v", kinds, params, on_error), release
 
 
 def stream(values: list[Any], times: list[int] | None = None, batch: int = 3) -> list[Message]:

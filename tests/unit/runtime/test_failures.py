@@ -17,10 +17,10 @@ from thalweg.runtime import faults
 from thalweg.runtime.assemble import assemble
 from thalweg.runtime.engine import Engine, Limits, Turn
 from thalweg.runtime.inputs import Message
-from thalweg.runtime.loop import Left, VertexLoop
+from thalweg.runtime.loop import VertexLoop
 from thalweg.runtime.spool import Spool
 from thalweg.wire.batch import encode_batch
-from thalweg.wire.commit import END_OF_TIME, Commit, Generated
+from thalweg.wire.commit import END_OF_TIME, Commit
 from unit.runtime.memory_log import MemoryLog
 from unit.runtime.simulator import Simulation, stream, vertex_spec
 
@@ -299,16 +299,3 @@ async def test_a_vertex_whose_spool_is_lost_fails_and_writes_no_half_file(tmp_pa
     lost = _kept(tmp_path)
     await VertexLoop(lost, MemoryLog(messages, log.commits), Spool(tmp_path / "spool"), None).run()
     assert lost.failure is not None and lost.failure.code == "spool.lost"
-
-
-async def test_an_end_that_is_read_from_the_spool_is_committed_with_the_files(tmp_path: Path) -> None:
-    messages = [Message(EDGE, n + 1, n + 1, one.body, one.watermark, one.ended) for n, one in enumerate(stream(list(range(9))))]
-    spool = Spool(tmp_path / "spool")
-    for message in messages:
-        spool.append(message)
-    spool.close()
-    stored = Left({"file": Generated("numbers.txt", "text/0", 18)})
-    log = MemoryLog(messages)
-    await VertexLoop(_kept(tmp_path), log, Spool(tmp_path / "spool"), lambda: stored).run()
-    assert log.commits[-1].ended and log.commits[-1].generated == stored.generated
-    assert not any(one.ended for one in log.commits[:-1])

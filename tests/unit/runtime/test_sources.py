@@ -282,3 +282,13 @@ async def test_a_fault_behind_a_silence_fails_the_vertex_with_all_before_it_comm
     last = log.commits[-1]
     assert last.failure is not None and last.failure.message == "v: ValueError: the camera is gone"
     assert last.counters.records_out == 10 and not last.ended
+
+
+def test_an_end_that_comes_in_the_middle_of_a_commit_is_left_to_the_next_one() -> None:
+    engine = Simulation(gated, params={"at": []}).engine()
+    engine.restore(None, None)
+    while not engine.finished:
+        engine.step()
+    first = engine.cut(may_end=False).commit
+    assert (first.counters.records_out, first.ended, engine.needs_commit()) == (COUNT, False, True)
+    assert engine.cut().commit.ended and not engine.needs_commit()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from thalweg.errors import RejectedError
@@ -33,7 +34,7 @@ def commits(count: int = 5, digest: str = "aa", artifact: str = "sha256:f", drai
 
 
 def test_what_is_signed_is_read_back_and_any_change_is_noticed() -> None:
-    document = json.loads(signed(build(SPEC, commits(), "e", 1), KEY))
+    document = json.loads(signed(build(SPEC, commits(), "e", 1, "always"), KEY))
     assert check_signature(document, KEY.public) == KEY.public
     assert (document["verdict"], document["not_deterministic"]) == ("met", ["a"])
     with pytest.raises(RejectedError) as refused:
@@ -46,17 +47,17 @@ def test_what_is_signed_is_read_back_and_any_change_is_noticed() -> None:
 
 
 def test_the_same_specs_and_commits_make_the_same_bytes() -> None:
-    assert signed(build(SPEC, commits(), "e", 1), KEY) == signed(build(SPEC, commits(), "e", 1), KEY)
+    assert signed(build(SPEC, commits(), "e", 1, "always"), KEY) == signed(build(SPEC, commits(), "e", 1, "always"), KEY)
 
 
 def test_an_expectation_that_is_not_met_and_a_run_that_did_not_end_are_told() -> None:
-    assert build(SPEC, commits(4), "e", 1)["verdict"] == "not met"
-    assert build(SPEC, {}, "e", 1)["verdict"] == "not finished"
+    assert build(SPEC, commits(4), "e", 1, "always")["verdict"] == "not met"
+    assert build(SPEC, {}, "e", 1, "always")["verdict"] == "not finished"
 
 
 def test_a_drained_source_is_run_again_for_as_many_records() -> None:
-    assert spec_from(build(SPEC, commits(7, drained=True), "e", 1)).vertices[0].stop_after == 7
-    assert spec_from(build(SPEC, commits(7), "e", 1)).vertices[0].stop_after is None
+    assert spec_from(build(SPEC, commits(7, drained=True), "e", 1, "always")).vertices[0].stop_after == 7
+    assert spec_from(build(SPEC, commits(7), "e", 1, "always")).vertices[0].stop_after is None
     with pytest.raises(RejectedError):
         spec_from({"spec": 1})
 
@@ -71,4 +72,9 @@ def test_a_drained_source_is_run_again_for_as_many_records() -> None:
     ],
 )
 def test_another_run_is_compared_by_ports_and_files(again: dict[str, Commit], told: list[str]) -> None:
-    assert differences(build(SPEC, commits(), "e", 1), build(SPEC, again, "e", 2)) == told
+    assert differences(build(SPEC, commits(), "e", 1, "always"), build(SPEC, again, "e", 2, "always")) == told
+
+
+def test_a_log_in_memory_is_never_synced_whatever_the_server_does() -> None:
+    assert build(SPEC, commits(), "e", 1, "unknown")["sync"] == "unknown"
+    assert build(msgspec.structs.replace(SPEC, storage="memory"), commits(), "e", 1, "always")["sync"] == "never"
