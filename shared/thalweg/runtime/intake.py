@@ -6,7 +6,9 @@ import threading
 import time
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, cast
+
+import msgspec
 
 from thalweg.errors import RunFailedError
 from thalweg.runtime.faults import Faults
@@ -16,6 +18,10 @@ from thalweg.runtime.program import Program
 from thalweg.runtime.standing import Standing
 from thalweg.sdk.values import At, Bad, Emit, RecordError
 from thalweg.wire import ids
+
+_FIXED = frozenset({int, str, bytes, float, bool, type(None)})
+_NOTHING = object()
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Intake:
@@ -46,6 +52,8 @@ class Intake:
         self._taken = 0
         self._hurry: list[bool] = []  # not empty: the source is not asked again behind its next record
         self._state: bytes | None = None
+        self._cursor: Any = _NOTHING  # the object that the last record came with
+        self._is_single = True
         self._is_out = self._is_closed = False
 
     @property
@@ -83,8 +91,10 @@ class Intake:
         other: list[Any] = []
         raised: Exception | SystemExit | None = None
         ended = False
-        if self._program.has_state:  # its state is known between two records only
-            limit, self._state = 1, self._program.snapshot()
+        if self._program.has_state:
+            self._state = self._program.snapshot()
+        if self._program.has_state or self._is_single:  # how far it is can be told between two records only
+            limit = 1
         self._is_out = True
         self._lock.release()
         try:
@@ -98,7 +108,7 @@ class Intake:
             self._is_out = False
         if self._is_closed:
             return 0, False
-        count = self._put_rest()
+        count = self._put_rest(len(self._items))
         for item in other:
             self._put(item)
         if raised is not None:
@@ -111,7 +121,11 @@ class Intake:
         Raises:
             RunFailedError: as `pull` does.
         """
-        return 0 if self._is_closed or self._program.has_state else self._put_rest()
+        items = self._items[:]
+        if self._is_closed or self._program.has_state or len(items) == self._taken:
+            return 0
+        before = items[-2].cursor if len(items) > 1 else self._cursor
+        return 0 if _may_change(items[-1].cursor, before) else self._put_rest(len(items))
 
     def _pull(self, items: list[At[Any]], parts: list[bytes], limit: int) -> bool:
         """Takes records until there are enough or some time has gone; whether the source has ended."""
@@ -127,11 +141,19 @@ class Intake:
         self._stride = STRIDE if elapsed * STRIDE < CHUNK_S * len(items) else 1
         return False
 
-    def _put_rest(self) -> int:
-        """Puts what was pulled and not put yet: the source's thread may be adding to it."""
-        first, self._taken = self._taken, len(self._items)
-        self._put_many(self._items[first : self._taken], self._parts[first : self._taken])
-        return self._taken - first
+    def _put_rest(self, reached: int) -> int:
+        """Puts the first `reached` records that were pulled, but those that are put already: the source may be adding to them."""
+        first, self._taken = self._taken, reached
+        if first == 0 and not self._is_out:
+            self._put_many(self._items, self._parts)
+        else:
+            self._put_many(self._items[first:reached], self._parts[first:reached])
+        return reached - first
+
+    def _move(self, before: Any, cursor: Any) -> None:
+        """Says where to go on; what the source could still change is kept as it is now."""
+        self._standing.cursor = (self._standing.counters.records_in, cursor if type(cursor) in _FIXED else msgspec.Raw(_encode(cursor)))
+        self._is_single, self._cursor = before is _NOTHING or _may_change(cursor, before), cursor
 
     def _open(self) -> Iterator[Any]:
         read, cursor = self._standing.cursor or (0, None)
@@ -156,11 +178,11 @@ class Intake:
             for time_ns in times:
                 seen = max(seen, time_ns)
                 progress.append(seen)
-        numbers = range(self._base_id + first, self._base_id + first + len(items))
-        self._outbox.add_parts([*parts], times, numbers, progress)
         standing.counters.records_in += len(items)
+        self._move(items[-2].cursor if len(items) > 1 else self._cursor, items[-1].cursor)
+        numbers = range(self._base_id + first, self._base_id + first + len(items))
+        self._outbox.add_parts(cast(list[bytes | None], parts), times, numbers, progress)
         standing.watermark, standing.touched = progress[-1], True
-        standing.cursor = (first + len(items), items[-1].cursor)
 
     def _put(self, item: Any) -> None:
         standing, ordinal = self._standing, self._standing.counters.records_in
@@ -181,7 +203,7 @@ class Intake:
         except RecordError as error:
             self._faults.settle(error, value.value if type(value) is Emit else value, record_id)
         standing.counters.records_in += 1
-        standing.cursor = (ordinal + 1, cursor)
+        self._move(self._cursor, cursor)
 
     def _fail(self, error: Exception | SystemExit) -> None:
         if isinstance(error, SystemExit):
@@ -189,3 +211,14 @@ class Intake:
         message = str(error) if isinstance(error, RunFailedError) else f"{type(error).__name__}: {error}"
         code = getattr(error, "code", "component.raised")
         raise RunFailedError(f"{self._vertex}: {message}", code=code, hint=getattr(error, "hint", None)) from error
+
+
+def _may_change(cursor: Any, before: Any) -> bool:
+    """Whether a source may change a cursor that it has given, as one does that gives the same object again and again.
+
+    One that is made anew for each record, and holds nothing that can change, is left alone by any source: to encode each would cost
+    a fast source much of its rate.
+    """
+    if type(cursor) in _FIXED:
+        return False
+    return cursor is before or type(cursor) not in (list, tuple) or any(type(one) not in _FIXED for one in cursor)

@@ -1,7 +1,6 @@
 """The loops that run once per record, written out for the type of the port: call the component, check what it gave, encode.
 
-Each result is encoded before the next call, so a component may return the same object again and again. So is the cursor of a source,
-unless it cannot change: it may be committed while the source is at work on the next record.
+Each result is encoded before the next call, so a component may return the same object again and again.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from thalweg.sdk.conform import Conform, exact_test
 from thalweg.sdk.values import At, Bad, Emit
 
 CHUNK_S = 0.002  # how long records are worked on before the limits are looked at again
-_FIXED = frozenset({int, str, bytes, float, bool, type(None)})
 STRIDE = 16  # records between looks at the clock, where they are fast enough
 _LOOPS = """
 def run(call, values, parts):
@@ -44,8 +42,6 @@ def pull(source, items, parts, hurry):
             item = At(item, None)
         one = item.value
         try:
-            if type(item.cursor) not in FIXED:
-                item = At(one, Raw(encode(item.cursor)), item.time_ns)
             parts.append({value})
         except Exception as error:
             raise CloserLookError(item) from error
@@ -90,7 +86,7 @@ class Passes:
 
         fits, scope = exact_test("one", stream_type) if stream_type is not None else ("False", {})
         scope |= {"encode": encode, "slow": slow, "value": value, "CloserLookError": CloserLookError}
-        scope |= {"At": At, "Raw": msgspec.Raw, "NOT_VALUES": (Bad, Emit), "FIXED": _FIXED}
+        scope |= {"At": At, "NOT_VALUES": (Bad, Emit)}
         exec(_LOOPS.format(part=f"encode(one) if {fits} else slow(one)", value=f"encode(one) if {fits} else value(one)"), scope)
         self.run: Callable[..., None] = scope["run"]
         self.run_telling: Callable[..., None] = scope["run_telling"]

@@ -151,8 +151,8 @@ async def test_a_blocked_source_that_is_killed_or_stopped_goes_on_exactly_once(k
     assert (found.ports, found.cursor, found.watermark, found.ended) == (expected.ports, expected.cursor, expected.watermark, True)
 
 
-@component("one-object", version="1.0.0")
-def one_object(cursor: list[int] | None) -> Iterator[At[dict[str, int]]]:
+@component("one-cursor", version="1.0.0")
+def one_cursor(cursor: list[int] | None) -> Iterator[At[dict[str, int]]]:
     """Changes its record and its cursor in place."""
     record, reached = {"n": 0}, cursor or [0]
     while reached[0] < COUNT:
@@ -162,14 +162,39 @@ def one_object(cursor: list[int] | None) -> Iterator[At[dict[str, int]]]:
         yield At(record, reached)
 
 
-async def test_a_cursor_that_is_changed_before_the_source_blocks_is_committed_as_it_was() -> None:
+@component("by-partition", version="1.0.0")
+def by_partition(cursor: list[Any] | None) -> Iterator[At[int]]:
+    """Changes what its cursor holds."""
+    topic, offsets = cursor or ["numbers", {"0": 0}]
+    while offsets["0"] < COUNT:
+        n, offsets["0"] = offsets["0"], offsets["0"] + 1
+        if n == 10:
+            _gates[10].wait()
+        yield At(n, [topic, offsets])
+
+
+@component("new-cursors", version="1.0.0")
+def new_cursors(cursor: list[int] | None) -> Iterator[At[int]]:
+    """A cursor made anew for each record."""
+    for n in range(cursor[0] if cursor else 0, COUNT):
+        if n == 10:
+            _gates[10].wait()
+        yield At(n, [n + 1])
+
+
+CURSORS = {"one object": (one_cursor, [10]), "nested": (by_partition, ["numbers", {"0": 10}]), "new ones": (new_cursors, [10])}
+
+
+@pytest.mark.parametrize("kind", CURSORS)
+async def test_the_cursor_of_a_blocked_source_is_committed_as_it_was_when_it_was_yielded(kind: str) -> None:
+    target, expected = CURSORS[kind]
     log = MemoryLog([])
-    await log.run_until(_loop_of(one_object, log), _has(10))
-    assert msgspec.msgpack.decode(base64.b64decode(log.commits[-1].cursor or "")) == [10, [10]]
+    await log.run_until(_loop_of(target, log), _has(10))
+    assert msgspec.msgpack.decode(base64.b64decode(log.commits[-1].cursor or "")) == [10, expected]
     _gates[10].set()
     again, undisturbed = MemoryLog([], log.commits), MemoryLog([])
-    await _loop_of(one_object, again).run()
-    await _loop_of(one_object, undisturbed).run()
+    await _loop_of(target, again).run()
+    await _loop_of(target, undisturbed).run()
     assert again.commits[-1].ports == undisturbed.commits[-1].ports
 
 
