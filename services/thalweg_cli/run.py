@@ -12,18 +12,15 @@ from typing import Any
 from rich.console import Console
 
 from thalweg.artifacts import Store
-from thalweg.bus.deployments import store_deployment
-from thalweg.client.runs import dead_letters, follow, wait_for_log
+from thalweg.client.runs import dead_letters, follow
 from thalweg.errors import RunFailedError
-from thalweg.graph.backend import Backend
-from thalweg.graph.plan import Plan, PlannedVertex
+from thalweg.graph.plan import Plan
 from thalweg.sealed.evidence import workspace_key
 from thalweg.sealed.signatures import SigningKey
 from thalweg.settings import Settings
 from thalweg.wire.commit import Commit
-from thalweg.wire.planned import bound_artifact, expectations_of, spec_of
-from thalweg.wire.spec import DeploymentSpec, FileSpec, VertexSpec
-from thalweg_cli.keeping import keep_evidence, record_inputs, record_outputs, write_evidence
+from thalweg_cli.deploying import deploy, spec_of_plan
+from thalweg_cli.keeping import keep_evidence, record_outputs, write_evidence
 from thalweg_cli.leased import Place, run_leased
 from thalweg_cli.progress import Progress
 from thalweg_cli.saving import check_out, save
@@ -72,21 +69,8 @@ class _Ran:
 async def _run(place: Place, plan: Plan, out: Path, progress: Progress, key: SigningKey) -> _Ran:
     started, settings, client = time.monotonic(), place.settings, place.client
     store = Store.of(settings, place.lease)
-    await asyncio.to_thread(store.ensure_bucket)
-    vertices = [await asyncio.to_thread(deploy_vertex, store, one, progress) for one in plan.vertices]
-    spec = DeploymentSpec(
-        settings.workspace,
-        place.lease,
-        plan.pipeline.backend,
-        vertices,
-        graph_digest=_graph_digest(plan, vertices),
-        deployed_ns=time.time_ns(),
-        expect=expectations_of(plan.pipeline.expect),
-        lease=place.lease,
-    )
-    await record_inputs(client, spec, plan.vertices)
-    await store_deployment(client, spec)
-    await wait_for_log(client, spec)
+    spec = await spec_of_plan(place, store, plan, place.lease, progress.upload)
+    await deploy(client, spec, plan)
     with progress:
         commits = await follow(client, spec, progress.update)
     saved = await asyncio.to_thread(save, store, commits, out)
@@ -94,26 +78,6 @@ async def _run(place: Place, plan: Plan, out: Path, progress: Progress, key: Sig
     await record_outputs(client, spec, commits)
     evidence = await keep_evidence(client, store, key, spec, commits)
     return _Ran(time.monotonic() - started, commits, saved, dead, evidence)
-
-
-def deploy_vertex(store: Store, planned: PlannedVertex, progress: Progress) -> VertexSpec:
-    """A planned vertex as it is deployed: its files uploaded, its release pinned by digest."""
-    files = {slot: _bind(store, given, progress) for slot, given in planned.files.items()}
-    return spec_of(planned, files)
-
-
-def _graph_digest(plan: Plan, vertices: list[VertexSpec]) -> str:
-    """Of the graph with its files bound by what they hold, not by where they were."""
-    bound = {one.name: {slot: file.artifact for slot, file in one.files.items()} for one in vertices}
-    changed = {name: vertex.model_copy(update={"files": bound[name]}) for name, vertex in plan.pipeline.vertices.items()}
-    return Backend.read(plan.pipeline.model_copy(update={"vertices": changed})).digest()
-
-
-def _bind(store: Store, given: Path | str, progress: Progress) -> FileSpec:
-    if isinstance(given, str):
-        return bound_artifact(given)
-    artifact = (store.put_directory if given.is_dir() else store.put_file)(given, progress.upload(given.name))
-    return FileSpec(artifact.id, given.name, artifact.size_bytes, given.is_dir())
 
 
 def _in_order(plan: Plan, commits: dict[str, Commit]) -> dict[str, Commit]:

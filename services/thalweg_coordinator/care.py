@@ -260,7 +260,8 @@ class Care:
             keep = keep_of(window, held, self._mark)
             if keep is not None:
                 await deployments.purge_but_last(self._client, spec.workspace, spec.name, window.subject, keep)
-                self._windows[window.subject] = window.written
+                # What a hold has kept is looked at again, though nothing more is written: its writer may wait for room.
+                self._windows[window.subject] = window.written - (keep - window.keep)
         if held is None or held > self._mark.sequence:
             last = max(head.sequence for head in heads)
             self._mark = Mark(last, {one.subject: one.written for one in plan_windows(spec, latest_commits(heads))})

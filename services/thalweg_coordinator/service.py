@@ -63,7 +63,7 @@ class Coordinator:
 
     Args:
         settings: where NATS and the data folder are.
-        only: name of the one deployment to care for; None for all.
+        only: name of a run, whose deployments alone, `only` and `only-…`, are cared for; None for all.
         given: values of secrets by name, which then come from nowhere else.
     """
 
@@ -114,7 +114,8 @@ class Coordinator:
                 await asyncio.to_thread(self._metrics.close)
             await client.close()
             if self._only is not None:  # nobody else cares for them
-                await asyncio.to_thread(self._launcher.stop, self._only)
+                for name in {self._only, *filter(self._is_mine, self._launcher.deployments())}:
+                    await asyncio.to_thread(self._launcher.stop, name)
             if self._workers is not None:
                 await asyncio.to_thread(self._workers.close)
 
@@ -222,7 +223,8 @@ class Coordinator:
         )
 
     def _is_mine(self, name: str) -> bool:
-        return self._only in (None, name) or name in self._ending
+        only = self._only
+        return only in (None, name) or name.startswith(f"{only}-") or name in self._ending
 
     async def _step(self, client: Client, name: str) -> None:
         async with asyncio.timeout(CARE_TIMEOUT_S):

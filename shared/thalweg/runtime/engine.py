@@ -72,7 +72,7 @@ class Engine:
         limits: when a commit is cut.
         has_spool: a new copy of the vertex is given all inputs again, so that neither state nor rebuild are needed.
         redaction: of what is written, None for a vertex without secrets.
-        stop_after: a source ends after so many records.
+        stop_after: a source, or an inlet, ends after so many records.
         traced: records say which one from outside they come from.
         inlet: which of the edges brings what comes from outside: it does not end by itself.
     """
@@ -283,9 +283,11 @@ class Engine:
 
     def _do_some(self, limit: int) -> int:
         """Works on some records; how many, 0 when there is nothing to do now."""
-        if self.edges:
-            return self.processing.do_some(limit)
         left = limit if self.stop_after is None else min(limit, self.stop_after - self.standing.counters.records_in)
+        if self.inlet is not None and left <= 0 and not self.standing.rebuilding:
+            self.inlet.end_here()
+        if self.edges:
+            return self.processing.do_some(limit if self.inlet is None else max(left, 1))
         done, ended = self.intake.pull(left) if left > 0 else (0, True)
         if ended:
             self.processing.finish()

@@ -100,6 +100,12 @@ class Edge:
         self.waiting = deque(message for message in self.waiting if message.last <= sequence)
         self.settle()
 
+    def end_here(self) -> None:
+        """Says that nothing more is to be worked on, for an edge that does not end by itself; what has arrived is left aside."""
+        self._last = self.position[0] if self.position[1] else self.position[0] - 1
+        self.waiting.clear()
+        self.head, self.waiting_bytes, self.ended, self.watermark = None, 0, True, END_OF_TIME
+
     def take(self, count: int) -> None:
         """Marks the next records of the first message as processed."""
         head = self.first

@@ -52,7 +52,8 @@ class VertexSpec(msgspec.Struct, frozen=True):
 
     Attributes:
         generation: of the deployment, in which the vertex became what it is here; a redeploy leaves unchanged vertices as they are.
-        stop_after: a source ends after so many records, as one did that was drained; None where it ends by itself.
+        stop_after: a source ends after so many records, as one did that was drained, and so does what comes from outside; None where it
+            ends by itself.
         rewind: it was asked to go back; stays when that is done.
         endpoint: `in`: its input port of that name is fed from outside, `out`: its output port of that name is read there.
     """

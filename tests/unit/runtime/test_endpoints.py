@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import thalweg
@@ -24,7 +25,7 @@ from thalweg.testing import run_graph
 from thalweg.testing.run import pack, send
 from thalweg.wire.batch import Batch, batch_decoder
 from thalweg.wire.boundary import inlet_id
-from thalweg.wire.spec import EdgeSpec, VertexSpec
+from thalweg.wire.spec import INLET_KEY, EdgeSpec, VertexSpec
 
 DOOR = VertexSpec("door", "http-in@1.0.0", "", "", "source", params={"type": "int"}, outputs={"out": "int"}, endpoint="in")
 
@@ -58,10 +59,10 @@ class Thirds:
         return self.state.count
 
 
-def door() -> Engine:
+def door(stop_after: int | None = None) -> Engine:
     release = Catalog().find("http-in", "1.0.0")
     assert release is not None
-    return started(assemble(DOOR, release, {}, {}, Limits(), parse_type, traced=True))
+    return started(assemble(msgspec.structs.replace(DOOR, stop_after=stop_after), release, {}, {}, Limits(), parse_type, traced=True))
 
 
 def started(engine: Engine) -> Engine:
@@ -101,6 +102,43 @@ def test_it_ends_behind_the_message_it_is_told_and_takes_no_later_one() -> None:
     engine.step()
     assert engine.finished and engine.drained
     assert written(engine).v == [10, 11]
+
+
+def test_it_ends_after_as_many_records_as_it_is_told_and_takes_no_more() -> None:
+    engine, messages = door(stop_after=2), send("door", [10, 11, 12, 13])
+    engine.offer(messages[0])
+    engine.step()
+    assert not engine.finished
+    for message in messages[1:3]:
+        engine.offer(message)
+    engine.step()
+    engine.offer(messages[3])
+    engine.step()
+    assert engine.finished and not engine.drained
+    assert engine.positions == {INLET_KEY: (2, 1)}
+    assert written(engine).v == [10, 11]
+
+
+def test_a_restart_behind_its_last_record_ends_it_likewise() -> None:
+    first, messages = door(stop_after=2), send("door", [10, 11, 12])
+    for message in messages[:2]:
+        first.offer(message)
+    first.step()
+    commit = msgspec.structs.replace(first.cut().commit, ended=False)
+    engine = door(stop_after=2)
+    engine.restore(commit, None)
+    engine.offer(messages[1])
+    engine.offer(messages[2])
+    engine.step()
+    assert engine.finished
+    assert written(engine).v == []
+
+
+def test_it_ends_at_once_where_it_is_to_take_nothing() -> None:
+    engine = door(stop_after=0)
+    engine.step()
+    assert engine.finished
+    assert written(engine).v == []
 
 
 def test_it_ends_at_once_where_nothing_came() -> None:
