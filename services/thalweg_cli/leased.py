@@ -18,7 +18,7 @@ from thalweg.bus.connection import Client, NatsError, connect
 from thalweg.bus.deployments import delete_deployment, ensure_bucket, load_deployment, store_deployment
 from thalweg.bus.leases import Leases, held
 from thalweg.embedded.leftovers import usable
-from thalweg.errors import RejectedError, RunFailedError, ThalwegError
+from thalweg.errors import RejectedError, RunFailedError, ThalwegError, UnreachableError, UsageError
 from thalweg.graph.plan import PlannedVertex
 from thalweg.settings import Settings
 from thalweg.wire.spec import VertexSpec
@@ -31,7 +31,7 @@ from thalweg_cli.servers import coordinator_of_run, servers_of_run
 
 R = TypeVar("R")
 POLL_S = 0.03
-CLOSE_TIMEOUT_S = 120.0
+CLOSE_TIMEOUT_S, AWAY_TIMEOUT_S = 120.0, 2.0
 LEFT_TTL_S = 3_600.0
 At = Literal["commit", "roll back", "leave"]
 Servers = Callable[[Settings, str, bool], AbstractContextManager[Settings]]
@@ -96,11 +96,15 @@ def run_leased(
             try:
                 with nullcontext() if has_coordinator else coordinator_of_run(ready, name, secrets):
                     end: At = "commit" if keep else "roll back"
+                    patience_s = CLOSE_TIMEOUT_S
                     try:
                         result = interrupts.run(_work(ready, name, note, vertices if has_coordinator else [], mine, work))
                         end = "commit" if keep else at_end
+                    except (UnreachableError, UsageError):
+                        patience_s = AWAY_TIMEOUT_S  # what cannot be reached cannot be rolled back now
+                        raise
                     finally:
-                        is_closed = uvloop.run(_close(ready, name, end, mine, keep=keep))
+                        is_closed = uvloop.run(_close(ready, name, end, mine, patience_s, keep=keep))
             finally:
                 if not has_coordinator:
                     end_processes(ready.data, name)
@@ -135,11 +139,11 @@ async def _work(
         await client.close()
 
 
-async def _close(settings: Settings, name: str, at_end: At, killed: list[Path], *, keep: bool) -> bool:
+async def _close(settings: Settings, name: str, at_end: At, killed: list[Path], patience_s: float, *, keep: bool) -> bool:
     """Ends the lease and waits for it; says whether that was possible. The run's own error matters more."""
     try:
         assert settings.nats_url is not None
-        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+        async with asyncio.timeout(patience_s):
             client = await connect(settings.nats_url, "thalweg run")
             try:
                 leases = Leases(client, settings.workspace)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.errors import NotReproducedError, RejectedError, ThalwegError
-from thalweg_cli import backend, component, deployments, diagnose, documents, evidence, file, lease, logs, secret, tap, top
+from thalweg_cli import backend, component, deployments, diagnose, documents, evidence, file, lease, logs, replay, secret, tap, top
 from thalweg_cli.at_hand import releases_at_hand
 from thalweg_cli.output import AsJson, fail, show_table
 from thalweg_cli.testing import command as testing
@@ -33,6 +33,7 @@ app.add_typer(backend.app, name="backend")
 app.add_typer(file.app, name="file")
 app.add_typer(secret.app, name="secret")
 app.add_typer(evidence.app, name="evidence")
+app.add_typer(replay.app, name="replay")
 app.add_typer(lease.app, name="lease")
 app.command("apply")(backend.apply)
 backend.app.command()(component.outdated)
@@ -102,6 +103,9 @@ def run(
     files: Files = [],
     out: Annotated[Path, typer.Option(help="Where generated files are saved.")] = Path("out"),
     keep: Annotated[bool, typer.Option("--keep", help="Keep the deployment's log and its scratch files.")] = False,
+    capture: Annotated[
+        str, typer.Option("--capture", help="What to record: all, boundary (what comes in and goes out), none, or V.P,V.P.")
+    ] = "all",
     components: Components = [],
     as_json: AsJson = False,
 ) -> None:
@@ -113,7 +117,7 @@ def run(
     try:
         plan = _check(pipeline, sets, files, components, as_json, needed=True)
         plan.raise_if_faulty()
-        summary = run_pipeline(load_settings(), plan, out, keep=keep, quiet=as_json)
+        summary = run_pipeline(load_settings(), plan, out, keep=keep, quiet=as_json, capture=capture)
     except ThalwegError as error:
         fail(error, as_json)
     except Interrupted as error:

@@ -96,7 +96,7 @@ def _coordinator(settings: Settings, data: Path, stack: EmbeddedStack) -> Manage
 def _end_vertices(data: Path) -> None:
     """Ends the vertices of the folder, side by side. They outlive a coordinator by design, but not their servers."""
     with ThreadPoolExecutor(16) as pool:
-        list(pool.map(end_leftover, (data / "vertices").glob("*/*.json")))
+        list(pool.map(end_leftover, [path for kind in ("vertices", "captures") for path in (data / kind).glob("*/*.json")]))
 
 
 def _last_ports(data: Path) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from thalweg.errors import RejectedError
 from thalweg.graph.plan import Inspect, faults_error
 from thalweg.graph.releases import Releases
 from thalweg.graph.status import Status, status_of
+from thalweg.wire.capturing import check_capture
 from thalweg.wire.commit import Commit
 from thalweg.wire.planned import bound_artifact, expectations_of, spec_of
 from thalweg.wire.spec import DeploymentSpec
@@ -89,7 +90,8 @@ class Deployments:
             raise RejectedError(f"a deployment cannot be called {name}", code="name.reserved", hint="--name gives it another name")
         spec = await self._spec(asked.backend, asked.revision, asked.owner)
         kept = {"keep_messages": asked.keep_messages, "keep_s": asked.keep_s}
-        spec = msgspec.structs.replace(spec, name=name, deployed_ns=time.time_ns(), **kept)
+        spec = msgspec.structs.replace(spec, name=name, deployed_ns=time.time_ns(), capture=asked.capture, **kept)
+        check_capture(spec.capture, {one.name: one.outputs for one in spec.vertices})
         try:
             await stored.store_deployment(self._client, spec, expected=0)
         except stored.StaleSpecError:

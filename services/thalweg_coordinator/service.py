@@ -14,6 +14,7 @@ from thalweg.artifacts import Store
 from thalweg.artifacts.content.bound import check_bound
 from thalweg.bus import deployments
 from thalweg.bus.buckets import Bucket
+from thalweg.bus.captures import captures_bucket
 from thalweg.bus.connection import Client, connect_unless
 from thalweg.bus.holds import holds_bucket
 from thalweg.bus.leadership import Leadership
@@ -33,6 +34,7 @@ from thalweg.wire import subjects
 from thalweg_coordinator.api import answers
 from thalweg_coordinator.artifacts import local_archives, local_copies
 from thalweg_coordinator.backends import Backends
+from thalweg_coordinator.capturing import Capturing
 from thalweg_coordinator.care import Care
 from thalweg_coordinator.components import Components
 from thalweg_coordinator.deployments import Deployments
@@ -43,9 +45,10 @@ from thalweg_coordinator.leases import LeaseCalls
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
 from thalweg_coordinator.looks import Looks
 from thalweg_coordinator.processes import ProcessLauncher
+from thalweg_coordinator.replays import Replays
 from thalweg_coordinator.secrets import SecretCalls, Secrets
 from thalweg_coordinator.stored_releases import StoredReleases
-from thalweg_coordinator.teardown import Teardown
+from thalweg_coordinator.teardown import Records, Teardown
 from thalweg_coordinator.uses import Uses
 
 if TYPE_CHECKING:
@@ -70,6 +73,7 @@ class Coordinator:
     def __init__(self, settings: Settings, only: str | None, given: Mapping[str, str] | None = None) -> None:
         self._settings, self._only, self._given = settings, only, given
         self._launcher = ProcessLauncher(settings.data / "vertices", settings.data / "logs")
+        self._captures = ProcessLauncher(settings.data / "captures", settings.data / "logs", "thalweg_coordinator.capture")
         self._cares: dict[str, Care] = {}
         self._reported: dict[str, str] = {}
         self._ending: set[str] = set()  # deployments that a lease's end takes away
@@ -89,7 +93,8 @@ class Coordinator:
         tasks: list[asyncio.Task[None]] = []
         try:
             await deployments.ensure_bucket(client, self._settings.workspace)
-            await holds_bucket(client, self._settings.workspace).ensure()
+            for bucket in (holds_bucket, captures_bucket):
+                await bucket(client, self._settings.workspace).ensure()
             await self._guard("logs", self._keep_logs(client))
             await self._prepare(client)
             tasks.append(asyncio.create_task(self._end_leases(client)))
@@ -114,8 +119,9 @@ class Coordinator:
                 await asyncio.to_thread(self._metrics.close)
             await client.close()
             if self._only is not None:  # nobody else cares for them
-                for name in {self._only, *filter(self._is_mine, self._launcher.deployments())}:
-                    await asyncio.to_thread(self._launcher.stop, name)
+                for launcher in (self._launcher, self._captures):
+                    for name in {self._only, *filter(self._is_mine, launcher.deployments())}:
+                        await asyncio.to_thread(launcher.stop, name)
             if self._workers is not None:
                 await asyncio.to_thread(self._workers.close)
 
@@ -177,6 +183,7 @@ class Coordinator:
             | files.handlers()
             | secrets.handlers()
             | lease_calls.handlers()
+            | Replays(Records(client, workspace)).handlers()
         )
         on_answer = self._metrics.count_call if self._metrics is not None else lambda *_: None
         await serve(client, workspace, version("thalweg"), answers(lease_calls.requiring_open(handlers), on_answer))
@@ -216,7 +223,8 @@ class Coordinator:
     async def _reconcile(self, client: Client) -> None:
         stored = await deployments.list_deployments(client, self._settings.workspace)
         names = [name for name in stored if self._is_mine(name)]
-        gone = [name for name in {*self._launcher.deployments(), *self._cares} - {*stored} if self._is_mine(name)]
+        started = {*self._launcher.deployments(), *self._captures.deployments()}
+        gone = [name for name in {*started, *self._cares} - {*stored} if self._is_mine(name)]
         await asyncio.gather(
             *(self._guard(name, self._step(client, name)) for name in names),
             *(self._guard(name, self._forget(client, name)) for name in gone),
@@ -245,5 +253,6 @@ class Coordinator:
         if name not in self._cares:
             scratch = self._settings.data / "scratch" / name
             reveal = self._secrets(client).reveal
-            self._cares[name] = Care(client, self._launcher, scratch, self._settings.workspace, name, reveal, self._teardown)
+            capturing = Capturing(client, self._captures, name)
+            self._cares[name] = Care(client, self._launcher, scratch, self._settings.workspace, name, reveal, capturing, self._teardown)
         return self._cares[name]

@@ -127,3 +127,17 @@ class Careless:
         """Writes what it writes."""
         self.kept.path.write_text("kept")
         (self.kept.path.parent / "surplus.txt").write_text("surplus")
+
+
+class Drift(BaseModel):
+    """A file that is no input of the vertex, and the first number that it has to do with."""
+
+    path: str
+    since: int
+
+
+@thalweg.component("drifting", version="1.0.0")
+def drifting(n: int, params: Drift) -> Tagged:
+    """Tags numbers by what a file says that nothing pins."""
+    with open(params.path) as file:
+        return Tagged(n, int(file.read()) if n >= params.since else 0)

@@ -103,6 +103,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
         desired: `draining`: sources end now, then everything else does, and what is left is saved; `discarding`: all goes at once.
         revision, graph_digest: of the backend; 0 and "" where it is no stored one.
         deployed_ns: when the name was deployed; tells this deployment from another one of the same name.
+        capture: what is recorded of its log: `none`, `all`, `boundary`, or `vertex.port` joined by commas.
         keep_messages, keep_s: what trimming leaves on the log though everyone has read it: so many messages, or of so long.
         aliases: of the backend's endpoints, as `vertex.endpoint`.
         lease: which owns it; "" for the workspace.
@@ -122,6 +123,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
     max_messages_per_subject: int = 1024
     batch_records: int = 4096
     batch_bytes: int = 1_048_576
+    capture: str = "none"
     keep_messages: int = 0
     keep_s: float = 0.0
     aliases: dict[str, str] = {}
