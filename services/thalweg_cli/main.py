@@ -11,7 +11,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.errors import NotReproducedError, RejectedError, ThalwegError
-from thalweg_cli import backend, component, deployments, diagnose, documents, evidence, file, lease, logs, replay, secret, tap, top
+from thalweg_cli import (
+    backend,
+    component,
+    deployments,
+    diagnose,
+    documents,
+    endpoint,
+    evidence,
+    file,
+    lease,
+    logs,
+    replay,
+    secret,
+    tap,
+    top,
+)
 from thalweg_cli.at_hand import releases_at_hand
 from thalweg_cli.output import AsJson, fail, show_table
 from thalweg_cli.testing import command as testing
@@ -33,6 +48,7 @@ app.add_typer(backend.app, name="backend")
 app.add_typer(file.app, name="file")
 app.add_typer(secret.app, name="secret")
 app.add_typer(evidence.app, name="evidence")
+app.add_typer(endpoint.app, name="endpoint")
 app.add_typer(replay.app, name="replay")
 app.add_typer(lease.app, name="lease")
 app.command("apply")(backend.apply)
@@ -135,16 +151,20 @@ def run(
 def up(
     data: Annotated[Path | None, typer.Option(help="Folder of all that is kept; default THALWEG_DATA, else .thalweg.")] = None,
     nats_port: Annotated[int, typer.Option(help="Port of NATS; default that of the last start.", min=0, max=65535, show_default=False)] = 0,
+    http_port: Annotated[
+        int | None,
+        typer.Option(help="Port of the gateway; default that of the last start, else 8080; 0: any.", min=0, max=65535, show_default=False),
+    ] = None,
     metrics_port: Annotated[
         int | None, typer.Option(help="Port of Prometheus metrics; default THALWEG_METRICS_PORT, else none.", min=0, max=65535)
     ] = None,
 ) -> None:
-    """Starts the servers and a coordinator in the foreground; Ctrl-C stops them."""
+    """Starts the servers, a coordinator and a gateway in the foreground; Ctrl-C stops them."""
     from thalweg.settings import load_settings
     from thalweg_cli.up import run_up
 
     try:
-        run_up(load_settings(data=data, metrics_port=metrics_port), nats_port, typer.echo)
+        run_up(load_settings(data=data, metrics_port=metrics_port), nats_port, http_port, typer.echo)
     except ThalwegError as error:
         fail(error)
 
