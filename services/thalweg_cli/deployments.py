@@ -14,7 +14,8 @@ from thalweg.errors import RunFailedError, ThalwegError
 from thalweg_cli.output import AsJson, Lease, ask, checked, fail, show_table
 
 if TYPE_CHECKING:
-    from thalweg.api.deployments import DeploymentStatus, Report
+    from thalweg.api.deployments import DeploymentStatus, KeptReplay, Report
+    from thalweg.wire.capturing import Captured
 
 POLL_S = 0.2
 Deployment = Annotated[str, typer.Argument(help="The deployment.", show_default=False)]
@@ -25,6 +26,9 @@ def deploy(
     backend: Annotated[str, typer.Argument(help="The stored backend.", show_default=False)],
     name: Annotated[str | None, typer.Option("--name", help="Of the deployment; default: the backend's.", show_default=False)] = None,
     revision: Revision = None,
+    capture: Annotated[
+        str, typer.Option("--capture", help="What to record of its log: all, boundary (what comes in and goes out), none, or V.P,V.P.")
+    ] = "none",
     keep_log: Annotated[
         str | None,
         typer.Option("--keep-log", metavar="DURATION|COUNT", help="What the log keeps, to go back to: 10m, or 5000.", show_default=False),
@@ -40,7 +44,9 @@ def deploy(
         kept = parse_keep(keep_log) if keep_log is not None else {}
     except ThalwegError as error:
         fail(error, as_json)
-    found = ask(DEPLOY, checked(Deploy, as_json, backend=backend, name=name, revision=revision, lease=lease, **kept), as_json)
+    found = ask(
+        DEPLOY, checked(Deploy, as_json, backend=backend, name=name, revision=revision, capture=capture, lease=lease, **kept), as_json
+    )
     if as_json:
         typer.echo(found.model_dump_json())
         return
@@ -129,6 +135,14 @@ async def _until_gone(name: str, deployed_ns: int) -> Report:
             await asyncio.sleep(POLL_S)
 
 
+def show_captured(found: KeptReplay | Captured) -> None:
+    """Prints what became of a capture; one that is not whole is never passed off as such."""
+    if found.artifact is not None:
+        typer.echo(f"replay {found.artifact}  {found.size_bytes:,} bytes" + ("" if found.complete else "  INCOMPLETE"))
+    if not found.complete:
+        typer.echo(f"warning: the replay is incomplete: {found.reason}", err=True)
+
+
 def show_report(report: Report) -> None:
     """Prints a teardown's report."""
     for one in report.generated:
@@ -144,6 +158,8 @@ def show_report(report: Report) -> None:
         typer.echo(f"error: not finished: {', '.join(report.unfinished)}", err=True)
     if report.failure:
         typer.echo(f"error: {report.failure}", err=True)
+    if report.replay is not None:
+        show_captured(report.replay)
     if report.evidence:
         typer.echo(f"evidence {report.evidence}")
     typer.echo(f"{report.name}: removed")
@@ -168,7 +184,7 @@ def _show_status(found: DeploymentStatus) -> None:
 
     at = f", log at #{found.position}" if found.position else ""
     told = f"{found.backend} at revision {found.revision}, generation {found.generation}"
-    typer.echo(f"{found.name}: {found.state}, {told}{at}{_owner(found.lease)}")
+    typer.echo(f"{found.name}: {found.state}, {told}{at}{_owner(found.lease)}" + (", current" if found.current else ""))
     if found.report is not None:
         show_report(found.report)
         return

@@ -72,19 +72,23 @@ def _tell(work: Any, as_json: bool, good: str, which: str, key: str | None, comp
     from thalweg_cli.interrupts import Interrupted
 
     try:
-        lines, notes = work(load_settings(), which, key, components)
+        found = work(load_settings(), which, key, components)
     except ThalwegError as error:
         fail(error, as_json)
     except Interrupted as error:
         typer.echo(f"error: interrupted by {error}", err=True)
         raise typer.Exit(error.exit_code) from None
+    said = f"not {good}" if found.lines else good
     if as_json:
-        typer.echo(json.dumps({"result": f"not {good}" if lines else good, "differences": lines, "notes": notes}))
+        first = found.first.as_json() if found.first is not None else None
+        typer.echo(json.dumps({"result": said, "differences": found.lines, "notes": found.notes, "first_difference": first}))
     else:
-        for note in notes:
+        for note in found.notes:
             typer.echo(note)
-        for line in lines:
+        for line in found.lines:
             typer.echo(f"error: {line}", err=True)
-        typer.echo(f"not {good}" if lines else good)
-    if lines:
+        for line in found.first.lines() if found.first is not None else []:
+            typer.echo(line, err=True)
+        typer.echo(said)
+    if found.lines:
         raise typer.Exit(NotReproducedError.exit_code)

@@ -15,6 +15,7 @@ from thalweg.graph.plan import PlannedVertex
 from thalweg.sealed.evidence import signed
 from thalweg.sealed.signatures import SigningKey
 from thalweg.wire import subjects
+from thalweg.wire.capturing import Captured
 from thalweg.wire.commit import Commit
 from thalweg.wire.evidence import build
 from thalweg.wire.spec import DeploymentSpec
@@ -39,16 +40,18 @@ async def record_inputs(client: Client, spec: DeploymentSpec, planned: list[Plan
                 await bucket.put(put_key(file.artifact, spec.lease), record.model_dump_json().encode(), None)
 
 
-async def record_outputs(client: Client, spec: DeploymentSpec, commits: dict[str, Commit]) -> None:
-    """Records the files that a run has generated."""
+async def record_outputs(client: Client, spec: DeploymentSpec, commits: dict[str, Commit], captured: Captured | None = None) -> None:
+    """Records the files that a run has generated, and its replay."""
     bucket = Bucket(client, subjects.bucket(spec.workspace, "artifacts"))
-    for key, record in records_of_run(spec, commits, datetime.now(UTC)).items():
+    for key, record in records_of_run(spec, commits, datetime.now(UTC), captured).items():
         await bucket.put(key, record.model_dump_json().encode(), None)
 
 
-async def keep_evidence(client: Client, store: Store, key: SigningKey, spec: DeploymentSpec, commits: dict[str, Commit]) -> bytes:
+async def keep_evidence(
+    client: Client, store: Store, key: SigningKey, spec: DeploymentSpec, commits: dict[str, Commit], captured: Captured | None
+) -> bytes:
     """Signs and stores the evidence of a run that has come to its end; the document."""
-    body = signed(build(spec, commits, spec.name, time.time_ns(), sync_of(client)), key)
+    body = signed(build(spec, commits, spec.name, time.time_ns(), sync_of(client), captured), key)
     await asyncio.to_thread(store.put_bytes, body)
     bucket = Bucket(client, subjects.bucket(spec.workspace, "evidence"))
     await bucket.ensure()

@@ -18,7 +18,7 @@ from thalweg.bus.connection import Client, NatsError, connect
 from thalweg.bus.deployments import delete_deployment, ensure_bucket, load_deployment, store_deployment
 from thalweg.bus.leases import Leases, held
 from thalweg.embedded.leftovers import usable
-from thalweg.errors import RejectedError, RunFailedError, ThalwegError
+from thalweg.errors import RejectedError, RunFailedError, ThalwegError, UnreachableError, UsageError
 from thalweg.graph.plan import PlannedVertex
 from thalweg.settings import Settings
 from thalweg.wire.spec import VertexSpec
@@ -31,8 +31,9 @@ from thalweg_cli.servers import coordinator_of_run, servers_of_run
 
 R = TypeVar("R")
 POLL_S = 0.03
-CLOSE_TIMEOUT_S = 120.0
-At = Literal["commit", "roll back"]
+CLOSE_TIMEOUT_S, AWAY_TIMEOUT_S = 120.0, 2.0
+LEFT_TTL_S = 3_600.0
+At = Literal["commit", "roll back", "leave"]
 Servers = Callable[[Settings, str, bool], AbstractContextManager[Settings]]
 
 
@@ -43,7 +44,7 @@ class Place:
     Attributes:
         settings: of the servers that are there.
         client: NATS connection.
-        lease: its id; also the name of the one deployment.
+        lease: its id. A deployment has it for its name, or begins its name with it and a dash.
     """
 
     settings: Settings
@@ -68,11 +69,12 @@ def run_leased(
 
     Args:
         settings: servers to use; those that are not given are brought up.
-        name: of the lease, and of the deployment that `work` may make.
+        name: of the lease; see `Place.lease` for the deployments that `work` may make.
         note: what the lease is for.
         vertices: their secrets are made sure of first.
         work: what to do.
-        at_end: what becomes of the lease's things when `work` has returned; when it has failed, they go.
+        at_end: what becomes of the lease's things when `work` has returned; when it has failed, they go. `leave`: the lease stays open
+            for an hour more, with all it owns and its data folder.
         keep: they stay in any case, with the deployment, stopped; its data folder is left as it is.
         servers: brings them up.
 
@@ -89,22 +91,26 @@ def run_leased(
         with usable(settings.data):
             path = note_run(settings.data, name, os.getpid())
         is_closed = False
-        with servers(settings, name, keep) as ready:
+        with servers(settings, name, keep or at_end == "leave") as ready:
             mine = killed if ready.data == settings.data else []  # a run with servers of its own does not reach those of the others
             try:
                 with nullcontext() if has_coordinator else coordinator_of_run(ready, name, secrets):
                     end: At = "commit" if keep else "roll back"
+                    patience_s = CLOSE_TIMEOUT_S
                     try:
                         result = interrupts.run(_work(ready, name, note, vertices if has_coordinator else [], mine, work))
                         end = "commit" if keep else at_end
+                    except (UnreachableError, UsageError):
+                        patience_s = AWAY_TIMEOUT_S  # what cannot be reached cannot be rolled back now
+                        raise
                     finally:
-                        is_closed = uvloop.run(_close(ready, name, end, mine, keep=keep))
+                        is_closed = uvloop.run(_close(ready, name, end, mine, patience_s, keep=keep))
             finally:
                 if not has_coordinator:
                     end_processes(ready.data, name)
                 if is_closed:
                     path.unlink(missing_ok=True)
-        if not is_closed and end == "commit":
+        if not is_closed and end != "roll back":
             hint = f"`thalweg lease show {name}` tells how it stands"
             raise RunFailedError("what the run is to keep could not be kept yet", code="lease.slow", hint=hint)
         return result
@@ -133,19 +139,23 @@ async def _work(
         await client.close()
 
 
-async def _close(settings: Settings, name: str, at_end: At, killed: list[Path], *, keep: bool) -> bool:
+async def _close(settings: Settings, name: str, at_end: At, killed: list[Path], patience_s: float, *, keep: bool) -> bool:
     """Ends the lease and waits for it; says whether that was possible. The run's own error matters more."""
     try:
         assert settings.nats_url is not None
-        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+        async with asyncio.timeout(patience_s):
             client = await connect(settings.nats_url, "thalweg run")
             try:
                 leases = Leases(client, settings.workspace)
                 if at_end == "commit":
                     await (_stop if keep else delete_deployment)(client, settings.workspace, name)
-                await _end(leases, name, "committing" if at_end == "commit" else "rolling back", "its run has ended")
-                for one in [name, *(note.stem for note in killed)]:
-                    await _forget_ended(leases, one)
+                if at_end == "leave":
+                    await leases.renew(name, LEFT_TTL_S)
+                else:
+                    await _end(leases, name, "committing" if at_end == "commit" else "rolling back", "its run has ended")
+                    await _forget_ended(leases, name)
+                for one in killed:
+                    await _forget_ended(leases, one.stem)
                 for note in killed:
                     note.unlink(missing_ok=True)
             finally:

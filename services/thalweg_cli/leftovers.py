@@ -39,11 +39,15 @@ def end_killed_runs(data: Path) -> list[Path]:
 
 
 def end_processes(home: Path, name: str) -> None:
-    """Ends the coordinator, then the vertices of a run, and removes what they kept beside the log. Blocking; idempotent."""
+    """Ends the coordinator, then the vertices and captures of a run, and removes what they kept beside the log. Blocking; idempotent.
+
+    Its deployments are `name` and `name-…`.
+    """
     end_leftovers([home / f"coordinator-{name}.pid"], END_TIMEOUT_S)
-    vertices = home / "vertices" / name
-    end_leftovers(vertices.glob("*.json"), END_TIMEOUT_S)
-    for folder in (vertices, home / "scratch" / name):
+    kinds = ("vertices", "captures", "scratch")
+    vertices, captures, scratch = ([home / kind / name, *(home / kind).glob(f"{name}-*")] for kind in kinds)
+    end_leftovers([path for folder in (*vertices, *captures) for path in folder.glob("*.json")], END_TIMEOUT_S)
+    for folder in (*vertices, *captures, *scratch):
         shutil.rmtree(folder, ignore_errors=True)
 
 

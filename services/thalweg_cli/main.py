@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import sys
@@ -12,14 +11,30 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.errors import NotReproducedError, RejectedError, ThalwegError
-from thalweg_cli import backend, component, deployments, diagnose, documents, evidence, file, lease, logs, secret, tap, top
+from thalweg_cli import (
+    backend,
+    component,
+    deployments,
+    diagnose,
+    documents,
+    endpoint,
+    evidence,
+    file,
+    lease,
+    logs,
+    replay,
+    secret,
+    tap,
+    top,
+)
+from thalweg_cli.at_hand import releases_at_hand
 from thalweg_cli.output import AsJson, fail, show_table
+from thalweg_cli.testing import command as testing
 
 # What commands need is imported by them: pydantic, NATS and the rest would make `--help` wait.
 if TYPE_CHECKING:
     from thalweg.graph.plan import Plan
     from thalweg.graph.releases import Release, Releases
-    from thalweg.sdk.catalog import Catalog
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,6 +48,8 @@ app.add_typer(backend.app, name="backend")
 app.add_typer(file.app, name="file")
 app.add_typer(secret.app, name="secret")
 app.add_typer(evidence.app, name="evidence")
+app.add_typer(endpoint.app, name="endpoint")
+app.add_typer(replay.app, name="replay")
 app.add_typer(lease.app, name="lease")
 app.command("apply")(backend.apply)
 backend.app.command()(component.outdated)
@@ -41,6 +58,7 @@ component_app.command()(component.publish)
 component_app.command()(component.yank)
 component_app.command()(component.rehearse)
 app.command("tap")(tap.tap)
+app.command("test")(testing.run_tests)
 app.command("diagnose")(diagnose.diagnose)
 app.command("logs")(logs.logs)
 app.command("top")(top.top)
@@ -84,35 +102,6 @@ def options(
     """Data pipelines as typed graphs whose every run can be re-run and proved."""
 
 
-def _catalog(components: list[Path]) -> Catalog:
-    from thalweg.sdk.catalog import Catalog
-    from thalweg.settings import load_settings
-
-    return Catalog(paths=(*load_settings().components, *components))
-
-
-def _releases(components: list[Path], as_json: bool, *, needed: bool = False) -> Releases:
-    """Those of the catalog, and published ones where there is a coordinator to ask."""
-    from thalweg_cli.component import published
-
-    records = published(as_json, needed=needed)
-    catalog = _catalog(components)
-    if not records:
-        return catalog
-    from thalweg.published import Environments, Sources, Workers
-    from thalweg.published.releases import PublishedReleases
-    from thalweg.settings import load_settings
-    from thalweg_cli.bindings import open_store
-
-    def fetch(archive: str) -> Path:
-        return Path(open_store().fetch(archive, "archive.tar"))
-
-    data = load_settings().data.absolute()
-    workers = Workers(Sources(fetch, data / "cache" / "releases"), Environments(data / "environments"))
-    atexit.register(workers.close)
-    return PublishedReleases(catalog, workers, records)
-
-
 def _check(pipeline: Path, sets: list[str], files: list[str], components: list[Path], as_json: bool, *, needed: bool = False) -> Plan:
     from thalweg.artifacts.content.bound import check_bound
     from thalweg.graph.draft import check_draft, read_draft
@@ -120,7 +109,7 @@ def _check(pipeline: Path, sets: list[str], files: list[str], components: list[P
     from thalweg_cli.overrides import apply_overrides
 
     draft = read_draft(apply_overrides(load_content(pipeline), sets, files), str(pipeline))
-    return check_draft(draft, _releases(components, as_json, needed=needed), pipeline.resolve().parent, check_bound)
+    return check_draft(draft, releases_at_hand(components, as_json, needed=needed), pipeline.resolve().parent, check_bound)
 
 
 @app.command()
@@ -130,6 +119,9 @@ def run(
     files: Files = [],
     out: Annotated[Path, typer.Option(help="Where generated files are saved.")] = Path("out"),
     keep: Annotated[bool, typer.Option("--keep", help="Keep the deployment's log and its scratch files.")] = False,
+    capture: Annotated[
+        str, typer.Option("--capture", help="What to record: all, boundary (what comes in and goes out), none, or V.P,V.P.")
+    ] = "all",
     components: Components = [],
     as_json: AsJson = False,
 ) -> None:
@@ -141,7 +133,7 @@ def run(
     try:
         plan = _check(pipeline, sets, files, components, as_json, needed=True)
         plan.raise_if_faulty()
-        summary = run_pipeline(load_settings(), plan, out, keep=keep, quiet=as_json)
+        summary = run_pipeline(load_settings(), plan, out, keep=keep, quiet=as_json, capture=capture)
     except ThalwegError as error:
         fail(error, as_json)
     except Interrupted as error:
@@ -159,16 +151,20 @@ def run(
 def up(
     data: Annotated[Path | None, typer.Option(help="Folder of all that is kept; default THALWEG_DATA, else .thalweg.")] = None,
     nats_port: Annotated[int, typer.Option(help="Port of NATS; default that of the last start.", min=0, max=65535, show_default=False)] = 0,
+    http_port: Annotated[
+        int | None,
+        typer.Option(help="Port of the gateway; default that of the last start, else 8080; 0: any.", min=0, max=65535, show_default=False),
+    ] = None,
     metrics_port: Annotated[
         int | None, typer.Option(help="Port of Prometheus metrics; default THALWEG_METRICS_PORT, else none.", min=0, max=65535)
     ] = None,
 ) -> None:
-    """Starts the servers and a coordinator in the foreground; Ctrl-C stops them."""
+    """Starts the servers, a coordinator and a gateway in the foreground; Ctrl-C stops them."""
     from thalweg.settings import load_settings
     from thalweg_cli.up import run_up
 
     try:
-        run_up(load_settings(data=data, metrics_port=metrics_port), nats_port, typer.echo)
+        run_up(load_settings(data=data, metrics_port=metrics_port), nats_port, http_port, typer.echo)
     except ThalwegError as error:
         fail(error)
 
@@ -209,11 +205,19 @@ def validate(
 
 
 @app.command()
-def schema() -> None:
-    """Prints the JSON Schema of pipeline files, for editors."""
-    from thalweg.graph.pipeline import pipeline_json_schema
+def schema(
+    test: Annotated[bool, typer.Option("--test", help="Of manifests of tests.")] = False,
+    test_events: Annotated[bool, typer.Option("--test-events", help="Of a line that `thalweg test --json` prints.")] = False,
+) -> None:
+    """Prints the JSON Schema of pipeline files, for editors, or of another kind of file."""
+    if test:
+        from thalweg.testing.manifest import manifest_json_schema as found
+    elif test_events:
+        from thalweg_cli.testing.events import events_json_schema as found
+    else:
+        from thalweg.graph.pipeline import pipeline_json_schema as found
 
-    typer.echo(json.dumps(pipeline_json_schema(), indent=2))
+    typer.echo(json.dumps(found(), indent=2))
 
 
 @component_app.command("list")
@@ -222,7 +226,7 @@ def component_list(components: Components = [], as_json: AsJson = False) -> None
     from rich.table import Table
 
     try:
-        catalog = _releases(components, as_json)
+        catalog = releases_at_hand(components, as_json)
         found = [release for full in catalog.names() if (release := catalog.find(*full.split("@", 1)))]
     except ThalwegError as error:
         fail(error, as_json)
@@ -249,7 +253,7 @@ def component_show(
     from thalweg_cli.pages import show_page
 
     try:
-        release = _release(_releases(components, as_json), name)
+        release = _release(releases_at_hand(components, as_json), name)
     except ThalwegError as error:
         fail(error, as_json)
     if as_json:

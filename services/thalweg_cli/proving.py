@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +19,28 @@ from thalweg.artifacts import Store
 from thalweg.bus.deployments import store_deployment
 from thalweg.client import open_session
 from thalweg.client.runs import follow, wait_for_log
-from thalweg.embedded import EmbeddedStack
 from thalweg.errors import NotReproducedError, RejectedError, ThalwegError, UnreachableError
 from thalweg.graph.fields import is_name
+from thalweg.replay.compare import Difference
 from thalweg.sdk.catalog import Catalog, load_release
 from thalweg.sealed.evidence import check_signature, workspace_key
 from thalweg.settings import Settings
-from thalweg.wire.commit import Commit
 from thalweg.wire.evidence import build, differences, spec_from
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
+from thalweg_cli.first_difference import Parted, capture_again, check_replay, find_first, replay_of
 from thalweg_cli.leased import Place, run_leased
+from thalweg_cli.servers import servers_of_data
 
-Found = tuple[list[str], list[str]]
-"""What differs; what is to be known beside it."""
 MAX_EVIDENCE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What differs, what is to be known beside it, the first record that differs."""
+
+    lines: list[str]
+    notes: list[str]
+    first: Difference | None = None
 
 
 def verify_evidence(settings: Settings, which: str, key: str | None, components: list[str]) -> Found:
@@ -43,14 +51,14 @@ def verify_evidence(settings: Settings, which: str, key: str | None, components:
         UnreachableError: a server does not answer.
     """
     settings = settings.model_copy(update={"data": settings.data.resolve()})
-    document, trusted = _read(settings, which, key)
+    document, trusted = read_evidence(settings, which, key)
     notes: list[str] = []
     try:
         notes.append(f"signed by {check_signature(document, trusted)}" + ("" if trusted else ", which is not known here"))
     except RejectedError as error:
-        return [f"signature: {error}"], notes
+        return Found([f"signature: {error}"], notes)
     spec, lines = spec_from(document), list[str]()
-    with _servers(settings) as ready:
+    with servers_of_data(settings) as ready:
         store = Store.of(ready)
         for what, artifact in _artifacts(document):
             try:
@@ -60,7 +68,8 @@ def verify_evidence(settings: Settings, which: str, key: str | None, components:
         lines += _release_faults(spec, _catalog(settings, components))
         if spec.revision:
             lines += asyncio.run(_graph_faults(ready, spec))
-    return lines, notes
+        replayed, said = check_replay(store, document)
+    return Found(lines + replayed, notes + said)
 
 
 def rerun_evidence(settings: Settings, which: str, key: str | None, components: list[str]) -> Found:
@@ -73,7 +82,7 @@ def rerun_evidence(settings: Settings, which: str, key: str | None, components: 
         Interrupted: SIGINT or SIGTERM; all that was started has ended.
     """
     settings = settings.model_copy(update={"data": settings.data.resolve()})
-    document, trusted = _read(settings, which, key)
+    document, trusted = read_evidence(settings, which, key)
     try:
         check_signature(document, trusted)
     except RejectedError as error:  # as `verify` tells it
@@ -86,31 +95,30 @@ def rerun_evidence(settings: Settings, which: str, key: str | None, components: 
     if faults := _release_faults(spec, catalog):
         raise NotReproducedError("\n".join(faults), code="evidence.release_differs")
     name = f"rerun-{spec.name[:40]}-{os.urandom(4).hex()}"
-    spec = msgspec.structs.replace(
-        spec, name=name, lease=name, vertices=[_located(one, catalog) for one in spec.vertices], workspace=settings.workspace
-    )
-    commits = _run(settings, spec)
-    lines = differences(document, build(spec, commits, document["id"], 0, "unknown"))
+    vertices, capture = [_located(one, catalog) for one in spec.vertices], capture_again(document, spec)
+    spec = msgspec.structs.replace(spec, name=name, lease=name, vertices=vertices, workspace=settings.workspace, capture=capture)
+    lines, parted = _run(settings, spec, document)
     notes = [f"{vertex} is not deterministic: it, and what follows it, may differ" for vertex in document["not_deterministic"]]
-    if lines:
-        notes.append("which record is the first that differs is not known: the log of the first run is gone")
-    return lines, notes
+    return Found(lines, notes + parted.notes, parted.first)
 
 
-def _run(settings: Settings, spec: DeploymentSpec) -> dict[str, Commit]:
+def _run(settings: Settings, spec: DeploymentSpec, document: dict[str, Any]) -> tuple[list[str], Parted]:
     note = f"thalweg evidence rerun of {spec.backend}"
     return run_leased(
-        settings, spec.name, note, spec.vertices, lambda place: _follow(place, spec), at_end="roll back", servers=_own_servers
+        settings, spec.name, note, spec.vertices, lambda place: _compared(place, spec, document), at_end="roll back", servers=_own_servers
     )
 
 
-async def _follow(place: Place, spec: DeploymentSpec) -> dict[str, Commit]:
+async def _compared(place: Place, spec: DeploymentSpec, document: dict[str, Any]) -> tuple[list[str], Parted]:
+    """What the run puts out otherwise, and from which record on."""
     await store_deployment(place.client, spec)
     await wait_for_log(place.client, spec)
-    return await follow(place.client, spec, lambda commits: None)
+    again = build(spec, await follow(place.client, spec, lambda commits: None), document["id"], 0, "unknown")
+    lines = differences(document, again)
+    return lines, await find_first(place, document, again, spec) if lines else Parted()
 
 
-def _read(settings: Settings, which: str, key: str | None) -> tuple[dict[str, Any], str | None]:
+def read_evidence(settings: Settings, which: str, key: str | None) -> tuple[dict[str, Any], str | None]:
     """The document, and the key to trust: the given one, else the coordinator's, else the data folder's."""
     path = _path(settings, which)
     if path is None and settings.nats_url is None:
@@ -157,21 +165,8 @@ async def _trusted(settings: Settings) -> str | None:
     return workspace_key(settings.signing_key, settings.data).public
 
 
-@contextmanager
-def _servers(settings: Settings) -> Iterator[Settings]:
-    """The given servers, or those of the data folder: others do not have what the evidence names."""
-    if settings.nats_url is not None and settings.s3_endpoint is not None:
-        yield settings
-        return
-    with EmbeddedStack(settings.data) as stack:
-        update: dict[str, Any] = {"nats_url": settings.nats_url or stack.nats_url}
-        if settings.s3_endpoint is None:
-            update |= {"s3_endpoint": stack.s3_endpoint, "s3_access_key": stack.s3_access_key, "s3_secret_key": stack.s3_secret_key}
-        yield settings.model_copy(update=update)
-
-
 def _own_servers(settings: Settings, name: str, keep: bool) -> AbstractContextManager[Settings]:
-    return _servers(settings)
+    return servers_of_data(settings)
 
 
 def _artifacts(document: dict[str, Any]) -> list[tuple[str, str]]:
@@ -179,6 +174,8 @@ def _artifacts(document: dict[str, Any]) -> list[tuple[str, str]]:
     found = [(f"input {artifact}", artifact) for artifact in document["input_artifacts"]]
     for vertex, one in document["vertices"].items():
         found += [(f"{vertex}: generated file {slot} ({file['name']})", file["artifact"]) for slot, file in one["generated"].items()]
+    if (replay := replay_of(document)) is not None:
+        found.append(("replay", replay))
     found += [(f"source of {one.component}", one.archive) for one in spec_from(document).vertices if one.archive]
     return found
 

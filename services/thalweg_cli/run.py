@@ -5,32 +5,32 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from rich.console import Console
 
 from thalweg.artifacts import Store
-from thalweg.bus.deployments import store_deployment
-from thalweg.client.runs import dead_letters, follow, wait_for_log
-from thalweg.errors import RunFailedError
-from thalweg.graph.backend import Backend
-from thalweg.graph.plan import Plan, PlannedVertex
+from thalweg.bus.captures import finish_capture
+from thalweg.client.runs import dead_letters, follow
+from thalweg.errors import RejectedError, RunFailedError
+from thalweg.graph.plan import Plan
 from thalweg.sealed.evidence import workspace_key
-from thalweg.sealed.signatures import SigningKey
 from thalweg.settings import Settings
+from thalweg.wire.capturing import ALL, Captured, check_capture
 from thalweg.wire.commit import Commit
-from thalweg.wire.planned import bound_artifact, expectations_of, spec_of
-from thalweg.wire.spec import DeploymentSpec, FileSpec, VertexSpec
-from thalweg_cli.keeping import keep_evidence, record_inputs, record_outputs, write_evidence
+from thalweg_cli.deploying import deploy, spec_of_plan
+from thalweg_cli.keeping import keep_evidence, record_outputs, write_evidence
 from thalweg_cli.leased import Place, run_leased
 from thalweg_cli.progress import Progress
 from thalweg_cli.saving import check_out, save
 from thalweg_cli.summary import Saved, Summary
 
 
-def run_pipeline(settings: Settings, plan: Plan, out: Path, *, keep: bool, quiet: bool) -> Summary:
+def run_pipeline(settings: Settings, plan: Plan, out: Path, *, keep: bool, quiet: bool, capture: str = ALL) -> Summary:
     """Runs a faultless plan to its end.
 
     Args:
@@ -39,25 +39,33 @@ def run_pipeline(settings: Settings, plan: Plan, out: Path, *, keep: bool, quiet
         out: folder for the generated files.
         keep: leave the deployment in place, stopped, with its log.
         quiet: show no progress.
+        capture: what is recorded of its log, see `DeploymentSpec.capture`.
 
     Raises:
-        RejectedError: the generated files could not be saved in `out`; nothing was started.
+        RejectedError: the generated files could not be saved in `out`, `capture` names no port, or it would never end (`run.endless`);
+            nothing was started.
         RunFailedError: a vertex failed.
         Interrupted: SIGINT or SIGTERM; all that was started has ended.
         UnreachableError: a server does not answer.
     """
+    _refuse_endless(plan)
+    check_capture(capture, {one.name: one.outputs for one in plan.vertices})
     check_out(out, [name for one in plan.vertices for name in one.generated.values()])
     settings = settings.model_copy(update={"data": settings.data.resolve()})
     name = f"{plan.pipeline.backend[:40]}-{os.urandom(4).hex()}"
     progress = Progress(plan, None if quiet else Console(stderr=True))
-    key = workspace_key(settings.signing_key, settings.data)
     note = f"thalweg run of {plan.pipeline.backend}"
-    ran = run_leased(settings, name, note, plan.vertices, lambda place: _run(place, plan, out, progress, key), at_end="commit", keep=keep)
+    home = settings.data
+
+    def work(place: Place) -> Awaitable[_Ran]:
+        return _run(place, plan, out, progress, home, capture)
+
+    ran = run_leased(settings, name, note, plan.vertices, work, at_end="commit", keep=keep)
     path = write_evidence(settings.data, name, ran.evidence)
     for vertex, commit in ran.commits.items():
         for slot in commit.missing:
             raise RunFailedError(f"{vertex}: the component left no file in slot {slot}", code="generated.missing")
-    return Summary(name, ran.seconds, _in_order(plan, ran.commits), ran.saved, ran.dead, plan.pipeline.expect, path)
+    return Summary(name, ran.seconds, _in_order(plan, ran.commits), ran.saved, ran.dead, plan.pipeline.expect, path, ran.captured)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,53 +75,31 @@ class _Ran:
     saved: list[Saved]
     dead: list[dict[str, Any]]
     evidence: bytes
+    captured: Captured | None
 
 
-async def _run(place: Place, plan: Plan, out: Path, progress: Progress, key: SigningKey) -> _Ran:
+async def _run(place: Place, plan: Plan, out: Path, progress: Progress, home: Path, capture: str) -> _Ran:
     started, settings, client = time.monotonic(), place.settings, place.client
+    key = await asyncio.to_thread(workspace_key, settings.signing_key, home)
     store = Store.of(settings, place.lease)
-    await asyncio.to_thread(store.ensure_bucket)
-    vertices = [await asyncio.to_thread(deploy_vertex, store, one, progress) for one in plan.vertices]
-    spec = DeploymentSpec(
-        settings.workspace,
-        place.lease,
-        plan.pipeline.backend,
-        vertices,
-        graph_digest=_graph_digest(plan, vertices),
-        deployed_ns=time.time_ns(),
-        expect=expectations_of(plan.pipeline.expect),
-        lease=place.lease,
-    )
-    await record_inputs(client, spec, plan.vertices)
-    await store_deployment(client, spec)
-    await wait_for_log(client, spec)
+    spec = await spec_of_plan(place, store, plan, place.lease, progress.upload)
+    spec = msgspec.structs.replace(spec, capture=capture)
+    await deploy(client, spec, plan)
     with progress:
         commits = await follow(client, spec, progress.update)
     saved = await asyncio.to_thread(save, store, commits, out)
     dead = await dead_letters(client, spec)
-    await record_outputs(client, spec, commits)
-    evidence = await keep_evidence(client, store, key, spec, commits)
-    return _Ran(time.monotonic() - started, commits, saved, dead, evidence)
+    captured = await finish_capture(client, spec)
+    await record_outputs(client, spec, commits, captured)
+    evidence = await keep_evidence(client, store, key, spec, commits, captured)
+    return _Ran(time.monotonic() - started, commits, saved, dead, evidence, captured)
 
 
-def deploy_vertex(store: Store, planned: PlannedVertex, progress: Progress) -> VertexSpec:
-    """A planned vertex as it is deployed: its files uploaded, its release pinned by digest."""
-    files = {slot: _bind(store, given, progress) for slot, given in planned.files.items()}
-    return spec_of(planned, files)
-
-
-def _graph_digest(plan: Plan, vertices: list[VertexSpec]) -> str:
-    """Of the graph with its files bound by what they hold, not by where they were."""
-    bound = {one.name: {slot: file.artifact for slot, file in one.files.items()} for one in vertices}
-    changed = {name: vertex.model_copy(update={"files": bound[name]}) for name, vertex in plan.pipeline.vertices.items()}
-    return Backend.read(plan.pipeline.model_copy(update={"vertices": changed})).digest()
-
-
-def _bind(store: Store, given: Path | str, progress: Progress) -> FileSpec:
-    if isinstance(given, str):
-        return bound_artifact(given)
-    artifact = (store.put_directory if given.is_dir() else store.put_file)(given, progress.upload(given.name))
-    return FileSpec(artifact.id, given.name, artifact.size_bytes, given.is_dir())
+def _refuse_endless(plan: Plan) -> None:
+    for vertex in plan.vertices:
+        if vertex.manifest.endpoint == "in":
+            hint = "`thalweg apply`, then `thalweg deploy`, runs it until it is undeployed"
+            raise RejectedError(f"{vertex.name} takes records from outside, and never ends by itself", code="run.endless", hint=hint)
 
 
 def _in_order(plan: Plan, commits: dict[str, Commit]) -> dict[str, Commit]:

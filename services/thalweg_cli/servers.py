@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from thalweg.embedded import EmbeddedStack, ManagedProcess
 from thalweg.errors import RejectedError
@@ -54,6 +55,19 @@ def _start_stack(settings: Settings, name: str) -> EmbeddedStack:
         stack = EmbeddedStack(private_home(settings.data, name))
         stack.start()
     return stack
+
+
+@contextmanager
+def servers_of_data(settings: Settings) -> Iterator[Settings]:
+    """The given servers, or those of the data folder: others do not have what the evidence names."""
+    if settings.nats_url is not None and settings.s3_endpoint is not None:
+        yield settings
+        return
+    with EmbeddedStack(settings.data) as stack:
+        update: dict[str, Any] = {"nats_url": settings.nats_url or stack.nats_url}
+        if settings.s3_endpoint is None:
+            update |= {"s3_endpoint": stack.s3_endpoint, "s3_access_key": stack.s3_access_key, "s3_secret_key": stack.s3_secret_key}
+        yield settings.model_copy(update=update)
 
 
 @contextmanager

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import typer
 
 from thalweg.graph.pipeline import Expectation
+from thalweg.wire.capturing import Captured
 from thalweg.wire.commit import Commit
+from thalweg_cli.deployments import show_captured
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Summary:
     dead: list[dict[str, Any]]
     expect: list[Expectation]
     evidence: Path
+    captured: Captured | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The same as JSON values."""
@@ -57,6 +61,7 @@ class Summary:
             ],
             "dead_letters": self.dead,
             "evidence": str(self.evidence),
+            "replay": msgspec.to_builtins(self.captured) if self.captured is not None else None,
             "unmet": self.unmet(),
         }
 
@@ -73,6 +78,8 @@ class Summary:
         for letter in self.dead:
             place, error = letter["where"], letter["error"]  # a source's error names its place itself
             typer.echo(f"dead letter: {letter['vertex']}: {error if error.startswith(place) else f'{place}: {error}'}")
+        if self.captured is not None:
+            show_captured(self.captured)
         typer.echo(f"evidence {_short(self.evidence)}")
         typer.echo(f"done in {self.seconds:.1f} s")
         for line in self.unmet():

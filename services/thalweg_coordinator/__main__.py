@@ -19,7 +19,7 @@ from thalweg_coordinator.service import Coordinator
 def main() -> int:
     """Runs until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", help="take care of this deployment alone")
+    parser.add_argument("--only", help="take care of this deployment alone, and of those whose names begin with it and a dash")
     parser.add_argument("--secrets-on-stdin", action="store_true", help="values of secrets come as a JSON object on standard input")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s coordinator %(levelname)s %(message)s")

@@ -23,6 +23,7 @@ from thalweg.wire.commit import Commit, Failure
 from thalweg.wire.spec import DeploymentSpec, VertexSpec, has_ended
 from thalweg.wire.subjects import parse_port
 from thalweg_coordinator.asked import Asked
+from thalweg_coordinator.capturing import Capturing
 from thalweg_coordinator.delaying import TrimDelay
 from thalweg_coordinator.last_words import publish_last_words
 from thalweg_coordinator.processes import ProcessLauncher
@@ -46,6 +47,7 @@ class Care:
         scratch: folder of what its vertices keep beside the log.
         workspace, name: which deployment.
         reveal: values of secrets by slot, given their names by slot and the lease that owns the deployment.
+        capturing: keeps its capture running.
         teardown: saves what it leaves, then removes it; None for a coordinator that saves nothing.
     """
 
@@ -57,10 +59,11 @@ class Care:
         workspace: str,
         name: str,
         reveal: Reveal,
+        capturing: Capturing,
         teardown: Teardown | None = None,
     ) -> None:
         self._client, self._launcher, self._scratch, self._name = client, launcher, scratch, name
-        self._reveal, self._teardown = reveal, teardown
+        self._reveal, self._capturing, self._teardown = reveal, capturing, teardown
         self._watch = LogWatch(client, workspace, name)
         self._log_created = ""
         self._attempts: dict[str, Attempts] = {}
@@ -92,8 +95,9 @@ class Care:
             self._windows.clear()
             self._delay = TrimDelay()
         commits = latest_commits(look.heads)
+        await self._capturing.keep(spec, is_fresh=look.last_sequence == 0)
         if spec.has_failed(commits):
-            await self.stop()
+            await self._stop_vertices()
             await self._tear_down_if_draining(spec, commits)
             return
         is_clean = await self._remove_vertices(spec, codes, look.heads)
@@ -106,7 +110,11 @@ class Care:
             await self._tear_down_if_draining(spec, commits)
 
     async def stop(self) -> None:
-        """Ends the vertices."""
+        """Ends the vertices, and the capture."""
+        await asyncio.to_thread(self._capturing.stop)
+        await self._stop_vertices()
+
+    async def _stop_vertices(self) -> None:
         self._attempts.clear()
         self._asked.clear()
         if self._name in self._launcher.deployments():
@@ -153,10 +161,17 @@ class Care:
                 self._ask(vertex)
                 continue
             self._launcher.forget(self._name, vertex)
+            if await self._is_held(spec, vertex, heads):
+                continue
             await deployments.purge_vertex(self._client, spec.workspace, spec.name, vertex)
             shutil.rmtree(self._scratch / vertex, ignore_errors=True)
             self._purged.add((vertex, spec.generation))
         return not gone
+
+    async def _is_held(self, spec: DeploymentSpec, vertex: str, heads: list[StoredMessage]) -> bool:
+        """Whether somebody has yet to read what a vertex has written."""
+        held = await held_from(self._client, spec.workspace, spec.name)
+        return held is not None and any(head.sequence >= held for head in heads if (parse_port(head.subject) or ("",))[0] == vertex)
 
     def _ask(self, vertex: str) -> None:
         pid = self._launcher.signal(self._name, vertex, 0)
@@ -260,7 +275,8 @@ class Care:
             keep = keep_of(window, held, self._mark)
             if keep is not None:
                 await deployments.purge_but_last(self._client, spec.workspace, spec.name, window.subject, keep)
-                self._windows[window.subject] = window.written
+                # What a hold has kept is looked at again, though nothing more is written: its writer may wait for room.
+                self._windows[window.subject] = window.written - (keep - window.keep)
         if held is None or held > self._mark.sequence:
             last = max(head.sequence for head in heads)
             self._mark = Mark(last, {one.subject: one.written for one in plan_windows(spec, latest_commits(heads))})

@@ -19,6 +19,7 @@ from thalweg.errors import RejectedError
 from thalweg.graph.pipeline import Vertex
 from thalweg.wire import subjects
 from thalweg.wire.spec import DeploymentSpec
+from thalweg_coordinator.endpoints import Endpoints
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
 from thalweg_coordinator.secrets import Secrets
 
@@ -91,6 +92,7 @@ class LeaseContents:
     async def remove(self, lease: str, thing: Thing) -> None:
         """Removes a thing that is no deployment; harmless when it is gone."""
         if thing.kind == "backend":
+            await Endpoints(self._client, self._workspace, self._logs).forget(thing.name)
             await self._logs.remove(thing.name)
         elif thing.kind == "secret":
             await self._secrets.remove(thing.name)
@@ -142,6 +144,7 @@ class LeaseContents:
             document = json.loads(body) if body is not None else {"input_artifacts": [], "vertices": {}}
             names = [f"file:{artifact}" for artifact in document["input_artifacts"]]
             names += [f"file:{one['artifact']}" for vertex in document["vertices"].values() for one in vertex["generated"].values()]
+            names += [f"file:{(document.get('replay') or {}).get('artifact')}"]
         elif thing.kind == "deployment":
             spec = await deployments.load_deployment(self._client, self._workspace, thing.name)
             commits = latest_commits(await read_heads(self._client, self._workspace, spec.name))

@@ -29,10 +29,11 @@ class ProcessLauncher:
     Args:
         folder: holds pid files, as `<deployment>/<vertex>.json`.
         logs: holds the vertices' output, as `<deployment>/<vertex>.log`.
+        module: what is started.
     """
 
-    def __init__(self, folder: Path, logs: Path) -> None:
-        self._folder, self._logs = folder, logs
+    def __init__(self, folder: Path, logs: Path, module: str = "thalweg_vertex") -> None:
+        self._folder, self._logs, self._module = folder, logs, module
         self._children: dict[tuple[str, str], subprocess.Popen[bytes]] = {}
 
     def start(
@@ -57,7 +58,7 @@ class ProcessLauncher:
         log, path = self._logs / deployment / f"{vertex}.log", self._pid_path(deployment, vertex)
         for folder in (log.parent, path.parent):
             folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "thalweg_vertex", "--deployment", deployment, "--vertex", vertex]
+        command = [sys.executable, "-m", self._module, "--deployment", deployment, "--vertex", vertex]
         with log.open("ab") as output:
             child = subprocess.Popen(
                 command,

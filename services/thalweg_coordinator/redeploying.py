@@ -13,7 +13,17 @@ from thalweg.wire.commit import Commit
 from thalweg.wire.spec import DeploymentSpec, VertexSpec, has_ended, is_failed
 from thalweg_coordinator.reprocessing import Going, go_back
 
-_KEPT = ("deployed_ns", "storage", "max_messages_per_subject", "batch_records", "batch_bytes", "keep_messages", "keep_s", "lease")
+_KEPT = (
+    "deployed_ns",
+    "storage",
+    "max_messages_per_subject",
+    "batch_records",
+    "batch_bytes",
+    "keep_messages",
+    "keep_s",
+    "lease",
+    "capture",
+)
 
 
 def plan_redeploy(

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from thalweg.artifacts import Store
 from thalweg.artifacts.content.bound import check_bound
 from thalweg.bus import deployments
 from thalweg.bus.buckets import Bucket
+from thalweg.bus.captures import captures_bucket
 from thalweg.bus.connection import Client, connect_unless
 from thalweg.bus.holds import holds_bucket
 from thalweg.bus.leadership import Leadership
@@ -30,12 +32,15 @@ from thalweg.sdk.catalog import Catalog
 from thalweg.sealed.evidence import workspace_key
 from thalweg.settings import Settings
 from thalweg.wire import subjects
+from thalweg.wire.spec import DeploymentSpec
 from thalweg_coordinator.api import answers
 from thalweg_coordinator.artifacts import local_archives, local_copies
 from thalweg_coordinator.backends import Backends
+from thalweg_coordinator.capturing import Capturing
 from thalweg_coordinator.care import Care
 from thalweg_coordinator.components import Components
 from thalweg_coordinator.deployments import Deployments
+from thalweg_coordinator.endpoints import Endpoints
 from thalweg_coordinator.files import Files
 from thalweg_coordinator.lease_contents import LeaseContents
 from thalweg_coordinator.lease_ends import LeaseEnds
@@ -43,9 +48,10 @@ from thalweg_coordinator.leases import LeaseCalls
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
 from thalweg_coordinator.looks import Looks
 from thalweg_coordinator.processes import ProcessLauncher
+from thalweg_coordinator.replays import Replays
 from thalweg_coordinator.secrets import SecretCalls, Secrets
 from thalweg_coordinator.stored_releases import StoredReleases
-from thalweg_coordinator.teardown import Teardown
+from thalweg_coordinator.teardown import Records, Teardown
 from thalweg_coordinator.uses import Uses
 
 if TYPE_CHECKING:
@@ -63,17 +69,20 @@ class Coordinator:
 
     Args:
         settings: where NATS and the data folder are.
-        only: name of the one deployment to care for; None for all.
+        only: name of a run, whose deployments alone, `only` and `only-…`, are cared for; None for all.
         given: values of secrets by name, which then come from nowhere else.
     """
 
     def __init__(self, settings: Settings, only: str | None, given: Mapping[str, str] | None = None) -> None:
         self._settings, self._only, self._given = settings, only, given
         self._launcher = ProcessLauncher(settings.data / "vertices", settings.data / "logs")
+        self._captures = ProcessLauncher(settings.data / "captures", settings.data / "logs", "thalweg_coordinator.capture")
         self._cares: dict[str, Care] = {}
         self._reported: dict[str, str] = {}
         self._ending: set[str] = set()  # deployments that a lease's end takes away
         self._teardown: Teardown | None = None
+        self._endpoints: Endpoints | None = None
+        self._noted: dict[str, tuple[int, int]] = {}
         self._leadership: Leadership | None = None
         self._led: bool | None = None
         self._workers: Workers | None = None
@@ -89,7 +98,8 @@ class Coordinator:
         tasks: list[asyncio.Task[None]] = []
         try:
             await deployments.ensure_bucket(client, self._settings.workspace)
-            await holds_bucket(client, self._settings.workspace).ensure()
+            for bucket in (holds_bucket, captures_bucket):
+                await bucket(client, self._settings.workspace).ensure()
             await self._guard("logs", self._keep_logs(client))
             await self._prepare(client)
             tasks.append(asyncio.create_task(self._end_leases(client)))
@@ -114,7 +124,9 @@ class Coordinator:
                 await asyncio.to_thread(self._metrics.close)
             await client.close()
             if self._only is not None:  # nobody else cares for them
-                await asyncio.to_thread(self._launcher.stop, self._only)
+                for launcher in (self._launcher, self._captures):
+                    for name in {self._only, *filter(self._is_mine, launcher.deployments())}:
+                        await asyncio.to_thread(launcher.stop, name)
             if self._workers is not None:
                 await asyncio.to_thread(self._workers.close)
 
@@ -158,9 +170,11 @@ class Coordinator:
         key = await asyncio.to_thread(workspace_key, self._settings.signing_key, self._settings.data)
         self._teardown = Teardown(client, workspace, store, key)
         await self._teardown.ensure()
+        self._endpoints = endpoints = Endpoints(client, workspace, logs)
+        await endpoints.ensure()
         looks = Looks(client, workspace, self._launcher.usage)
         self._serve_metrics(client, looks)
-        deployed = Deployments(client, workspace, logs, releases, check_bound, locate_for, sealed, key.public, looks)
+        deployed = Deployments(client, workspace, logs, releases, check_bound, locate_for, sealed, endpoints, key.public, looks)
         stored = StoredReleases(client, workspace, releases, backends.forget)
         await stored.ensure()
         components = Components(stored, Catalog(), sources, self._workers, logs, *look)
@@ -175,7 +189,9 @@ class Coordinator:
             stored.refreshing({**backends.handlers(), **components.handlers(), **deployed.handlers()})
             | files.handlers()
             | secrets.handlers()
+            | endpoints.handlers()
             | lease_calls.handlers()
+            | Replays(Records(client, workspace)).handlers()
         )
         on_answer = self._metrics.count_call if self._metrics is not None else lambda *_: None
         await serve(client, workspace, version("thalweg"), answers(lease_calls.requiring_open(handlers), on_answer))
@@ -215,14 +231,16 @@ class Coordinator:
     async def _reconcile(self, client: Client) -> None:
         stored = await deployments.list_deployments(client, self._settings.workspace)
         names = [name for name in stored if self._is_mine(name)]
-        gone = [name for name in {*self._launcher.deployments(), *self._cares} - {*stored} if self._is_mine(name)]
+        started = {*self._launcher.deployments(), *self._captures.deployments()}
+        gone = [name for name in {*started, *self._cares} - {*stored} if self._is_mine(name)]
         await asyncio.gather(
             *(self._guard(name, self._step(client, name)) for name in names),
             *(self._guard(name, self._forget(client, name)) for name in gone),
         )
 
     def _is_mine(self, name: str) -> bool:
-        return self._only in (None, name) or name in self._ending
+        only = self._only
+        return only in (None, name) or name.startswith(f"{only}-") or name in self._ending
 
     async def _step(self, client: Client, name: str) -> None:
         async with asyncio.timeout(CARE_TIMEOUT_S):
@@ -232,16 +250,28 @@ class Coordinator:
                 if error.code == "deployment.unknown":
                     return  # removed since it was listed
                 raise
+            await self._guard(f"endpoints of {name}", self._note_endpoints(spec))
             await self._care_of(client, name).step(spec)
+
+    async def _note_endpoints(self, spec: DeploymentSpec) -> None:
+        """Whoever deployed it has done so already, unless it died in between."""
+        state = (spec.deployed_ns, spec.generation)
+        if self._endpoints is None or self._noted.get(spec.name) == state:
+            return
+        with suppress(RejectedError):  # its backend is gone
+            await self._endpoints.note_deployed(spec)
+        self._noted[spec.name] = state
 
     async def _forget(self, client: Client, name: str) -> None:
         await self._care_of(client, name).forget()
         self._cares.pop(name, None)
+        self._noted.pop(name, None)
         self._ending.discard(name)
 
     def _care_of(self, client: Client, name: str) -> Care:
         if name not in self._cares:
             scratch = self._settings.data / "scratch" / name
             reveal = self._secrets(client).reveal
-            self._cares[name] = Care(client, self._launcher, scratch, self._settings.workspace, name, reveal, self._teardown)
+            capturing = Capturing(client, self._captures, name)
+            self._cares[name] = Care(client, self._launcher, scratch, self._settings.workspace, name, reveal, capturing, self._teardown)
         return self._cares[name]

@@ -10,16 +10,20 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from thalweg.api.deployments import Kept, Outcome, Report
+import msgspec
+
+from thalweg.api.deployments import Kept, KeptReplay, Outcome, Report
 from thalweg.artifacts import Store
 from thalweg.artifacts.records import records_of_run
 from thalweg.bus import deployments
 from thalweg.bus.buckets import Bucket, StaleWriteError
+from thalweg.bus.captures import SEAL_TIMEOUT_S, CaptureNotes
 from thalweg.bus.connection import Client, sync_of
 from thalweg.errors import RunFailedError, ThalwegError
 from thalweg.sealed.evidence import signed
 from thalweg.sealed.signatures import SigningKey
 from thalweg.wire import evidence, subjects
+from thalweg.wire.capturing import NONE, Captured
 from thalweg.wire.commit import Commit
 from thalweg.wire.spec import DeploymentSpec, has_ended, is_failed
 
@@ -42,6 +46,7 @@ class Teardown:
             Bucket(client, subjects.bucket(workspace, kind)) for kind in ("reports", "evidence", "artifacts")
         )
         self._not_before: dict[str, tuple[float, float]] = {}
+        self._sealing_since: dict[tuple[str, int], float] = {}
 
     async def ensure(self) -> None:
         """Makes its buckets."""
@@ -51,7 +56,8 @@ class Teardown:
     async def finish(self, spec: DeploymentSpec, commits: Mapping[str, Commit]) -> None:
         """Saves everything, then removes the deployment; tried again with growing pauses by the next calls.
 
-        In this order: the files are in the store, their records, the evidence, the report, and only then the spec and the log go.
+        In this order: the capture has come to its end, the files are in the store, their records, the evidence, the report, and only
+        then the spec and the log go.
 
         Raises:
             ThalwegError: something could not be saved; nothing was removed.
@@ -60,16 +66,20 @@ class Teardown:
         if time.monotonic() < not_before:
             return
         try:
+            is_sealed, captured = await self._capture_of(spec)
+            if not is_sealed:
+                return
             await asyncio.to_thread(self._store.ensure_bucket)
             await self._check_stored(self._store.of_lease(spec.lease), commits)
-            await self._record_files(spec, commits)
-            kept = await self._keep_evidence(spec, commits)
+            await self._record_files(spec, commits, captured)
+            kept = await self._keep_evidence(spec, commits, captured)
             outcome: Outcome = "finished" if spec.has_ended(commits) else "failed"
-            await self._report(spec, commits, outcome, kept)
+            await self._report(spec, commits, outcome, kept, captured)
         except ThalwegError:
             self._not_before[spec.name] = time.monotonic() + pause_s, min(2 * pause_s, LAST_PAUSE_S)
             raise
         self._not_before.pop(spec.name, None)
+        self._sealing_since.pop((spec.name, spec.deployed_ns), None)
         await deployments.delete_deployment(self._client, spec.workspace, spec.name)
 
     async def discard(self, spec: DeploymentSpec, commits: Mapping[str, Commit]) -> None:
@@ -83,15 +93,27 @@ class Teardown:
                 if not await asyncio.to_thread(store.exists, generated.artifact):
                     raise RunFailedError(f"{generated.artifact} is not in the store", code="artifact.unknown")
 
-    async def _record_files(self, spec: DeploymentSpec, commits: Mapping[str, Commit]) -> None:
-        for key, record in records_of_run(spec, commits, datetime.now(UTC)).items():
+    async def _capture_of(self, spec: DeploymentSpec) -> tuple[bool, Captured | None]:
+        """Whether the capture has come to its end, and what became of it; one that takes too long is not waited for."""
+        if spec.capture == NONE:
+            return True, None
+        since = self._sealing_since.setdefault((spec.name, spec.deployed_ns), time.monotonic())
+        notes = CaptureNotes(self._client, spec)
+        await notes.ask()
+        found = await notes.result()
+        if found is None and time.monotonic() - since > SEAL_TIMEOUT_S:
+            found = Captured(reason=f"it had not come to its end after {SEAL_TIMEOUT_S:g} s")
+        return found is not None, found
+
+    async def _record_files(self, spec: DeploymentSpec, commits: Mapping[str, Commit], captured: Captured | None) -> None:
+        for key, record in records_of_run(spec, commits, datetime.now(UTC), captured).items():
             await self._artifacts.put(key, record.model_dump_json().encode(), None)
 
-    async def _keep_evidence(self, spec: DeploymentSpec, commits: Mapping[str, Commit]) -> str:
+    async def _keep_evidence(self, spec: DeploymentSpec, commits: Mapping[str, Commit], captured: Captured | None) -> str:
         """The document's id. The first copy that is stored stands: a coordinator that repeats the step makes no second one."""
         stamp = datetime.fromtimestamp(spec.deployed_ns / 1e9, UTC).strftime("%Y%m%d-%H%M%S")
         evidence_id = f"{spec.name[:40]}-{stamp}-{spec.deployed_ns % 10**6:06d}"
-        body = signed(evidence.build(spec, commits, evidence_id, time.time_ns(), sync_of(self._client)), self._key)
+        body = signed(evidence.build(spec, commits, evidence_id, time.time_ns(), sync_of(self._client), captured), self._key)
         key = subjects.owned_key(evidence_id, spec.lease)
         stored = (await self._evidence.get(key)).value
         if stored is not None:
@@ -102,12 +124,21 @@ class Teardown:
                 await self._evidence.put(key, body, 0)
         return evidence_id
 
-    async def _report(self, spec: DeploymentSpec, commits: Mapping[str, Commit], outcome: Outcome, kept: str | None) -> None:
-        report = make_report(spec, commits, outcome, kept, time.time_ns())
+    async def _report(
+        self, spec: DeploymentSpec, commits: Mapping[str, Commit], outcome: Outcome, kept: str | None, captured: Captured | None = None
+    ) -> None:
+        report = make_report(spec, commits, outcome, kept, time.time_ns(), captured)
         await self._reports.put(subjects.owned_key(spec.name, spec.lease), report.model_dump_json().encode(), None)
 
 
-def make_report(spec: DeploymentSpec, commits: Mapping[str, Commit], outcome: Outcome, kept: str | None, now_ns: int) -> Report:
+def make_report(
+    spec: DeploymentSpec,
+    commits: Mapping[str, Commit],
+    outcome: Outcome,
+    kept: str | None,
+    now_ns: int,
+    captured: Captured | None = None,
+) -> Report:
     """What a teardown says."""
     failures = [commits[one.name].failure for one in spec.vertices if is_failed(one, commits.get(one.name))]
     return Report(
@@ -129,6 +160,7 @@ def make_report(spec: DeploymentSpec, commits: Mapping[str, Commit], outcome: Ou
         unfinished=[one.name for one in spec.vertices if not has_ended(one, commits.get(one.name))],
         failure=next((one.message for one in failures if one is not None), None),
         evidence=kept,
+        replay=KeptReplay(**msgspec.structs.asdict(captured)) if captured is not None else None,
     )
 
 

@@ -9,13 +9,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import latency, memory, records, vertex_process, video
+from benchmarks import capture, latency, memory, records, vertex_process, video
 from benchmarks.stage import Stage
 from thalweg.embedded import EmbeddedStack
 
 BENCHMARKS: dict[str, Callable[[Stage], list[dict[str, object]]]] = {
     "records": records.measure,
     "latency": latency.measure,
+    "capture": capture.measure,
     "video": video.measure,
     "process": vertex_process.measure,
     "memory": memory.measure,

@@ -15,7 +15,7 @@ def measure(stage: Stage) -> list[dict[str, object]]:
     ours, bare, faststream = list[float](), list[float](), list[float]()
     for _ in range(stage.rounds):
         bare.append(_rate(stage.bare("raw_chain.py", "--records", RECORDS)))
-        ours.append(_ours(stage))
+        ours.append(rate(stage))
         faststream.append(_rate(stage.bare("faststream_chain.py", "--records", FASTSTREAM_RECORDS)))
     return [
         figure("thalweg, three vertices", statistics.median(ours), "records/s"),
@@ -26,7 +26,8 @@ def measure(stage: Stage) -> list[dict[str, object]]:
     ]
 
 
-def _ours(stage: Stage) -> float:
+def rate(stage: Stage, capture: str = "none") -> float:
+    """Records a second through source, map and sink of ours."""
     pipeline: dict[str, Any] = {
         "backend": "bench-records",
         "vertices": {
@@ -36,7 +37,7 @@ def _ours(stage: Stage) -> float:
         },
         "edges": ["source.out -> map.in", "map.out -> sink.in"],
     }
-    found = stage.measured(pipeline)
+    found = stage.measured(pipeline, capture)
     assert found["count"] == RECORDS
     return float(found["count"] / found["seconds"])
 

@@ -47,12 +47,12 @@ class Stage:
         command = [sys.executable, str(HERE / script), self.stack.nats_url, *map(str, arguments)]
         return _output(subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=DEADLINE_S, check=False))
 
-    def start(self, pipeline: dict[str, Any]) -> subprocess.Popen[str]:
+    def start(self, pipeline: dict[str, Any], capture: str = "none") -> subprocess.Popen[str]:
         """Starts `thalweg run` on a pipeline over the components of `parts.py`."""
         path = self.folder / f"{pipeline['backend']}.yaml"
         path.write_text(yaml.safe_dump(pipeline))
         command = [sys.executable, "-m", "thalweg_cli", "run", str(path), "--components", str(HERE / "parts.py")]
-        command += ["--out", str(self.folder / "out"), "--json"]
+        command += ["--out", str(self.folder / "out"), "--capture", capture, "--json"]
         return subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def vertices(self) -> Iterator[tuple[str, psutil.Process]]:
@@ -65,18 +65,18 @@ class Stage:
             except psutil.Error:
                 continue
 
-    def run(self, pipeline: dict[str, Any]) -> dict[str, Any]:
+    def run(self, pipeline: dict[str, Any], capture: str = "none") -> dict[str, Any]:
         """Runs a pipeline to its end; its summary."""
-        process = self.start(pipeline)
+        process = self.start(pipeline, capture)
         out, errors = process.communicate(timeout=DEADLINE_S)
         found: dict[str, Any] = json.loads(_output(subprocess.CompletedProcess(process.args, process.returncode, out, errors)))
         return found
 
-    def measured(self, pipeline: dict[str, Any]) -> Any:
+    def measured(self, pipeline: dict[str, Any], capture: str = "none") -> Any:
         """Runs a pipeline whose vertex `sink` writes what it measures to its param `path`; what it wrote."""
         path = self.folder / f"{pipeline['backend']}.json"
         pipeline["vertices"]["sink"]["params"] = {"path": str(path)}
-        self.run(pipeline)
+        self.run(pipeline, capture)
         return json.loads(path.read_text())
 
 

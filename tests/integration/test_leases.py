@@ -343,8 +343,8 @@ async def test_after_a_run_nothing_is_left_but_what_was_promoted(
     new = (await stored_now(settings)).keys() - before.keys()
     digits = generated["artifact"].removeprefix("sha256:")
     assert {one.split(".")[0] for one in new if digits in one} == {"$KV", f"{settings.workspace}/artifacts/{digits}"}
-    # Besides: the evidence, as a record and as a file of the store.
-    assert len(new) == 4, new
+    # Besides: the evidence and the replay, as records and as files of the store.
+    assert len(new) == 6, new
     assert not [
         one for one in (await session.ask(leases.LIST, leases.Nothing())).leases if one.state == "committed" and one.note.endswith("killed")
     ]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from thalweg.graph.accept import find_conflict
 from thalweg.graph.converters import Converters
@@ -15,6 +16,16 @@ from thalweg.graph.parse import parse_type
 from thalweg.graph.pipeline import Pipeline, Vertex
 from thalweg.sdk.catalog import Catalog, load_module
 from thalweg.testing import run_component, run_graph
+from thalweg.testing.manifest import (
+    Case,
+    Failing,
+    FileExpectation,
+    Manifest,
+    PortExpectation,
+    ToleranceText,
+    VertexExpectation,
+    load_manifest,
+)
 from thalweg_components import INDEX
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,6 +143,20 @@ def test_the_suggested_converter_is_the_documented_one() -> None:
 def test_every_key_of_a_pipeline_file_is_documented() -> None:
     text = (ROOT / "docs/pipelines.md").read_text()
     assert [key for key in (*Pipeline.model_fields, *Vertex.model_fields) if f"| `{key}` |" not in text] == []
+
+
+def test_the_documented_manifest_is_one_and_every_key_is_documented(tmp_path: Path) -> None:
+    found, text = blocks("docs/testing.md"), (ROOT / "docs/testing.md").read_text()
+    for document in (found, blocks("README.md")):
+        (tmp_path / "m.yaml").write_text(next(one for one in document if one.startswith("pipeline:")))
+        assert load_manifest(tmp_path / "m.yaml").cases[0].name == "rainy days are kept"
+    expect = yaml.safe_load(next(one for one in found if one.startswith("expect:")))["expect"]
+    Case.model_validate({"name": "a", "expect": expect})
+    keys = [
+        *Manifest.model_fields, *Case.model_fields, *ToleranceText.model_fields, *Failing.model_fields,
+        *PortExpectation.conditions, *VertexExpectation.conditions, *FileExpectation.conditions,
+    ]  # fmt: skip
+    assert [key for key in keys if not re.search(rf"[`{{ ]{key}[`:]", text)] == []
 
 
 def test_types_go_where_the_document_says() -> None:

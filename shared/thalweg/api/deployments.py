@@ -19,6 +19,7 @@ class Deploy(Leased):
     """A backend to run at a revision (the newest without), under a name (the backend's without).
 
     Attributes:
+        capture: what is recorded of its log: `none`, `all`, `boundary`, or `vertex.port` joined by commas.
         keep_messages, keep_s: what is left on the log though all have read it, so that vertices can go back: so many messages, or
             the messages of so many seconds.
     """
@@ -26,6 +27,7 @@ class Deploy(Leased):
     backend: Name
     name: Name | None = None
     revision: int | None = Field(None, ge=0)
+    capture: str = Field("none", max_length=4096)
     keep_messages: int = Field(0, ge=0, le=10**9)
     keep_s: float = Field(0.0, ge=0, le=10**8, allow_inf_nan=False)
 
@@ -152,6 +154,16 @@ class Kept(Strict):
     size_bytes: int
 
 
+class KeptReplay(Strict):
+    """What became of a deployment's capture; see `thalweg.wire.capturing.Captured`."""
+
+    artifact: str | None
+    size_bytes: int
+    complete: bool
+    reason: str | None
+    messages: int
+
+
 class Report(Strict):
     """What a teardown has saved, and what it could not.
 
@@ -161,6 +173,7 @@ class Report(Strict):
         unfinished: vertices that had not ended.
         failure: why the deployment failed.
         evidence: id of the evidence.
+        replay: what became of the capture; None where there was none.
     """
 
     name: str
@@ -176,6 +189,7 @@ class Report(Strict):
     unfinished: list[str] = Field(default_factory=list)
     failure: str | None = None
     evidence: str | None = None
+    replay: KeptReplay | None = None
 
 
 class DeploymentStatus(Strict):
@@ -183,6 +197,7 @@ class DeploymentStatus(Strict):
 
     Attributes:
         lease: who owns it; "" is the workspace.
+        current: the URLs of its backend's endpoints lead to it.
         report: there once it is undeployed; it has no vertices then.
         log_bytes, log_messages: what its log holds now.
         position: sequence of the last message that its vertices have written; 0 for none.
@@ -195,6 +210,7 @@ class DeploymentStatus(Strict):
     deployed_ns: int
     state: State
     lease: str = ""
+    current: bool = False
     vertices: list[VertexStatus] = Field(default_factory=list)
     report: Report | None = None
     position: int = 0

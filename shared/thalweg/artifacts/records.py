@@ -9,6 +9,7 @@ from datetime import datetime
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from thalweg.artifacts.digests import hex_of
+from thalweg.wire.capturing import Captured
 from thalweg.wire.commit import Commit
 from thalweg.wire.spec import DeploymentSpec
 from thalweg.wire.subjects import owned_key
@@ -17,7 +18,7 @@ PUT = "put"  # token of the record of a file that was put under a lease
 
 
 class Provenance(BaseModel):
-    """Which run left a generated file."""
+    """Which run left a generated file; of a replay, without a vertex and a release."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -71,14 +72,15 @@ def put_key(artifact_id: str, lease: str) -> str:
     return owned_key(f"{hex_of(artifact_id)}.{PUT}", lease) if lease else hex_of(artifact_id)
 
 
-def records_of_run(spec: DeploymentSpec, commits: Mapping[str, Commit], created: datetime) -> dict[str, ArtifactRecord]:
-    """Records, by key, of the files that the vertices of a deployment have generated."""
+def records_of_run(
+    spec: DeploymentSpec, commits: Mapping[str, Commit], created: datetime, captured: Captured | None = None
+) -> dict[str, ArtifactRecord]:
+    """Records, by key, of the files that the vertices of a deployment have generated, and of its replay."""
     vertices, found = {one.name: one for one in spec.vertices}, dict[str, ArtifactRecord]()
     for vertex, commit in commits.items():
         for slot, generated in commit.generated.items():
             pinned = vertices[vertex]
-            token = hashlib.sha256(f"{spec.name}/{spec.deployed_ns}/{vertex}/{slot}".encode()).hexdigest()[:32]
-            found[owned_key(f"{hex_of(generated.artifact)}.{token}", spec.lease)] = ArtifactRecord(
+            found[_run_key(spec, generated.artifact, f"{vertex}/{slot}")] = ArtifactRecord(
                 id=generated.artifact,
                 type=pinned.generated_types.get(slot, "bytes"),
                 name=generated.name,
@@ -89,7 +91,22 @@ def records_of_run(spec: DeploymentSpec, commits: Mapping[str, Commit], created:
                     deployment=spec.name, vertex=vertex, slot=slot, release=pinned.component, revision=spec.revision or None
                 ),
             )
+    if captured is not None and captured.artifact is not None:
+        found[_run_key(spec, captured.artifact, "replay")] = ArtifactRecord(
+            id=captured.artifact,
+            type="replay",
+            name=f"{spec.name}.mcap",
+            size_bytes=captured.size_bytes,
+            created=created,
+            owner=owner_of(spec.lease),
+            provenance=Provenance(deployment=spec.name, vertex="", slot="replay", release="", revision=spec.revision or None),
+        )
     return found
+
+
+def _run_key(spec: DeploymentSpec, artifact_id: str, what: str) -> str:
+    token = hashlib.sha256(f"{spec.name}/{spec.deployed_ns}/{what}".encode()).hexdigest()[:32]
+    return owned_key(f"{hex_of(artifact_id)}.{token}", spec.lease)
 
 
 def is_file_name(name: str) -> bool:

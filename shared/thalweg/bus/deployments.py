@@ -128,13 +128,15 @@ async def count_messages(client: Client, workspace: str, name: str) -> dict[str,
 
 
 async def delete_deployment(client: Client, workspace: str, name: str) -> None:
-    """Removes a deployment's spec, then its holds and its log; harmless when they are gone.
+    """Removes a deployment's spec, then the notes of its capture, its holds and its log; harmless when they are gone.
 
     In this order: a coordinator that makes a missing log looks for the spec afterwards, and takes the log back without one.
     """
-    bucket, holds = subjects.deployments_bucket(workspace), subjects.bucket(workspace, "holds")
+    bucket = subjects.deployments_bucket(workspace)
     await call(client, f"STREAM.PURGE.KV_{bucket}", {"filter": f"$KV.{bucket}.{name}"})
-    await call(client, f"STREAM.PURGE.KV_{holds}", {"filter": f"$KV.{holds}.{name}.>"})
+    for kind in ("captures", "holds"):
+        beside = subjects.bucket(workspace, kind)
+        await call(client, f"STREAM.PURGE.KV_{beside}", {"filter": f"$KV.{beside}.{name}.>"})
     await delete_log(client, workspace, name)
 
 

@@ -72,6 +72,13 @@ async def holds_of(client: Client, workspace: str, deployment: str) -> dict[str,
     return {holder: hold.sequence for holder, hold in holds.items() if hold.expires_ns > now_ns}
 
 
+async def hold_of(client: Client, workspace: str, deployment: str, holder: str) -> int | None:
+    """The sequence that a holder was at when it was last heard of, expired or not; None where it holds nothing."""
+    value = (await holds_bucket(client, workspace).get(_key(deployment, holder))).value
+    hold = _read(value) if value is not None else None
+    return hold.sequence if hold is not None else None
+
+
 async def place_hold(client: Client, workspace: str, deployment: str, holder: str, sequence: int, ttl_s: float = TTL_S) -> None:
     """Holds a log for one that has yet to start, and then takes the hold over by `Hold` under the same name.
 
@@ -116,8 +123,7 @@ class Hold:
     async def __aexit__(self, *_: object) -> None:
         if self._task is not None:
             await end_tasks(self._task)
-        with suppress(ThalwegError, StaleWriteError, NatsError, OSError, TimeoutError):
-            await self._bucket.delete(self._key, (await self._bucket.get(self._key)).revision)
+        await _remove(self._bucket, self._key)
 
     def advance(self, sequence: int) -> None:
         """Says that what lies below is not needed any more; lower than before is ignored. Does not block."""
@@ -147,6 +153,18 @@ class Hold:
             found = await self._bucket.get(self._key)
             self.is_lost, self._revision = found.value is None, found.revision
             self._advanced.set()
+
+
+async def remove_hold(client: Client, workspace: str, deployment: str, holder: str) -> None:
+    """Lets a log go that a holder will not come back for; one that cannot be removed now expires."""
+    await _remove(holds_bucket(client, workspace), _key(deployment, holder))
+
+
+async def _remove(bucket: Bucket, key: str) -> None:
+    with suppress(ThalwegError, StaleWriteError, NatsError, OSError, TimeoutError):
+        found = await bucket.get(key)
+        if found.value is not None:
+            await bucket.delete(key, found.revision)
 
 
 def _key(deployment: str, holder: str) -> str:

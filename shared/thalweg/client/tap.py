@@ -13,11 +13,10 @@ from thalweg.bus.connection import Client, NatsError
 from thalweg.bus.heads import latest_commits
 from thalweg.bus.reader import Reader
 from thalweg.bus.watch import LogWatch
+from thalweg.client.conditions import condition
 from thalweg.errors import RejectedError, UnreachableError
 from thalweg.graph.parse import parse_type
 from thalweg.graph.types import StreamType
-from thalweg.runtime.program import Program
-from thalweg.sdk.catalog import Catalog
 from thalweg.sdk.records import python_type
 from thalweg.sdk.values import RecordError
 from thalweg.wire import subjects
@@ -50,7 +49,7 @@ def type_of(spec: DeploymentSpec, vertex: str, port: str) -> StreamType:
     """What a port emits.
 
     Raises:
-        RejectedError: `vertex.unknown` or `port.unknown`.
+        RejectedError: `vertex.unknown`, `port.unknown` or `port.endpoint`.
     """
     found = next((one for one in spec.vertices if one.name == vertex), None)
     if found is None:
@@ -59,6 +58,9 @@ def type_of(spec: DeploymentSpec, vertex: str, port: str) -> StreamType:
     if port not in found.outputs:
         there = ", ".join(found.outputs) or "none"
         raise RejectedError(f"{vertex} has no output port {port!r}", code="port.unknown", hint=f"its outputs: {there}")
+    if found.endpoint == "out" and port == "out":
+        hint = "the gateway shows its records: `thalweg endpoint list`"
+        raise RejectedError(f"{vertex}.{port} is an output endpoint, and no edge", code="port.endpoint", hint=hint)
     return parse_type(found.outputs[port])
 
 
@@ -68,16 +70,11 @@ def where(expression: str, stream_type: StreamType) -> Keep:
     Raises:
         RejectedError: the expression does not fit the type.
     """
-    release = Catalog().find("filter", "1.0.0")
-    assert release is not None
-    params, _ = release.check_params({"where": expression})
-    release.resolve(params, {"in": stream_type}, {})
-    program = Program(release.component, "tap", params, {"in": stream_type}, {"out": stream_type}, {}, {})
-    program.start()
+    holds = condition(expression, stream_type)
 
     def keep(value: Any) -> bool:
         with suppress(RecordError):
-            return program.calls["in"](value) is not None
+            return holds(value)
         return False
 
     return keep

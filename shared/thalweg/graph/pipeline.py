@@ -146,16 +146,30 @@ def load_content(path: Path) -> Any:
     Raises:
         RejectedError: `pipeline.unreadable`.
     """
+    return load_yaml(path, code="pipeline.unreadable", hint="a pipeline file has backend:, vertices: and edges:")
+
+
+def load_yaml(path: Path, *, code: str, hint: str) -> Any:
+    """The YAML of a file of at most `MAX_FILE_BYTES`, unchecked.
+
+    Args:
+        path: which file.
+        code: of the error.
+        hint: what belongs into a file that is empty.
+
+    Raises:
+        RejectedError: it cannot be read.
+    """
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise RejectedError(f"{path} is larger than {MAX_FILE_BYTES:,} bytes", code="pipeline.unreadable")
+            raise RejectedError(f"{path} is larger than {MAX_FILE_BYTES:,} bytes", code=code)
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
     except OSError as error:
-        raise RejectedError(f"{path} cannot be read: {error.strerror}", code="pipeline.unreadable") from error
+        raise RejectedError(f"{path} cannot be read: {error.strerror}", code=code) from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise RejectedError(f"{path} is not YAML: {' '.join(str(error).split())}", code="pipeline.unreadable") from error
+        raise RejectedError(f"{path} is not YAML: {' '.join(str(error).split())}", code=code) from error
     if content is None:
-        raise RejectedError(f"{path} is empty", code="pipeline.unreadable", hint="a pipeline file has backend:, vertices: and edges:")
+        raise RejectedError(f"{path} is empty", code=code, hint=hint)
     return content
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from thalweg.errors import RejectedError
+from thalweg.wire.capturing import Captured
 from thalweg.wire.commit import Commit
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 
@@ -16,7 +17,9 @@ Sync = Literal["always", "never", "unknown"]
 """When the server has synced what it has acknowledged to disk; `unknown` for one that was not started by us: it cannot be asked."""
 
 
-def build(spec: DeploymentSpec, commits: Mapping[str, Commit], evidence_id: str, finished_ns: int, sync: Sync) -> dict[str, Any]:
+def build(
+    spec: DeploymentSpec, commits: Mapping[str, Commit], evidence_id: str, finished_ns: int, sync: Sync, captured: Captured | None = None
+) -> dict[str, Any]:
     """The document, not signed yet: JSON values alone. It holds nothing that is secret.
 
     Args:
@@ -25,6 +28,7 @@ def build(spec: DeploymentSpec, commits: Mapping[str, Commit], evidence_id: str,
         evidence_id: what the document is called.
         finished_ns: when the run was over.
         sync: of the server that holds the log.
+        captured: what became of its capture; None where there was none.
     """
     expectations = [_judged(spec, commits, index) for index in range(len(spec.expect))]
     return {
@@ -40,6 +44,7 @@ def build(spec: DeploymentSpec, commits: Mapping[str, Commit], evidence_id: str,
         "finished_ns": finished_ns,
         "storage": spec.storage,
         "sync": "never" if spec.storage == "memory" else sync,
+        "replay": msgspec.to_builtins(captured) if captured is not None else None,
         # As text: canonical JSON sorts keys, and a component may mean the order within a param (columns of a table).
         "spec": msgspec.json.encode(spec).decode(),
         "releases": {one.component: one.digest for one in spec.vertices},

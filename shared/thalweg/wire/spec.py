@@ -52,7 +52,8 @@ class VertexSpec(msgspec.Struct, frozen=True):
 
     Attributes:
         generation: of the deployment, in which the vertex became what it is here; a redeploy leaves unchanged vertices as they are.
-        stop_after: a source ends after so many records, as one did that was drained; None where it ends by itself.
+        stop_after: a source ends after so many records, as one did that was drained, and so does what comes from outside; None where it
+            ends by itself.
         rewind: it was asked to go back; stays when that is done.
         endpoint: `in`: its input port of that name is fed from outside, `out`: its output port of that name is read there.
     """
@@ -102,6 +103,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
         desired: `draining`: sources end now, then everything else does, and what is left is saved; `discarding`: all goes at once.
         revision, graph_digest: of the backend; 0 and "" where it is no stored one.
         deployed_ns: when the name was deployed; tells this deployment from another one of the same name.
+        capture: what is recorded of its log: `none`, `all`, `boundary`, or `vertex.port` joined by commas.
         keep_messages, keep_s: what trimming leaves on the log though everyone has read it: so many messages, or of so long.
         aliases: of the backend's endpoints, as `vertex.endpoint`.
         lease: which owns it; "" for the workspace.
@@ -121,6 +123,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
     max_messages_per_subject: int = 1024
     batch_records: int = 4096
     batch_bytes: int = 1_048_576
+    capture: str = "none"
     keep_messages: int = 0
     keep_s: float = 0.0
     aliases: dict[str, str] = {}

@@ -39,6 +39,11 @@ def port(workspace: str, deployment: str, vertex: str, port_name: str, partition
     return f"tw.{workspace}.{deployment}.v.{vertex}.{port_name}.{partition}"
 
 
+def outside(workspace: str, deployment: str) -> tuple[str, str]:
+    """Wildcards over what comes in from outside, and over what goes out."""
+    return f"tw.{workspace}.{deployment}.in.>", f"tw.{workspace}.{deployment}.out.>"
+
+
 def vertex_prefix(workspace: str, deployment: str, vertex: str) -> str:
     """Wildcard over all that a vertex writes: the fence of its commits."""
     return f"tw.{workspace}.{deployment}.v.{vertex}.>"
@@ -52,6 +57,11 @@ def inlet(workspace: str, deployment: str, vertex: str) -> str:
 def outlet(workspace: str, deployment: str, vertex: str) -> str:
     """Subject of an output endpoint: bare msgpack values, written by its vertex only."""
     return f"tw.{workspace}.{deployment}.out.{vertex}.{OUT_ENDPOINT}"
+
+
+def all_outlets(workspace: str, deployment: str) -> str:
+    """Wildcard over all output endpoints of a deployment."""
+    return f"tw.{workspace}.{deployment}.out.>"
 
 
 def all_of_vertex(workspace: str, deployment: str, vertex: str) -> list[str]:
@@ -108,8 +118,8 @@ def bucket(workspace: str, kind: str) -> str:
         workspace: whose.
         kind: `artifacts` (records: a key is the artifact's 64 hex digits for a file that was put, or these, a dot and a token for
             each run that left the file), `secrets` (sealed, by name), `releases` (see `release_key`), `reports` and `evidence`
-            (by deployment), `leases` (by id), `holds` (`<deployment>.<holder>`, see `thalweg.bus.holds`), `lead`. Keys of artifacts,
-            reports and evidence that a lease owns: see `owned_key`.
+            (by deployment), `leases` (by id), `holds` and `captures` (see `thalweg.bus`), `lead`, `endpoints`
+            (see `thalweg.wire.endpoints`). Keys of artifacts, reports and evidence that a lease owns: see `owned_key`.
     """
     return f"TW_{workspace}_{kind}"
 

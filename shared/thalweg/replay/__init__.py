@@ -1,0 +1,1 @@
+"""Replays: deployment logs recorded in MCAP files, read again, checked, compared."""

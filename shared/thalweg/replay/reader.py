@@ -1,0 +1,165 @@
+"""Reads a replay: messages, records of a port, and whether it is whole; what is intact of a damaged one is read."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from mcap.records import DataEnd
+
+from thalweg.errors import RejectedError
+from thalweg.replay.chunks import Channels, encode, entries_of, open_chunk
+from thalweg.replay.completeness import Counting, Tally
+from thalweg.replay.format import Entry, decode_headers
+from thalweg.replay.outline import footer_of, outline_of, record_at
+from thalweg.replay.records import HEAD
+from thalweg.wire.batch import Batch
+from thalweg.wire.commit import CHUNK_HEADER
+from thalweg.wire.digest import Chain
+from thalweg.wire.subjects import parse_port
+
+_batches = msgspec.msgpack.Decoder(Batch[msgspec.Raw])
+_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of a port.
+
+    Attributes:
+        index: how many came before it on its port.
+        sequence: of its message on the log.
+        stored_ns: when the server stored that, UTC.
+        time_ns: event time, UTC.
+        record_id: its trace id.
+        packed: the value, as msgpack.
+    """
+
+    index: int
+    sequence: int
+    stored_ns: int
+    time_ns: int
+    record_id: int
+    packed: bytes
+
+
+class Replay:
+    """One file. It can be read as often as is wanted; what is damaged is noted in `faults` by whoever comes to it.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        RejectedError: `replay.unreadable`, it is no replay at all.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._outline = path, outline_of(path)
+        self.faults = self._outline.faults
+        self.about, self.spec, self.completeness = self._outline.about, self._outline.spec, self._outline.completeness
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it says so, and nothing was found to be damaged so far."""
+        return self.completeness is not None and self.completeness.complete and not self.faults
+
+    def entries(self, topics: frozenset[str] | None = None) -> Iterator[Entry]:
+        """Messages in the order of the log.
+
+        Args:
+            topics: subjects that are wanted; messages of others may come as well.
+        """
+        channels = Channels(lambda vertex, port: None)
+        for one in self._outline.channels:
+            channels.know(one)
+        wanted = {channel.id for topic, channel in channels.by_topic.items() if topics is None or topic in topics}
+        with self._path.open("rb") as file:
+            for offset, inside in self._outline.chunks:
+                if inside is not None and topics is not None and not inside & wanted:
+                    continue
+                try:
+                    yield from list(entries_of(open_chunk(record_at(file, offset)), channels))
+                except RejectedError as error:
+                    self._note(f"the chunk at byte {offset:,}: {error}")
+
+    def records(self, vertex: str, port: str) -> Iterator[Record]:
+        """Records of an output port, in order."""
+        index = 0
+        for first, batch in self._batches(vertex, port):
+            for value, time_ns, record_id in zip(batch.v, batch.t, batch.ids(), strict=True):
+                yield Record(index, first.sequence, first.time_ns, time_ns, record_id, bytes(value))
+                index += 1
+
+    def digest(self, vertex: str, port: str) -> tuple[int, str]:
+        """How many records a port has, and the digest over them as evidence has it."""
+        chain, count = Chain(), 0
+        for _, batch in self._batches(vertex, port):
+            chain.extend([bytes(one) for one in batch.v], batch.t)
+            count += len(batch.v)
+        return count, chain.stored(count, 0).digest
+
+    def verify(self) -> bool:
+        """Reads all of it and compares it with its own account; what differs is in `faults`. Whether it is whole."""
+        counting = Counting(is_gapless=self.about.get("capture") == "all")
+        for entry in self.entries():
+            counting.add(entry)
+        said = self.completeness
+        if said is not None:
+            found = counting.close({}, None)
+            for subject in sorted({*said.subjects, *found.subjects}):
+                if _without_written(said.subjects.get(subject)) != found.subjects.get(subject):
+                    self._note(f"{subject}: what is there is not what was recorded")
+            if not self._data_fits():
+                self._note("the file does not fit its checksum")
+        return self.is_complete
+
+    def _batches(self, vertex: str, port: str) -> Iterator[tuple[Entry, Batch[msgspec.Raw]]]:
+        """Batches, each with the message that it begins in."""
+        pieces: list[bytes] = []
+        first: Entry | None = None
+        for entry in self.entries(self._topics(vertex, port)):
+            place = parse_port(entry.subject)
+            if place is None or place[:2] != (vertex, port) or entry.body is None:
+                continue
+            number, _, count = decode_headers(entry.headers).headers.get(CHUNK_HEADER, "1/1").partition("/")
+            if number == "1":
+                pieces, first = [], entry
+            pieces.append(entry.body)
+            if number == count and len(pieces) == int(count) and first is not None:
+                try:
+                    yield first, _batches.decode(b"".join(pieces))
+                except msgspec.DecodeError as error:
+                    self._note(f"{vertex}.{port}: message {first.sequence} cannot be read: {error}")
+
+    def _topics(self, vertex: str, port: str) -> frozenset[str] | None:
+        names = [one.topic for one in self._outline.channels if hasattr(one, "topic")]
+        found = frozenset(one for one in names if (place := parse_port(one)) is not None and place[:2] == (vertex, port))
+        return found if names else None
+
+    def _data_fits(self) -> bool:
+        """Whether the data section has the checksum that stands behind it."""
+        crc, left = 0, self._data_end()
+        if left is None:
+            return False
+        with self._path.open("rb") as file:
+            while left > 0 and (block := file.read(min(left, _BLOCK_BYTES))):
+                crc, left = zlib.crc32(block, crc), left - len(block)
+            return file.read(HEAD.size + 4) == encode(DataEnd(crc))
+
+    def _data_end(self) -> int | None:
+        with self._path.open("rb") as file:
+            try:
+                return footer_of(file).summary_start - HEAD.size - 4
+            except RejectedError:
+                return None
+
+    def _note(self, fault: str) -> None:
+        if fault not in self.faults:
+            self.faults.append(fault)
+
+
+def _without_written(tally: Tally | None) -> Tally | None:
+    return msgspec.structs.replace(tally, written=None) if tally is not None else None
