@@ -9,7 +9,7 @@ from typing import Any
 
 from thalweg.errors import RunFailedError
 from thalweg.runtime.faults import Faults
-from thalweg.runtime.inputs import BEGINNING, Edge, choose_by_arrival, choose_by_time, run_length
+from thalweg.runtime.inputs import Edge, choose_by_arrival, choose_by_time, run_length
 from thalweg.runtime.outbox import Outbox
 from thalweg.runtime.passes import CHUNK_S, STRIDE, CloserLookError
 from thalweg.runtime.program import Program
@@ -187,7 +187,7 @@ class Processing:
         context.time_ns, context.record_id, context.port = head.batch.t[head.index], record_id, edge.port
         context.position = f"record {self.standing.counters.records_in + 1}"
         before = self.program.snapshot() if self._guard_state else None
-        mark, progress = self.outbox.mark(), self._progress_of_results(max(head.progress[head.index], self.standing.watermark))
+        mark, progress = self.outbox.mark(), max(head.progress[head.index], self.standing.watermark)
 
         def undo() -> None:
             self.outbox.rollback(mark)
@@ -199,11 +199,6 @@ class Processing:
 
         self.standing.counters.filtered += not self.faults.attempt(add, undo, head.batch.v[head.index], record_id, root)
         self._consume(edge)
-
-    def _progress_of_results(self, progress: int) -> int:
-        """That of the record, unless the component holds records back: then results may be of long ago, and their own times count."""
-        is_prompt = not self.program.component.emits_aside or self.program.context.hold_back_ns == 0
-        return progress if is_prompt else BEGINNING
 
     def _run_batch(self, edge: Edge, count: int) -> int:
         """A component that takes lists: one result per record, in order. A list that raises is given again record by record."""

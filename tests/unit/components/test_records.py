@@ -10,8 +10,10 @@ import pytest
 
 from thalweg.graph.pipeline import Pipeline
 from thalweg.graph.types import format_type
-from thalweg.testing import run_graph
+from thalweg.testing import run_component, run_graph
+from thalweg_components.processors.sort_by_time import SortByTime
 
+SECOND = 1_000_000_000
 KIND = "record{k: str, n: int}"
 
 
@@ -51,6 +53,14 @@ def test_records_are_sorted_within_the_lateness(drive: Callable[..., Any], resta
     )
     assert [one.n for one in found.out] == [1, 3, 5]
     assert found.times == [1, 3, 5]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 100])
+def test_records_are_sorted_by_their_event_times_however_they_arrive(batch: int) -> None:
+    times = [second * SECOND for second in (0, 3, 1, 20, 14, 15, 16, 40, 20, 21)]
+    found = run_component(SortByTime, list(range(10)), params={"lateness_s": 5}, times=times, batch=batch)
+    assert (found.out, found.counters.late) == ([0, 2, 1, 5, 6, 3, 7], 3)
+    assert found.times["out"] == sorted(found.times["out"])
 
 
 def test_what_sort_by_time_held_back_is_not_late_behind_it() -> None:
