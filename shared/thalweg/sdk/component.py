@@ -91,10 +91,18 @@ def component(
     def decorate(target: C) -> C:
         found = Component(name, version, target, combine, deterministic, endpoint=endpoint, ports_param=ports_param, converter=converter)
         (_read_class if inspect.isclass(target) else _read_function)(found)
+        _check_flags(found)
         setattr(target, ATTRIBUTE, found)
         return target
 
     return decorate
+
+
+def _check_flags(found: Component) -> None:
+    if found.ports_param and (found.params is None or found.ports_param not in found.params.model_fields):
+        raise RejectedError(f"component {found.name}: it has no param {found.ports_param!r} to name ports", code="component.invalid")
+    if found.converter and (len(found.inputs), len(found.outputs)) != (1, 1):
+        raise RejectedError(f"component {found.name}: a converter has one input and one output", code="component.invalid")
 
 
 def component_of(target: Any) -> Component:

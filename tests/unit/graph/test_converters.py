@@ -189,3 +189,13 @@ def test_a_component_that_takes_any_type_and_then_refuses_it_has_one_suggested_t
         ("vertex shaped", "type.unsupported", f"table-to-records@1.0.0 turns {rows}"),
         ("vertex text", "type.unsupported", None),
     ]
+
+
+def test_flags_that_a_component_cannot_keep_are_refused() -> None:
+    def two(a: str, b: str) -> str:
+        return a + b
+
+    with pytest.raises(RejectedError, match="a converter has one input and one output"):
+        component("two", version="1.0.0", converter=True)(two)
+    with pytest.raises(RejectedError, match="no param 'cases' to name ports"):
+        component("two", version="1.0.0", ports_param="cases")(two)
