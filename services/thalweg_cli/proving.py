@@ -135,8 +135,10 @@ def read_evidence(settings: Settings, which: str, key: str | None) -> tuple[dict
         if path.stat().st_size > MAX_EVIDENCE_BYTES:
             raise RejectedError(f"{path} is too large for evidence", code="evidence.unreadable")
         document = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise RejectedError(f"{path}: {error}", code="evidence.unreadable") from error
+    except OSError as error:
+        raise RejectedError(f"{path} cannot be read: {error.strerror}", code="evidence.unreadable") from error
+    except (ValueError, RecursionError) as error:
+        raise RejectedError(f"{path} is not JSON: {error}", code="evidence.unreadable") from error
     if not isinstance(document, dict):
         raise RejectedError(f"{path} holds no evidence", code="evidence.unreadable")
     return document, key or asyncio.run(_trusted(settings))
