@@ -11,7 +11,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.errors import NotReproducedError, RejectedError, ThalwegError
-from thalweg_cli import backend, component, deployments, diagnose, documents, evidence, file, lease, logs, replay, secret, tap, top
+from thalweg_cli import (
+    backend,
+    component,
+    deployments,
+    diagnose,
+    documents,
+    evidence,
+    file,
+    lease,
+    logs,
+    replay,
+    replay_rerun,
+    secret,
+    tap,
+    top,
+)
 from thalweg_cli.at_hand import releases_at_hand
 from thalweg_cli.output import AsJson, fail, show_table
 from thalweg_cli.testing import command as testing
@@ -34,6 +49,7 @@ app.add_typer(file.app, name="file")
 app.add_typer(secret.app, name="secret")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(replay.app, name="replay")
+replay.app.command("rerun")(replay_rerun.rerun)
 app.add_typer(lease.app, name="lease")
 app.command("apply")(backend.apply)
 backend.app.command()(component.outdated)

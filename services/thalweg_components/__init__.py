@@ -11,6 +11,7 @@ INDEX: dict[str, str] = {
     "parquet-source@1.0.0": f"{_SOURCES}.parquet_source",
     "image-directory-source@1.0.0": f"{_SOURCES}.image_directory_source",
     "video-file-source@1.0.0": f"{_SOURCES}.video_file_source",
+    "replay-source@1.0.0": f"{_SOURCES}.replay_source",
     "filter@1.0.0": f"{_PROCESSORS}.filter",
     "map@1.0.0": f"{_PROCESSORS}.map",
     "select@1.0.0": f"{_PROCESSORS}.select",

@@ -17,7 +17,7 @@ from thalweg.replay.format import Entry, decode_headers
 from thalweg.replay.outline import footer_of, outline_of, record_at
 from thalweg.replay.records import HEAD
 from thalweg.wire.batch import Batch
-from thalweg.wire.commit import CHUNK_HEADER
+from thalweg.wire.commit import CHUNK_HEADER, HEADER, Commit, decode_commit
 from thalweg.wire.digest import Chain
 from thalweg.wire.subjects import parse_port
 
@@ -46,6 +46,25 @@ class Record:
     packed: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A message body, whole.
+
+    Attributes:
+        port: it is of.
+        first: the message that it begins in.
+        last: sequence of the message that it ends in.
+        headers: of that one.
+        data: as on the wire.
+    """
+
+    port: str
+    first: Entry
+    last: int
+    headers: dict[str, str]
+    data: bytes
+
+
 class Replay:
     """One file. It can be read as often as is wanted; what is damaged is noted in `faults` by whoever comes to it.
 
@@ -60,6 +79,11 @@ class Replay:
         self._path, self._outline = path, outline_of(path)
         self.faults = self._outline.faults
         self.about, self.spec, self.completeness = self._outline.about, self._outline.spec, self._outline.completeness
+
+    @property
+    def path(self) -> Path:
+        """Of the file."""
+        return self._path
 
     @property
     def is_complete(self) -> bool:
@@ -93,6 +117,15 @@ class Replay:
                 yield Record(index, first.sequence, first.time_ns, time_ns, record_id, bytes(value))
                 index += 1
 
+    def last_commits(self) -> dict[str, Commit]:
+        """The last commit of each vertex; reads all of it."""
+        found: dict[str, str] = {}
+        for entry in self.entries():
+            place, text = parse_port(entry.subject), decode_headers(entry.headers).headers.get(HEADER)
+            if place is not None and text is not None:
+                found[place[0]] = text
+        return {vertex: decode_commit(text) for vertex, text in found.items()}
+
     def digest(self, vertex: str, port: str) -> tuple[int, str]:
         """How many records a port has, and the digest over them as evidence has it."""
         chain, count = Chain(), 0
@@ -116,27 +149,39 @@ class Replay:
                 self._note("the file does not fit its checksum")
         return self.is_complete
 
-    def _batches(self, vertex: str, port: str) -> Iterator[tuple[Entry, Batch[msgspec.Raw]]]:
-        """Batches, each with the message that it begins in."""
+    def bodies(self, vertex: str, port: str | None = None) -> Iterator[Body]:
+        """Whole message bodies of a vertex, in the order of the log: of one port, or of all of its output ports."""
         pieces: list[bytes] = []
         first: Entry | None = None
         for entry in self.entries(self._topics(vertex, port)):
             place = parse_port(entry.subject)
-            if place is None or place[:2] != (vertex, port) or entry.body is None:
+            if place is None or entry.body is None or not _is_of(place, vertex, port):
                 continue
-            number, _, count = decode_headers(entry.headers).headers.get(CHUNK_HEADER, "1/1").partition("/")
+            headers = decode_headers(entry.headers).headers
+            number, _, count = headers.get(CHUNK_HEADER, "1/1").partition("/")
             if number == "1":
                 pieces, first = [], entry
             pieces.append(entry.body)
             if number == count and len(pieces) == int(count) and first is not None:
-                try:
-                    yield first, _batches.decode(b"".join(pieces))
-                except msgspec.DecodeError as error:
-                    self._note(f"{vertex}.{port}: message {first.sequence} cannot be read: {error}")
+                yield Body(place[1], first, entry.sequence, headers, b"".join(pieces))
 
-    def _topics(self, vertex: str, port: str) -> frozenset[str] | None:
+    def decode(self, vertex: str, body: Body) -> Batch[msgspec.Raw] | None:
+        """The batch in a body; None for one that is none, which is noted."""
+        try:
+            return _batches.decode(body.data)
+        except msgspec.DecodeError as error:
+            self._note(f"{vertex}.{body.port}: message {body.first.sequence} cannot be read: {error}")
+            return None
+
+    def _batches(self, vertex: str, port: str) -> Iterator[tuple[Entry, Batch[msgspec.Raw]]]:
+        """Batches, each with the message that it begins in."""
+        for body in self.bodies(vertex, port):
+            if (batch := self.decode(vertex, body)) is not None:
+                yield body.first, batch
+
+    def _topics(self, vertex: str, port: str | None) -> frozenset[str] | None:
         names = [one.topic for one in self._outline.channels if hasattr(one, "topic")]
-        found = frozenset(one for one in names if (place := parse_port(one)) is not None and place[:2] == (vertex, port))
+        found = frozenset(one for one in names if (place := parse_port(one)) is not None and _is_of(place, vertex, port))
         return found if names else None
 
     def _data_fits(self) -> bool:
@@ -159,6 +204,11 @@ class Replay:
     def _note(self, fault: str) -> None:
         if fault not in self.faults:
             self.faults.append(fault)
+
+
+def _is_of(place: tuple[str, str, int], vertex: str, port: str | None) -> bool:
+    """Whether a subject is that of a port; without one, of any output port of the vertex."""
+    return place[0] == vertex and (not place[1].startswith("_") if port is None else place[1] == port)
 
 
 def _without_written(tally: Tally | None) -> Tally | None:

@@ -9,11 +9,12 @@ from typing import Any
 
 from thalweg.errors import RunFailedError
 from thalweg.runtime.faults import Faults
+from thalweg.runtime.inputs import BEGINNING
 from thalweg.runtime.outbox import FIRST_NS, LAST_NS, Outbox
 from thalweg.runtime.passes import CHUNK_S, STRIDE, CloserLookError
 from thalweg.runtime.program import Program
 from thalweg.runtime.standing import Standing
-from thalweg.sdk.values import At, Bad, Emit, RecordError
+from thalweg.sdk.values import At, Bad, Emit, Recorded, RecordError
 from thalweg.wire import ids
 
 
@@ -54,11 +55,12 @@ class Intake:
         except Exception as error:
             raised = error
         self._put_many(items, parts)
+        count = len(items)
         for item in other:
-            self._put(item)
+            count += self._put_recorded(item) if type(item) is Recorded else self._put(item)
         if raised is not None:
             self._fail(raised)
-        return len(items) + len(other), ended
+        return count, ended
 
     def _pull(self, source: Iterator[Any], items: list[At[Any]], parts: list[bytes | None], limit: int) -> bool:
         """Takes records until there are enough or some time has gone; whether the source has ended."""
@@ -101,7 +103,18 @@ class Intake:
         standing.watermark, standing.touched = progress[-1], True
         standing.cursor = (first + len(items), items[-1].cursor)
 
-    def _put(self, item: Any) -> None:
+    def _put_recorded(self, item: Recorded) -> int:
+        """Passes the records of one recorded commit on; how much work that was, at least 1."""
+        standing, count = self._standing, 0
+        for port, parts, times, numbers, progress in item.batches:
+            self._outbox.add_recorded(port, parts, times, numbers, progress)
+            count += len(parts)
+        standing.counters.records_in += count
+        standing.watermark, standing.touched = max(standing.watermark, BEGINNING if item.promised is None else item.promised), True
+        standing.cursor = (standing.counters.records_in, item.cursor)
+        return max(count, 1)
+
+    def _put(self, item: Any) -> int:
         standing, ordinal = self._standing, self._standing.counters.records_in
         record_id = self._base_id + ordinal
         standing.touched = True
@@ -121,6 +134,7 @@ class Intake:
             self._faults.settle(error, value.value if type(value) is Emit else value, record_id)
         standing.counters.records_in += 1
         standing.cursor = (ordinal + 1, cursor)
+        return 1
 
     def _fail(self, error: Exception) -> None:
         message = str(error) if isinstance(error, RunFailedError) else f"{type(error).__name__}: {error}"
