@@ -184,7 +184,7 @@ def _show_status(found: DeploymentStatus) -> None:
 
     at = f", log at #{found.position}" if found.position else ""
     told = f"{found.backend} at revision {found.revision}, generation {found.generation}"
-    typer.echo(f"{found.name}: {found.state}, {told}{at}{_owner(found.lease)}")
+    typer.echo(f"{found.name}: {found.state}, {told}{at}{_owner(found.lease)}" + (", current" if found.current else ""))
     if found.report is not None:
         show_report(found.report)
         return

@@ -17,6 +17,7 @@ from thalweg_cli import (
     deployments,
     diagnose,
     documents,
+    endpoint,
     evidence,
     file,
     lease,
@@ -48,6 +49,7 @@ app.add_typer(backend.app, name="backend")
 app.add_typer(file.app, name="file")
 app.add_typer(secret.app, name="secret")
 app.add_typer(evidence.app, name="evidence")
+app.add_typer(endpoint.app, name="endpoint")
 app.add_typer(replay.app, name="replay")
 replay.app.command("rerun")(replay_rerun.rerun)
 app.add_typer(lease.app, name="lease")
@@ -151,16 +153,20 @@ def run(
 def up(
     data: Annotated[Path | None, typer.Option(help="Folder of all that is kept; default THALWEG_DATA, else .thalweg.")] = None,
     nats_port: Annotated[int, typer.Option(help="Port of NATS; default that of the last start.", min=0, max=65535, show_default=False)] = 0,
+    http_port: Annotated[
+        int | None,
+        typer.Option(help="Port of the gateway; default that of the last start, else 8080; 0: any.", min=0, max=65535, show_default=False),
+    ] = None,
     metrics_port: Annotated[
         int | None, typer.Option(help="Port of Prometheus metrics; default THALWEG_METRICS_PORT, else none.", min=0, max=65535)
     ] = None,
 ) -> None:
-    """Starts the servers and a coordinator in the foreground; Ctrl-C stops them."""
+    """Starts the servers, a coordinator and a gateway in the foreground; Ctrl-C stops them."""
     from thalweg.settings import load_settings
     from thalweg_cli.up import run_up
 
     try:
-        run_up(load_settings(data=data, metrics_port=metrics_port), nats_port, typer.echo)
+        run_up(load_settings(data=data, metrics_port=metrics_port), nats_port, http_port, typer.echo)
     except ThalwegError as error:
         fail(error)
 

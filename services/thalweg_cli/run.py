@@ -16,7 +16,7 @@ from rich.console import Console
 from thalweg.artifacts import Store
 from thalweg.bus.captures import finish_capture
 from thalweg.client.runs import dead_letters, follow
-from thalweg.errors import RunFailedError
+from thalweg.errors import RejectedError, RunFailedError
 from thalweg.graph.plan import Plan
 from thalweg.sealed.evidence import workspace_key
 from thalweg.settings import Settings
@@ -42,11 +42,13 @@ def run_pipeline(settings: Settings, plan: Plan, out: Path, *, keep: bool, quiet
         capture: what is recorded of its log, see `DeploymentSpec.capture`.
 
     Raises:
-        RejectedError: the generated files could not be saved in `out`, or `capture` names no port; nothing was started.
+        RejectedError: the generated files could not be saved in `out`, `capture` names no port, or it would never end (`run.endless`);
+            nothing was started.
         RunFailedError: a vertex failed.
         Interrupted: SIGINT or SIGTERM; all that was started has ended.
         UnreachableError: a server does not answer.
     """
+    _refuse_endless(plan)
     check_capture(capture, {one.name: one.outputs for one in plan.vertices})
     check_out(out, [name for one in plan.vertices for name in one.generated.values()])
     settings = settings.model_copy(update={"data": settings.data.resolve()})
@@ -91,6 +93,13 @@ async def _run(place: Place, plan: Plan, out: Path, progress: Progress, home: Pa
     await record_outputs(client, spec, commits, captured)
     evidence = await keep_evidence(client, store, key, spec, commits, captured)
     return _Ran(time.monotonic() - started, commits, saved, dead, evidence, captured)
+
+
+def _refuse_endless(plan: Plan) -> None:
+    for vertex in plan.vertices:
+        if vertex.manifest.endpoint == "in":
+            hint = "`thalweg apply`, then `thalweg deploy`, runs it until it is undeployed"
+            raise RejectedError(f"{vertex.name} takes records from outside, and never ends by itself", code="run.endless", hint=hint)
 
 
 def _in_order(plan: Plan, commits: dict[str, Commit]) -> dict[str, Commit]:

@@ -1,4 +1,4 @@
-"""`thalweg up`: the embedded servers and a coordinator for every deployment, in the foreground."""
+"""`thalweg up`: the embedded servers, a coordinator for every deployment and a gateway, in the foreground."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ from thalweg.bus.connection import connect
 from thalweg.bus.presence import wait_for_coordinator
 from thalweg.embedded import EmbeddedStack, ManagedProcess
 from thalweg.embedded.leftovers import end_leftover
-from thalweg.embedded.servers import HOST, is_free
+from thalweg.embedded.servers import HOST, free_ports, is_free, speaks_http
 from thalweg.errors import RejectedError, UnreachableError
 from thalweg.settings import Settings, child_environment
 
 _READY_TIMEOUT_S = 30.0
+HTTP_PORT = 8080
 _PORTS, _KEYS = "ports.json", "s3-keys.sh"
 
 
-def run_up(settings: Settings, nats_port: int, say: Callable[[str], None]) -> None:
-    """Serves until SIGINT or SIGTERM, then ends everything in order: coordinator, vertices, servers.
+def run_up(settings: Settings, nats_port: int, http_port: int | None, say: Callable[[str], None]) -> None:
+    """Serves until SIGINT or SIGTERM, then ends everything in order: gateway, coordinator, vertices, servers.
 
     Deployments stay stored, and go on with the next start in the same folder. Ports are those of the last start where they are free.
 
     Args:
         settings: workspace, bucket and data folder; given servers are left aside.
         nats_port: 0 for the one of the last start, else any.
+        http_port: None for the one of the last start, else 8080 where it is free, else any; 0 for any.
         say: prints a line.
 
     Raises:
@@ -48,21 +50,25 @@ def run_up(settings: Settings, nats_port: int, say: Callable[[str], None]) -> No
     data = settings.data.resolve()
     last = _last_ports(data)
     with EmbeddedStack(data, nats_port or last[0], last[1]) as stack:
-        _note(data, stack)
+        port = _http_port(http_port, last[2])
+        _note(data, stack, port)
         _end_vertices(data)  # that a killed owner left
-        coordinator = _coordinator(settings, data, stack)
+        coordinator, gateway = _coordinator(settings, data, stack), _gateway(settings, data, stack, port)
         coordinator.start()
         try:
             if not uvloop.run(_is_up(stack.nats_url, settings.workspace)):
                 raise UnreachableError(
                     "the coordinator does not answer", code="coordinator.silent", hint=f"its log is {coordinator.log_path}"
                 )
-            _show(data, stack, say)
+            gateway.start()
+            gateway.wait_ready(_READY_TIMEOUT_S)
+            _show(data, stack, port, say)
             if settings.metrics_port:
                 say(f"metrics on http://{settings.metrics_host}:{settings.metrics_port}/metrics")
             stop.wait()
             say("stopping")
         finally:
+            gateway.stop()
             coordinator.stop()
             _end_vertices(data)
 
@@ -93,19 +99,40 @@ def _coordinator(settings: Settings, data: Path, stack: EmbeddedStack) -> Manage
     return ManagedProcess("coordinator", command, env, data / "logs" / "coordinator.log", pid_path=data / "coordinator.pid")
 
 
+def _gateway(settings: Settings, data: Path, stack: EmbeddedStack, port: int) -> ManagedProcess:
+    env = {
+        **child_environment(with_store=False),
+        "THALWEG_NATS_URL": stack.nats_url,
+        "THALWEG_WORKSPACE": settings.workspace,
+        "PYTHONSAFEPATH": "1",
+    }
+    command = [sys.executable, "-m", "thalweg_gateway", "--host", HOST, "--port", str(port)]
+    log_path = data / "logs" / "gateway.log"
+    return ManagedProcess("gateway", command, env, log_path, pid_path=data / "gateway.pid", is_ready=lambda: speaks_http(port))
+
+
+def _http_port(wanted: int | None, last: int) -> int:
+    if wanted:
+        if not is_free(wanted):  # else another server there would be taken for ours
+            raise RejectedError(f"port {wanted} is in use", code="port.in_use", hint="choose another one, or 0 for any that is free")
+        return wanted
+    usual = (last, _if_free(HTTP_PORT)) if wanted is None else ()
+    return next((port for port in usual if port), 0) or free_ports(1)[0]
+
+
 def _end_vertices(data: Path) -> None:
     """Ends the vertices of the folder, side by side. They outlive a coordinator by design, but not their servers."""
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(end_leftover, [path for kind in ("vertices", "captures") for path in (data / kind).glob("*/*.json")]))
 
 
-def _last_ports(data: Path) -> tuple[int, int]:
-    """NATS and S3 port of the last start; 0 for one that is taken now, or was none."""
+def _last_ports(data: Path) -> tuple[int, int, int]:
+    """NATS, S3 and HTTP port of the last start; 0 for one that is taken now, or was none."""
     try:
         noted = json.loads((data / _PORTS).read_text())
-        return _if_free(noted["nats"]), _if_free(noted["s3"])
+        return _if_free(noted["nats"]), _if_free(noted["s3"]), _if_free(noted.get("http", 0))
     except (OSError, ValueError, KeyError, TypeError):
-        return 0, 0
+        return 0, 0, 0
 
 
 def _if_free(port: int) -> int:
@@ -118,19 +145,21 @@ def _if_free(port: int) -> int:
     return port
 
 
-def _note(data: Path, stack: EmbeddedStack) -> None:
+def _note(data: Path, stack: EmbeddedStack, http_port: int) -> None:
     ports = {name: int(url.rpartition(":")[2]) for name, url in (("nats", stack.nats_url), ("s3", stack.s3_endpoint))}
+    ports["http"] = http_port
     (data / _PORTS).write_text(json.dumps(ports) + "\n")
     keys = data / _KEYS
     keys.touch(mode=0o600)
     keys.write_text(f"export THALWEG_S3_ACCESS_KEY={stack.s3_access_key}\nexport THALWEG_S3_SECRET_KEY={stack.s3_secret_key}\n")
 
 
-def _show(data: Path, stack: EmbeddedStack, say: Callable[[str], None]) -> None:
-    say(f"NATS {stack.nats_url}, file store {stack.s3_endpoint}, data in {data}")
+def _show(data: Path, stack: EmbeddedStack, http_port: int, say: Callable[[str], None]) -> None:
+    say(f"gateway http://{HOST}:{http_port}, NATS {stack.nats_url}, file store {stack.s3_endpoint}, data in {data}")
     say("In another terminal, for other commands to use them:")
     say(f"  export THALWEG_NATS_URL={stack.nats_url}")
     say(f"  export THALWEG_S3_ENDPOINT={stack.s3_endpoint}")
+    say(f"  export THALWEG_HTTP_URL=http://{HOST}:{http_port}")
     say(f"  export THALWEG_DATA={shlex.quote(str(data))}")
     say(f"  . {shlex.quote(str(data / _KEYS))}")
     say("Ctrl-C stops everything; started again on this folder it goes on where it was.")

@@ -26,6 +26,7 @@ from thalweg.wire.planned import bound_artifact, expectations_of, spec_of
 from thalweg.wire.spec import DeploymentSpec
 from thalweg_coordinator.api import Handler
 from thalweg_coordinator.artifacts import LocateFor
+from thalweg_coordinator.endpoints import Endpoints
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
 from thalweg_coordinator.looks import Looks
 from thalweg_coordinator.past import read_facts
@@ -48,6 +49,7 @@ class Deployments:
         releases, inspect: as for `thalweg.graph.status.status_of`.
         locate_for: files as the owner of a deployment sees them.
         secrets: those that may be bound.
+        endpoints: of what is deployed.
         key: public key that signs evidence.
         looks: says how a deployment stands.
     """
@@ -61,6 +63,7 @@ class Deployments:
         inspect: Inspect,
         locate_for: LocateFor,
         secrets: Secrets,
+        endpoints: Endpoints,
         key: str,
         looks: Looks,
     ) -> None:
@@ -68,7 +71,7 @@ class Deployments:
         self._client, self._workspace, self._logs = client, workspace, logs
         self._releases, self._inspect, self._locate_for, self._key = releases, inspect, locate_for, key
         self._records = Records(client, workspace)
-        self._secrets = secrets
+        self._secrets, self._endpoints = secrets, endpoints
 
     def handlers(self) -> dict[Call[Any, Any], Handler]:
         """By call of `thalweg.api.deployments` and `thalweg.api.evidence`."""
@@ -97,6 +100,7 @@ class Deployments:
         except stored.StaleSpecError:
             hint = f"`thalweg redeploy {name}` changes it, `--name` runs another one beside it"
             raise RejectedError(f"there is a deployment {name} already", code="deployment.exists", hint=hint) from None
+        await self._endpoints.note_deployed(spec)
         return _deployed(spec)
 
     async def redeploy(self, asked: api.Redeploy) -> api.Deployed:
@@ -116,6 +120,7 @@ class Deployments:
                 await stored.store_deployment(self._client, spec, expected=revision)
             except stored.StaleSpecError:
                 continue
+            await self._endpoints.note_deployed(spec)
             return _deployed(spec, changes)
         raise _busy(asked.name)
 
@@ -149,10 +154,10 @@ class Deployments:
         """Of one deployment, or of all that there are; of one that is gone, its teardown's report."""
         if asked.name is None:
             names = await stored.list_deployments(self._client, self._workspace)
-            found = await asyncio.gather(*(self._looks.status(name) for name in names), return_exceptions=True)
+            found = await asyncio.gather(*(self._status(name) for name in names), return_exceptions=True)
             return api.Statuses(deployments=[one for one in found if isinstance(one, api.DeploymentStatus)])
         try:
-            return api.Statuses(deployments=[await self._looks.status(asked.name)])
+            return api.Statuses(deployments=[await self._status(asked.name)])
         except RejectedError as error:
             report = await self._records.report(asked.name) if error.code == "deployment.unknown" else None
             if report is None:
@@ -180,6 +185,10 @@ class Deployments:
     async def key(self, asked: Nothing) -> evidence_api.PublicKey:
         """The key to trust."""
         return evidence_api.PublicKey(key=self._key)
+
+    async def _status(self, name: str) -> api.DeploymentStatus:
+        found = await self._looks.status(name)
+        return found.model_copy(update={"current": await self._endpoints.current(found.backend) == name})
 
     async def _refuse_unusable_secrets(self, status: Status, lease: str) -> None:
         bound = [(vertex.name, name) for vertex in status.plan.vertices for name in vertex.secrets.values()]
@@ -210,6 +219,7 @@ class Deployments:
             revision=at,
             graph_digest=graph.digest(),
             expect=expectations_of(graph.expect),
+            aliases={alias: str(endpoint) for alias, endpoint in graph.aliases.items()},
             lease=lease,
         )
 

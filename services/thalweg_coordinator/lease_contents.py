@@ -19,6 +19,7 @@ from thalweg.errors import RejectedError
 from thalweg.graph.pipeline import Vertex
 from thalweg.wire import subjects
 from thalweg.wire.spec import DeploymentSpec
+from thalweg_coordinator.endpoints import Endpoints
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
 from thalweg_coordinator.secrets import Secrets
 
@@ -91,6 +92,7 @@ class LeaseContents:
     async def remove(self, lease: str, thing: Thing) -> None:
         """Removes a thing that is no deployment; harmless when it is gone."""
         if thing.kind == "backend":
+            await Endpoints(self._client, self._workspace, self._logs).forget(thing.name)
             await self._logs.remove(thing.name)
         elif thing.kind == "secret":
             await self._secrets.remove(thing.name)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ from thalweg.sdk.catalog import Catalog
 from thalweg.sealed.evidence import workspace_key
 from thalweg.settings import Settings
 from thalweg.wire import subjects
+from thalweg.wire.spec import DeploymentSpec
 from thalweg_coordinator.api import answers
 from thalweg_coordinator.artifacts import local_archives, local_copies
 from thalweg_coordinator.backends import Backends
@@ -38,6 +40,7 @@ from thalweg_coordinator.capturing import Capturing
 from thalweg_coordinator.care import Care
 from thalweg_coordinator.components import Components
 from thalweg_coordinator.deployments import Deployments
+from thalweg_coordinator.endpoints import Endpoints
 from thalweg_coordinator.files import Files
 from thalweg_coordinator.lease_contents import LeaseContents
 from thalweg_coordinator.lease_ends import LeaseEnds
@@ -78,6 +81,8 @@ class Coordinator:
         self._reported: dict[str, str] = {}
         self._ending: set[str] = set()  # deployments that a lease's end takes away
         self._teardown: Teardown | None = None
+        self._endpoints: Endpoints | None = None
+        self._noted: dict[str, tuple[int, int]] = {}
         self._leadership: Leadership | None = None
         self._led: bool | None = None
         self._workers: Workers | None = None
@@ -165,9 +170,11 @@ class Coordinator:
         key = await asyncio.to_thread(workspace_key, self._settings.signing_key, self._settings.data)
         self._teardown = Teardown(client, workspace, store, key)
         await self._teardown.ensure()
+        self._endpoints = endpoints = Endpoints(client, workspace, logs)
+        await endpoints.ensure()
         looks = Looks(client, workspace, self._launcher.usage)
         self._serve_metrics(client, looks)
-        deployed = Deployments(client, workspace, logs, releases, check_bound, locate_for, sealed, key.public, looks)
+        deployed = Deployments(client, workspace, logs, releases, check_bound, locate_for, sealed, endpoints, key.public, looks)
         stored = StoredReleases(client, workspace, releases, backends.forget)
         await stored.ensure()
         components = Components(stored, Catalog(), sources, self._workers, logs, *look)
@@ -182,6 +189,7 @@ class Coordinator:
             stored.refreshing({**backends.handlers(), **components.handlers(), **deployed.handlers()})
             | files.handlers()
             | secrets.handlers()
+            | endpoints.handlers()
             | lease_calls.handlers()
             | Replays(Records(client, workspace)).handlers()
         )
@@ -242,11 +250,22 @@ class Coordinator:
                 if error.code == "deployment.unknown":
                     return  # removed since it was listed
                 raise
+            await self._guard(f"endpoints of {name}", self._note_endpoints(spec))
             await self._care_of(client, name).step(spec)
+
+    async def _note_endpoints(self, spec: DeploymentSpec) -> None:
+        """Whoever deployed it has done so already, unless it died in between."""
+        state = (spec.deployed_ns, spec.generation)
+        if self._endpoints is None or self._noted.get(spec.name) == state:
+            return
+        with suppress(RejectedError):  # its backend is gone
+            await self._endpoints.note_deployed(spec)
+        self._noted[spec.name] = state
 
     async def _forget(self, client: Client, name: str) -> None:
         await self._care_of(client, name).forget()
         self._cares.pop(name, None)
+        self._noted.pop(name, None)
         self._ending.discard(name)
 
     def _care_of(self, client: Client, name: str) -> Care:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -44,3 +45,18 @@ def even(piece: Piece) -> Piece | None:
 def mirror(image: Image) -> Image:
     """The image, left for right."""
     return Image.from_array(image.to_array()[:, ::-1].copy(), "png")
+
+
+@dataclass
+class Reading:
+    """What a slow step takes."""
+
+    n: int
+    x: float
+
+
+@thalweg.component("slow", version="1.0.0")
+def slow(reading: Reading) -> Reading:
+    """Takes its time."""
+    time.sleep(0.2)
+    return reading

@@ -7,18 +7,23 @@ import itertools
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from thalweg.api import deployments as api
 from thalweg.api.backends import APPLY, Apply
+from thalweg.api.endpoints import ROTATE, Rotate
 from thalweg.bus.presence import wait_for_coordinator
 from thalweg.client import Session, open_session
 from thalweg.embedded import EmbeddedStack
-from thalweg.embedded.leftovers import end_leftover
+from thalweg.embedded.leftovers import end_leftovers
+from thalweg.embedded.servers import free_ports
 from thalweg.settings import Settings
 
 PARTS = Path(__file__).with_name("boundary_parts.py")
@@ -74,21 +79,42 @@ def served(folder: Path) -> Iterator[Served]:
             data=folder,
         )
         found = Served(stack, settings)
-        with found.process("thalweg_coordinator"):
-            try:
+        try:
+            with found.process("thalweg_coordinator"):
                 yield found
-            finally:
-                for noted in (folder / "vertices").glob("*/*.json"):
-                    end_leftover(noted)
+        finally:  # not before the coordinator has ended: it would start them again
+            end_leftovers((folder / "vertices").glob("*/*.json"))
 
 
-async def deploy(session: Session, vertices: dict[str, Any], *edges: str, backend: str | None = None, **more: Any) -> str:
-    """Stores a backend under a new name, and deploys it."""
+@contextmanager
+def gateway_of(place: Served) -> Iterator[str]:
+    """A gateway; its address."""
+    (port,) = free_ports(1)
+    with place.process("thalweg_gateway", "--port", str(port)):
+        url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + DEADLINE_S
+        while True:
+            try:
+                httpx.get(f"{url}/healthz", timeout=1)
+                break
+            except httpx.HTTPError:
+                assert time.monotonic() < deadline, (place.settings.data / "thalweg_gateway.log").read_text()
+        yield url
+
+
+async def token_for(session: Session, backend: str, name: str, grace_s: float = 3600.0) -> str:
+    """A new token of an endpoint."""
+    return (await session.ask(ROTATE, Rotate(backend=backend, name=name, grace_s=grace_s))).token
+
+
+async def deploy(
+    session: Session, vertices: dict[str, Any], *edges: str, backend: str | None = None, lease: str | None = None, **more: Any
+) -> str:
+    """Stores a backend under a new name, and deploys it; both under a lease where one is given."""
     name = backend or next(_names)
     document = {"backend": name, "vertices": vertices, "edges": list(edges), **more}
-    found = await session.ask(APPLY, Apply(backend=name, author="ada", document=document))
+    found = await session.ask(APPLY, Apply(backend=name, author="ada", document=document, lease=lease))
     assert found.deployable, found.faults
-    await session.ask(api.DEPLOY, api.Deploy(backend=name))
+    await session.ask(api.DEPLOY, api.Deploy(backend=name, lease=lease))
     return name
 
 

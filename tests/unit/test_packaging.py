@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = {"thalweg", "thalweg_vertex", "thalweg_coordinator", "thalweg_components", "thalweg_cli"}
+PACKAGES = {"thalweg", "thalweg_vertex", "thalweg_coordinator", "thalweg_gateway", "thalweg_components", "thalweg_cli"}
 
 
 @pytest.fixture(scope="module")

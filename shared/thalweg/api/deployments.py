@@ -197,6 +197,7 @@ class DeploymentStatus(Strict):
 
     Attributes:
         lease: who owns it; "" is the workspace.
+        current: the URLs of its backend's endpoints lead to it.
         report: there once it is undeployed; it has no vertices then.
         log_bytes, log_messages: what its log holds now.
         position: sequence of the last message that its vertices have written; 0 for none.
@@ -209,6 +210,7 @@ class DeploymentStatus(Strict):
     deployed_ns: int
     state: State
     lease: str = ""
+    current: bool = False
     vertices: list[VertexStatus] = Field(default_factory=list)
     report: Report | None = None
     position: int = 0

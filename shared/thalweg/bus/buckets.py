@@ -15,7 +15,7 @@ from thalweg.errors import RejectedError, RunFailedError
 
 __all__ = ["Bucket", "Item", "StaleWriteError"]
 _AT_ONCE = 64  # requests in flight while all keys are read
-_OPERATION = "KV-Operation"  # header of a marker in the place of a value that was deleted (ADR-8)
+OPERATION_HEADER = "KV-Operation"  # header of a marker in the place of a value that was deleted (ADR-8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Bucket:
             return Item(None, 0)
         if found is None:
             return Item(None, 0)
-        return Item(None if _OPERATION in found.headers else found.data, found.sequence)
+        return Item(None if OPERATION_HEADER in found.headers else found.data, found.sequence)
 
     async def put(self, key: str, value: bytes, revision: int | None, timeout_s: float = TIMEOUT_S) -> int:
         """Writes a key that was last read at `revision`, 0 for a new one, None for whatever it is; its new revision.
@@ -79,7 +79,7 @@ class Bucket:
         Raises:
             StaleWriteError, RejectedError, UnreachableError: as `put`.
         """
-        marker = await self._write(key, b"", revision, {_OPERATION: "DEL"}, TIMEOUT_S)
+        marker = await self._write(key, b"", revision, {OPERATION_HEADER: "DEL"}, TIMEOUT_S)
         # The marker goes too, but nothing that was written behind it.
         await call(self._client, f"STREAM.PURGE.{self._stream}", {"filter": self._prefix + key, "seq": marker + 1})
 

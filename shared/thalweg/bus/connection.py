@@ -34,27 +34,35 @@ async def connect(url: str, name: str) -> Client:
         last[:] = [error]
         _log.debug("nats: %s", error)
 
+    connecting = asyncio.ensure_future(
+        client.connect(
+            url,
+            name=name,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.1,  # type: ignore[arg-type]  # any number of seconds will do
+            connect_timeout=5,
+            error_cb=on_error,
+            ping_interval=10,
+            allow_reconnect=True,
+            pending_size=256 << 20,
+        )
+    )
     try:
-        # The limit is ours: to nats-py, -1 attempts are as many for the first connection as for the later ones.
-        async with asyncio.timeout(FIRST_CONNECT_S):
-            await client.connect(
-                url,
-                name=name,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=0.1,  # type: ignore[arg-type]  # any number of seconds will do
-                connect_timeout=5,
-                error_cb=on_error,
-                ping_interval=10,
-                allow_reconnect=True,
-                pending_size=256 << 20,
-            )
+        # The limit is ours: to nats-py, -1 attempts are as many for the first connection as for the later ones. By a task of its own,
+        # since nats-py swallows cancellations that come early, and would go on for ever.
+        await asyncio.wait({connecting}, timeout=FIRST_CONNECT_S)
+        if not connecting.done():
+            raise TimeoutError
+        await connecting
     except TimeoutError as error:
+        await end_tasks(connecting)
         await client.close()
         why = last[0] if last else "no answer"
         raise UnreachableError(f"NATS cannot be reached at {_without_password(url)}: {why}", code="nats.unreachable", hint=_HINT) from error
     except (NatsError, OSError, ValueError) as error:  # refused before anything was tried
         raise UsageError(f"{_without_password(url)!r} is not the URL of a NATS server", code="settings.invalid", hint=_HINT) from error
     except asyncio.CancelledError:
+        await end_tasks(connecting)
         await client.close()
         raise
     return client

@@ -49,7 +49,7 @@ def type_of(spec: DeploymentSpec, vertex: str, port: str) -> StreamType:
     """What a port emits.
 
     Raises:
-        RejectedError: `vertex.unknown` or `port.unknown`.
+        RejectedError: `vertex.unknown`, `port.unknown` or `port.endpoint`.
     """
     found = next((one for one in spec.vertices if one.name == vertex), None)
     if found is None:
@@ -58,6 +58,9 @@ def type_of(spec: DeploymentSpec, vertex: str, port: str) -> StreamType:
     if port not in found.outputs:
         there = ", ".join(found.outputs) or "none"
         raise RejectedError(f"{vertex} has no output port {port!r}", code="port.unknown", hint=f"its outputs: {there}")
+    if found.endpoint == "out" and port == "out":
+        hint = "the gateway shows its records: `thalweg endpoint list`"
+        raise RejectedError(f"{vertex}.{port} is an output endpoint, and no edge", code="port.endpoint", hint=hint)
     return parse_type(found.outputs[port])
 
 

@@ -14,6 +14,7 @@ from thalweg.wire.batch import Batch, batch_decoder
 from thalweg.wire.commit import END_OF_TIME
 
 BEGINNING = -(2**63)
+_raw = batch_decoder(msgspec.Raw)
 ALL = 2**31  # records to skip of a void message, which nobody has counted
 
 
@@ -152,14 +153,17 @@ class Edge:
         return value if self.build is None else self.build(value)
 
     def _decode(self, message: Message) -> Arrived:
+        first, skip = self.position
+        skip = skip if message.first == first else 0
         try:
             batch = self._decoder.decode(message.body)
         except msgspec.DecodeError as error:
+            if skip and (read := _raw.decode(message.body)) and len(read.v) <= skip:
+                return Arrived(message, read, skip)  # read already, by what the vertex was before a redeploy; only its marks count
             raise RunFailedError(
                 f"message {message.first} of {self.key} is not of the edge's type: {error}", code="log.undecodable"
             ) from error
-        first, skip = self.position
-        return Arrived(message, batch, skip if message.first == first else 0)
+        return Arrived(message, batch, skip)
 
     @property
     def progress(self) -> int:

@@ -59,6 +59,11 @@ def outlet(workspace: str, deployment: str, vertex: str) -> str:
     return f"tw.{workspace}.{deployment}.out.{vertex}.{OUT_ENDPOINT}"
 
 
+def all_outlets(workspace: str, deployment: str) -> str:
+    """Wildcard over all output endpoints of a deployment."""
+    return f"tw.{workspace}.{deployment}.out.>"
+
+
 def all_of_vertex(workspace: str, deployment: str, vertex: str) -> list[str]:
     """Wildcards over all that belongs to a vertex: what it writes, what is written to it from outside."""
     return [f"tw.{workspace}.{deployment}.{side}.{vertex}.>" for side in ("v", "in", "out")]
@@ -113,8 +118,8 @@ def bucket(workspace: str, kind: str) -> str:
         workspace: whose.
         kind: `artifacts` (records: a key is the artifact's 64 hex digits for a file that was put, or these, a dot and a token for
             each run that left the file), `secrets` (sealed, by name), `releases` (see `release_key`), `reports` and `evidence`
-            (by deployment), `leases` (by id), `holds` and `captures` (see `thalweg.bus`), `lead`. Keys of artifacts, reports and
-            evidence that a lease owns: see `owned_key`.
+            (by deployment), `leases` (by id), `holds` and `captures` (see `thalweg.bus`), `lead`, `endpoints`
+            (see `thalweg.wire.endpoints`). Keys of artifacts, reports and evidence that a lease owns: see `owned_key`.
     """
     return f"TW_{workspace}_{kind}"
 

@@ -12,12 +12,12 @@ import pytest
 
 import thalweg
 from thalweg import Context
-from thalweg.errors import RejectedError
+from thalweg.errors import RejectedError, RunFailedError
 from thalweg.graph.parse import parse_type
 from thalweg.graph.pipeline import Pipeline
 from thalweg.runtime.assemble import assemble
-from thalweg.runtime.engine import Engine, Limits
-from thalweg.runtime.inputs import Message
+from thalweg.runtime.engine import Engine, Limits, Turn
+from thalweg.runtime.inputs import Edge, Message
 from thalweg.sdk.catalog import Catalog
 from thalweg.sdk.component import component_of
 from thalweg.sdk.release import ComponentRelease
@@ -27,6 +27,7 @@ from thalweg.wire.batch import Batch, batch_decoder
 from thalweg.wire.boundary import inlet_id
 from thalweg.wire.spec import INLET_KEY, EdgeSpec, VertexSpec
 
+LIMITS = Limits(wait_s=3600.0)
 DOOR = VertexSpec("door", "http-in@1.0.0", "", "", "source", params={"type": "int"}, outputs={"out": "int"}, endpoint="in")
 
 
@@ -62,7 +63,7 @@ class Thirds:
 def door(stop_after: int | None = None) -> Engine:
     release = Catalog().find("http-in", "1.0.0")
     assert release is not None
-    return started(assemble(msgspec.structs.replace(DOOR, stop_after=stop_after), release, {}, {}, Limits(), parse_type, traced=True))
+    return started(assemble(msgspec.structs.replace(DOOR, stop_after=stop_after), release, {}, {}, LIMITS, parse_type, traced=True))
 
 
 def started(engine: Engine) -> Engine:
@@ -78,10 +79,15 @@ def behind(target: Any, message: Message, *, traced: bool = True) -> Engine:
     release = ComponentRelease(component_of(target), __name__)
     edge = EdgeSpec("door", "out", "in", "int")
     spec = VertexSpec("behind", "c@1", "", "", "processor", inputs=[edge], outputs={"out": "int"}, on_error="dead-letter")
-    engine = started(assemble(spec, release, {}, {}, Limits(), parse_type, traced=traced))
+    engine = started(assemble(spec, release, {}, {}, LIMITS, parse_type, traced=traced))
     engine.offer(message)
-    engine.step()
+    work(engine)
     return engine
+
+
+def work(engine: Engine) -> None:
+    while not engine.finished and engine.step() is not Turn.IDLE:
+        pass
 
 
 def from_door(*values: int) -> Message:
@@ -92,14 +98,14 @@ def from_door(*values: int) -> Message:
 def test_it_ends_behind_the_message_it_is_told_and_takes_no_later_one() -> None:
     engine, messages = door(), send("door", [10, 11, 12])
     engine.offer(messages[0])
-    engine.step()
+    work(engine)
     assert not engine.finished
     engine.drain_after(2)
-    engine.step()
+    work(engine)
     assert not engine.finished
     engine.offer(messages[1])
     engine.offer(messages[2])
-    engine.step()
+    work(engine)
     assert engine.finished and engine.drained
     assert written(engine).v == [10, 11]
 
@@ -144,7 +150,7 @@ def test_it_ends_at_once_where_it_is_to_take_nothing() -> None:
 def test_it_ends_at_once_where_nothing_came() -> None:
     engine = door()
     engine.drain_after(0)
-    engine.step()
+    work(engine)
     assert engine.finished
 
 
@@ -152,13 +158,13 @@ def test_it_goes_on_behind_what_it_has_committed() -> None:
     first, messages = door(), send("door", [10, "eleven", 12])
     first.offer(messages[0])
     first.offer(messages[1])
-    first.step()
+    work(first)
     commit = first.cut().commit
     second = door()
     second.restore(commit, None)
     for message in messages[1:]:
         second.offer(message)
-    second.step()
+    work(second)
     assert written(second).v == [12] and second.standing.counters.dead == 1
 
 
@@ -175,7 +181,7 @@ def test_a_graph_without_an_input_endpoint_writes_what_it_always_wrote() -> None
 def test_what_no_single_record_causes_has_no_root() -> None:
     engine = behind(Thirds, from_door(0, 1, 2))
     engine.edges[0].end_after(1)
-    engine.step()
+    work(engine)
     batch = written(engine)
     assert (batch.v, batch.r) == ([3], [0])
 
@@ -200,3 +206,13 @@ def test_a_graph_with_endpoints_runs_in_memory() -> None:
 def test_no_edge_goes_to_an_endpoint(edge: str) -> None:
     with pytest.raises(RejectedError, match="is its endpoint"):
         run_graph(_graph("door.out -> double.in", "double.out -> show.in", edge), base=Path())
+
+
+def test_a_message_that_was_read_whole_need_not_be_of_the_type_that_a_redeploy_gave_its_edge() -> None:
+    edge, message = Edge("up.out>in", "in", 0, str), from_door(1, 2)
+    message = Message(edge.key, 7, 7, message.body, 5, False)
+    edge.position = (7, 2)
+    edge.offer(message)
+    assert edge.head is None and edge.watermark == 5
+    with pytest.raises(RunFailedError, match="not of the edge's type"):
+        Edge("up.out>in", "in", 0, str).offer(message)

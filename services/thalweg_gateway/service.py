@@ -1,0 +1,73 @@
+"""Runs the gateway: connects, reads where URLs lead, serves until it is asked to stop."""
+
+from __future__ import annotations
+
+import logging
+import socket
+
+import uvicorn
+
+from thalweg.bus.connection import connect
+from thalweg.errors import UsageError
+from thalweg.settings import Settings
+from thalweg_gateway.app import make_app
+from thalweg_gateway.directory import Directory
+from thalweg_gateway.inputs import Inputs
+from thalweg_gateway.outputs import Outputs
+from thalweg_gateway.rates import Rates
+from thalweg_gateway.watches import Watches
+
+_log = logging.getLogger("thalweg.gateway")
+STOP_S = 5
+MAX_SOCKET_BYTES = 64 << 20  # more than any endpoint takes; each has a limit of its own
+MAX_AT_ONCE = 4000
+
+
+async def serve(settings: Settings, host: str, port: int) -> None:
+    """Serves until SIGINT or SIGTERM.
+
+    Args:
+        settings: where NATS is, and the workspace.
+        host, port: to listen on; port 0 is any that is free. The log says which.
+
+    Raises:
+        UsageError: no server is given, or the port is in use (`port.in_use`).
+        UnreachableError: NATS does not answer.
+    """
+    if settings.nats_url is None:
+        raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
+    listening = _listen(host, port)
+    client = await connect(settings.nats_url, "gateway")
+    directory, watches = Directory(client, settings.workspace), Watches(client)
+    try:
+        await directory.load()
+        app = make_app(directory, Inputs(client, directory, Rates(), watches), Outputs(client, directory))
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,  # URLs may hold tokens
+            ws_max_size=MAX_SOCKET_BYTES,
+            ws_per_message_deflate=False,
+            limit_concurrency=MAX_AT_ONCE,
+            timeout_graceful_shutdown=STOP_S,
+            lifespan="off",
+            server_header=False,
+        )
+        _log.info("listening on http://%s:%d", host, listening.getsockname()[1])
+        await uvicorn.Server(config).serve(sockets=[listening])
+    finally:
+        await watches.close()
+        await directory.close()
+        await client.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise UsageError(f"cannot listen on {host}:{port}: {error.strerror}", code="port.in_use", hint="choose another port") from error
+    listening.set_inheritable(True)
+    return listening
