@@ -9,7 +9,7 @@ from hashlib import blake2b
 from itertools import zip_longest
 from typing import Any
 
-from thalweg.replay.reader import Record, Replay
+from thalweg.replay.reader import Record, Recording
 
 MAX_WAITING = 1 << 20
 
@@ -56,7 +56,7 @@ class PortChange:
         return f"{self.vertex}.{self.port}: {counts}: {what}" + ("" if self.is_exact else " (more than are matched)")
 
 
-def port_changes(before: Replay, after: Replay, ports: Sequence[tuple[str, str]]) -> list[PortChange]:
+def port_changes(before: Recording, after: Recording, ports: Sequence[tuple[str, str]]) -> list[PortChange]:
     """How each port differs; one that a run does not have has no records there."""
     return [count_changes(vertex, port, before.records(vertex, port), after.records(vertex, port)) for vertex, port in ports]
 

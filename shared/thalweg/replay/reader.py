@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 from mcap.records import DataEnd
@@ -44,6 +45,13 @@ class Record:
     time_ns: int
     record_id: int
     packed: bytes
+
+
+class Recording(Protocol):
+    """Whatever has the records of a run."""
+
+    def records(self, vertex: str, port: str) -> Iterator[Record]:
+        """Records of an output port, in order; none of one that it does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +121,8 @@ class Replay:
         """Records of an output port, in order."""
         index = 0
         for first, batch in self._batches(vertex, port):
-            for value, time_ns, record_id in zip(batch.v, batch.t, batch.ids(), strict=True):
-                yield Record(index, first.sequence, first.time_ns, time_ns, record_id, bytes(value))
-                index += 1
+            yield from records_of(batch, index, first.sequence, first.time_ns)
+            index += len(batch.v)
 
     def last_commits(self) -> dict[str, Commit]:
         """The last commit of each vertex; reads all of it."""
@@ -204,6 +211,12 @@ class Replay:
     def _note(self, fault: str) -> None:
         if fault not in self.faults:
             self.faults.append(fault)
+
+
+def records_of(batch: Batch[msgspec.Raw], index: int, sequence: int, stored_ns: int) -> Iterator[Record]:
+    """Records of a batch, the first of which is that of the index on its port."""
+    for number, (value, time_ns, record_id) in enumerate(zip(batch.v, batch.t, batch.ids(), strict=True), index):
+        yield Record(number, sequence, stored_ns, time_ns, record_id, bytes(value))
 
 
 def _is_of(place: tuple[str, str, int], vertex: str, port: str | None) -> bool:
