@@ -24,6 +24,7 @@ from thalweg_cli import (
     logs,
     replay,
     replay_rerun,
+    replay_trim,
     secret,
     tap,
     top,
@@ -52,6 +53,7 @@ app.add_typer(evidence.app, name="evidence")
 app.add_typer(endpoint.app, name="endpoint")
 app.add_typer(replay.app, name="replay")
 replay.app.command("rerun")(replay_rerun.rerun)
+replay.app.command("trim")(replay_trim.trim)
 app.add_typer(lease.app, name="lease")
 app.command("apply")(backend.apply)
 backend.app.command()(component.outdated)

@@ -173,6 +173,8 @@ def _show(found: dict[str, Any]) -> None:
 
     about = found["about"]
     typer.echo(f"{about.get('deployment', '?')} of {about.get('backend', '?')}, captured: {about.get('capture', '?')}")
+    if "trimmed" in about:
+        typer.echo(f"trimmed from a longer one, {about['trimmed']}")
     table = Table("  subject", "messages", "records", "first", "last", "digest", box=None, pad_edge=False)
     for subject, one in found["subjects"].items():
         short = subject.split(".", 3)[-1]

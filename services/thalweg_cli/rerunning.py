@@ -21,6 +21,7 @@ from thalweg.client.runs import follow
 from thalweg.errors import RejectedError, RunFailedError
 from thalweg.graph.pipeline import fault_lines
 from thalweg.graph.plan import Plan, check_pipeline
+from thalweg.replay.commits import EVERYTHING, Window
 from thalweg.replay.compare import Difference, first_difference, upstream_first
 from thalweg.replay.counting import PortChange, port_changes
 from thalweg.replay.feeding import FedReleases, content_of, fed, pinned
@@ -49,6 +50,7 @@ class Changes:
         recorded: vertices beside the sources whose recorded output is given.
         components: releases to try, whatever is pinned.
         revision: of the stored backend; None for what ran.
+        window: which of the recorded records come.
     """
 
     sets: list[str]
@@ -56,6 +58,7 @@ class Changes:
     recorded: list[str]
     components: list[Path]
     revision: int | None
+    window: Window = EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +94,52 @@ def rerun_replay(settings: Settings, which: str, changes: Changes, as_json: bool
         Interrupted: SIGINT or SIGTERM; all that was started has ended.
         UnreachableError: a server does not answer.
     """
+    again = run_again(settings, which, changes, as_json, "rerun")
+    return _compared(again.before, again.after, again.ran, again.spec, again.replaced, _notes(again.plan))
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Two runs of the same.
+
+    Attributes:
+        before, after: their replays.
+        ran, spec: of both.
+        plan: of the second one.
+        replaced: vertices that did not run in it.
+    """
+
+    before: Replay
+    after: Replay
+    ran: DeploymentSpec
+    spec: DeploymentSpec
+    plan: Plan
+    replaced: list[str]
+
+
+def run_again(settings: Settings, which: str, changes: Changes, as_json: bool, verb: str) -> Again:
+    """Runs a replay again, captured likewise. Blocking; for the main thread.
+
+    Raises:
+        As `rerun_replay`.
+    """
     settings = settings.model_copy(update={"data": settings.data.resolve()})
     before = open_replay(settings, which)
-    if not before.verify() or before.spec is None:
+    ran = before.spec
+    if not before.verify() or ran is None:
         account = before.completeness
         why = before.faults[0] if before.faults else account.reason if account is not None else "it is damaged"
         raise RejectedError(f"the replay is incomplete: {why}", code="replay.incomplete", hint="`thalweg replay show` tells more")
-    plan, replaced = _planned(settings, before, before.spec, changes, as_json)
-    name = f"rerun-{before.spec.name[:40]}-{os.urandom(4).hex()}"
+    plan, replaced = _planned(settings, before, ran, changes, as_json)
+    name = f"{verb}-{ran.name[:40]}-{os.urandom(4).hex()}"
+    capture = _capture_again(ran, plan)
 
     async def work(place: Place) -> tuple[DeploymentSpec, Replay]:
-        return await _run(place, plan, _capture_again(before.spec, plan))
+        return await _run(place, plan, capture)
 
-    note = f"thalweg replay rerun of {before.spec.backend}"
+    note = f"thalweg replay {verb} of {ran.backend}"
     spec, after = run_leased(settings, name, note, plan.vertices, work, at_end="roll back", servers=_own_servers)
-    return _compared(before, after, before.spec, spec, replaced, _notes(plan))
+    return Again(before, after, ran, spec, plan, replaced)
 
 
 def _planned(settings: Settings, before: Replay, ran: DeploymentSpec, changes: Changes, as_json: bool) -> tuple[Plan, list[str]]:
@@ -115,7 +149,7 @@ def _planned(settings: Settings, before: Replay, ran: DeploymentSpec, changes: C
     tried = Catalog((), tuple(changes.components)).names()
     content = pinned(apply_overrides(content, changes.sets, []), changes.pins, tried)
     try:
-        pipeline, replaced = fed(content, ran, before.path.resolve(), changes.recorded)
+        pipeline, replaced = fed(content, ran, before.path.resolve(), changes.recorded, changes.window)
     except ValidationError as error:
         raise RejectedError("\n".join(fault_lines(error)), code="pipeline.invalid") from error
     plan = check_pipeline(pipeline, FedReleases(releases_at_hand(changes.components, as_json), ran), Path())
@@ -128,9 +162,8 @@ async def _stored(settings: Settings, backend: str, revision: int) -> dict[str, 
         return (await session.ask(SHOW, Which(backend=backend, revision=revision))).document
 
 
-def _capture_again(ran: DeploymentSpec | None, plan: Plan) -> str:
+def _capture_again(ran: DeploymentSpec, plan: Plan) -> str:
     """What the first run has captured, as far as it is there."""
-    assert ran is not None
     if ran.capture in (ALL, BOUNDARY):
         return ran.capture
     there = {f"{one.name}.{port}" for one in plan.vertices for port in one.outputs}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -45,7 +46,9 @@ async def _rerun(place: Place, *words: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
-async def test_a_live_run_is_run_again_from_its_replay_and_what_was_changed_is_told_by_port(place: Place, asking: Session) -> None:
+async def test_a_live_run_is_run_again_from_its_replay_and_what_was_changed_is_told_by_port(
+    place: Place, asking: Session, tmp_path: Path
+) -> None:
     name, replay = await _captured(asking)
     code, found = await _rerun(place, replay, "--recorded", "noisy")
     assert (code, found["result"], found["files"], found["first_difference"]) == (0, "the same", [], None), found
@@ -61,6 +64,15 @@ async def test_a_live_run_is_run_again_from_its_replay_and_what_was_changed_is_t
     first = found["first_difference"]
     assert (first["vertex"], first["index"], first["before"]["value"]["tag"], first["after"]["value"]["tag"]) == ("tag", 0, 1, 2)
     assert found["files"][0].startswith("lines: generated file ")
+
+    small = tmp_path / "small.mcap"
+    done = await asyncio.to_thread(place.command, "replay", "trim", replay, str(small), "--count", "15", "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["complete"], done.stderr
+    code, found = await _rerun(place, str(small), "--recorded", "noisy")
+    assert (code, {one["vertex"]: one["before"] for one in found["ports"]}) == (
+        0,
+        {"tag": 15, "double": 15, "even": found["ports"][-1]["after"]},
+    )
 
     newest = (await asking.ask(SHOW, Which(backend=name))).revision
     edited = await asking.ask(

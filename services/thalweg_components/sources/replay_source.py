@@ -12,7 +12,7 @@ from thalweg import InputFile, component
 from thalweg.errors import RejectedError
 from thalweg.graph.parse import parse_type
 from thalweg.graph.types import StreamType
-from thalweg.replay.commits import recorded_commits
+from thalweg.replay.commits import Window, recorded_commits
 from thalweg.replay.reader import Replay
 from thalweg.sdk.values import Recorded
 
@@ -26,6 +26,9 @@ class Params(BaseModel):
 
     vertex: str = Field(description="vertex that has put them out")
     port: str | None = Field("out", description="its port, emitted on `out`; null: all of them, under their own names")
+    from_ns: int | None = Field(None, description="only records from this event time on, UTC ns")
+    to_ns: int | None = Field(None, description="only records before this event time, UTC ns")
+    count: int | None = Field(None, ge=0, description="only so many records of each port")
 
 
 @component("replay-source", version="1.0.0")
@@ -36,7 +39,7 @@ class ReplaySource:
 
     **Files**: `replay`: the MCAP file of a run that was captured.
 
-    **Params**: `vertex`, `port` (`out` by default).
+    **Params**: `vertex`, `port` (`out` by default); `from_ns`, `to_ns` (event times), `count`: only some of the records.
 
     **Faults**: a replay that does not have the port, or is damaged where it is read, fails the vertex.
 
@@ -62,7 +65,8 @@ class ReplaySource:
     def read(self, cursor: int | None) -> Iterator[Recorded]:
         """Commits behind the sequence `cursor`."""
         replay = Replay(self.replay.path)
-        yield from recorded_commits(replay, self.params.vertex, self.params.port, cursor or 0)
+        window = Window(self.params.from_ns, self.params.to_ns, self.params.count)
+        yield from recorded_commits(replay, self.params.vertex, self.params.port, cursor or 0, window)
         if replay.faults:
             raise RejectedError(f"the replay is damaged: {replay.faults[0]}", code="replay.damaged")
 

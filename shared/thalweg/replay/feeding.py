@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from thalweg.graph.parse import parse_type
 from thalweg.graph.pipeline import Edge, Pipeline
 from thalweg.graph.releases import ParamFault, Release, Releases
 from thalweg.graph.types import StreamType
+from thalweg.replay.commits import EVERYTHING, Window
 from thalweg.wire.capturing import captured_ports
 from thalweg.wire.spec import DeploymentSpec
 
@@ -58,7 +60,9 @@ def pinned(content: Mapping[str, Any], pins: Mapping[str, str], tried: Collectio
     return found
 
 
-def fed(content: Mapping[str, Any], spec: DeploymentSpec, replay: Path, also: Collection[str]) -> tuple[Pipeline, list[str]]:
+def fed(
+    content: Mapping[str, Any], spec: DeploymentSpec, replay: Path, also: Collection[str], window: Window = EVERYTHING
+) -> tuple[Pipeline, list[str]]:
     """The graph with its sources, and some more vertices, replaced by what they have put out in a run; and the names of these.
 
     Args:
@@ -66,6 +70,7 @@ def fed(content: Mapping[str, Any], spec: DeploymentSpec, replay: Path, also: Co
         spec: of the run.
         replay: of the run.
         also: vertices that are replaced though they read inputs.
+        window: which of their records come.
 
     Raises:
         RejectedError: `vertex.unknown`, or `replay.no_input`: the replay lacks records of a vertex that is replaced, or has too many.
@@ -81,7 +86,7 @@ def fed(content: Mapping[str, Any], spec: DeploymentSpec, replay: Path, also: Co
         _check_captured(spec, name, {edge.src_port for edge in pipeline.edges if edge.src_vertex == name})
     source = {"component": f"{COMPONENT}@{VERSION}", "files": {"replay": str(replay)}}
     vertices = pipeline.model_dump(mode="json")["vertices"]
-    vertices |= {name: {**source, "params": {"vertex": name, "port": None}} for name in replaced}
+    vertices |= {name: {**source, "params": {"vertex": name, "port": None, **asdict(window)}} for name in replaced}
     edges: list[Edge] = [edge for edge in pipeline.edges if edge.dst_vertex not in replaced]
     return Pipeline.model_validate({"backend": pipeline.backend, "vertices": vertices, "edges": list(map(str, edges))}), replaced
 

@@ -10,9 +10,10 @@ import pytest
 
 from thalweg.errors import RejectedError
 from thalweg.graph.plan import check_pipeline
-from thalweg.replay.commits import recorded_commits
+from thalweg.replay.commits import Window, recorded_commits
 from thalweg.replay.feeding import FedReleases, content_of, fed, pinned
 from thalweg.replay.reader import Replay
+from thalweg.replay.trimming import write_trimmed
 from thalweg.sdk.catalog import Catalog
 from thalweg.testing import run_component
 from thalweg.wire.spec import DeploymentSpec, EdgeSpec, VertexSpec
@@ -97,3 +98,30 @@ def test_a_vertex_whose_records_were_not_captured_cannot_be_replaced(path: Path)
     content["edges"] = [*content["edges"], "new.out -> big.in"]
     with pytest.raises(RejectedError, match="there was no such vertex"):
         fed(content, _graph(), path, [])
+
+
+def _values(path: Path, window: Window, after: int = 0) -> list[Any]:
+    commits = recorded_commits(Replay(path), "source", after=after, window=window)
+    return [msgspec.msgpack.decode(part) for commit in commits for _, parts, *_ in commit.batches for part in parts]
+
+
+def test_a_window_leaves_some_records_by_time_and_number(path: Path) -> None:
+    assert _values(path, Window(from_ns=20, to_ns=40)) == [4, 5, 6, 7]  # each is 5 ns after the one before it
+    assert _values(path, Window(from_ns=20, count=5)) == [4, 5, 6, 7, 8]
+    commits = list(recorded_commits(Replay(path), "source"))
+    assert _values(path, Window(count=5), after=commits[0].cursor) == [3, 4]
+    found = run_component(ReplaySource, files={"replay": path}, params={"vertex": "source", "from_ns": 1000, "count": 7})
+    assert found.out == list(range(200, 207))
+
+
+def test_a_trimmed_replay_is_whole_and_says_what_it_was_trimmed_to(path: Path, tmp_path: Path) -> None:
+    ran = Replay(path).spec
+    assert ran is not None
+    stand_ins = [msgspec.structs.replace(one, component="replay-source@1.0.0") for one in ran.vertices]
+    spec = msgspec.structs.replace(ran, name="trim-d", vertices=stand_ins, lease="trim-d")
+    write_trimmed(tmp_path / "small.mcap", Replay(path), spec, ran, "d: count 5")
+    found = Replay(tmp_path / "small.mcap")
+    assert found.verify() and found.about["trimmed"] == "d: count 5"
+    assert found.spec is not None and found.spec.vertices == ran.vertices and found.spec.name == "trim-d" and not found.spec.lease
+    assert found.digest("blobs", "out") == Replay(path).digest("blobs", "out")
+    assert [one.name for one in tmp_path.iterdir()] == ["small.mcap"]
