@@ -24,6 +24,7 @@ from thalweg_cli import (
     logs,
     replay,
     replay_rerun,
+    replay_trace,
     replay_trim,
     secret,
     tap,
@@ -53,6 +54,7 @@ app.add_typer(evidence.app, name="evidence")
 app.add_typer(endpoint.app, name="endpoint")
 app.add_typer(replay.app, name="replay")
 replay.app.command("rerun")(replay_rerun.rerun)
+replay.app.command("trace")(replay_trace.trace)
 replay.app.command("trim")(replay_trim.trim)
 app.add_typer(lease.app, name="lease")
 app.command("apply")(backend.apply)

@@ -59,14 +59,14 @@ def recorded_commits(
     Raises:
         RejectedError: `replay.damaged`.
     """
-    told = ((_commit_of(vertex, body), body) for body in replay.bodies(vertex, port))
+    told = ((commit_of(body), body) for body in replay.bodies(vertex, port))
     counts: Counter[str] = Counter()
     for _, group in groupby(told, lambda one: (one[0].epoch, one[0].number)):
         found = list(group)
         commit, last = found[-1][0], found[-1][1].last
         if last <= after and window.count is None:
             continue
-        batches = [_cut(_batch(replay, vertex, body, "out" if port is not None else body.port), window, counts) for _, body in found]
+        batches = [_cut(_batch(replay, body, "out" if port is not None else body.port), window, counts) for _, body in found]
         if last > after:
             yield Recorded([one for one in batches if one[1]], None if commit.promised == END_OF_TIME else commit.promised, last)
 
@@ -81,15 +81,16 @@ def _cut(batch: _BatchOf, window: Window, counts: Counter[str]) -> _BatchOf:
     return port, list(compress(parts, kept)), list(compress(times, kept)), list(compress(ids, kept)), list(compress(progress, kept))
 
 
-def _commit_of(vertex: str, body: Body) -> Commit:
+def commit_of(body: Body) -> Commit:
+    """The commit that a body belongs to. Raises RejectedError: `replay.damaged`."""
     try:
         return decode_commit(body.headers[HEADER])
     except (KeyError, msgspec.DecodeError) as error:
-        raise RejectedError(f"{vertex}: message {body.last} of the replay has no commit", code="replay.damaged") from error
+        raise RejectedError(f"{body.vertex}: message {body.last} of the replay has no commit", code="replay.damaged") from error
 
 
-def _batch(replay: Replay, vertex: str, body: Body, port: str) -> _BatchOf:
-    batch = replay.decode(vertex, body)
+def _batch(replay: Replay, body: Body, port: str) -> _BatchOf:
+    batch = replay.decode(body)
     if batch is None:
         raise RejectedError(replay.faults[-1], code="replay.damaged")
     return port, [bytes(one) for one in batch.v], batch.t, list(batch.ids()), batch.progress()

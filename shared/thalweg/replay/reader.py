@@ -20,7 +20,7 @@ from thalweg.replay.records import HEAD
 from thalweg.wire.batch import Batch
 from thalweg.wire.commit import CHUNK_HEADER, HEADER, Commit, decode_commit
 from thalweg.wire.digest import Chain
-from thalweg.wire.subjects import parse_port
+from thalweg.wire.subjects import COMMIT_PORT, parse_port
 
 _batches = msgspec.msgpack.Decoder(Batch[msgspec.Raw])
 _BLOCK_BYTES = 1 << 20
@@ -59,13 +59,14 @@ class Body:
     """A message body, whole.
 
     Attributes:
-        port: it is of.
+        vertex, port: it is of.
         first: the message that it begins in.
         last: sequence of the message that it ends in.
         headers: of that one.
         data: as on the wire.
     """
 
+    vertex: str
     port: str
     first: Entry
     last: int
@@ -156,37 +157,43 @@ class Replay:
                 self._note("the file does not fit its checksum")
         return self.is_complete
 
-    def bodies(self, vertex: str, port: str | None = None) -> Iterator[Body]:
-        """Whole message bodies of a vertex, in the order of the log: of one port, or of all of its output ports."""
-        pieces: list[bytes] = []
-        first: Entry | None = None
-        for entry in self.entries(self._topics(vertex, port)):
+    def bodies(self, vertex: str | None = None, port: str | None = None, *, commits: bool = False) -> Iterator[Body]:
+        """Whole message bodies, in the order of the log: of one port, or of all output ports of a vertex, or of all vertices.
+
+        Args:
+            vertex, port: which; None for all.
+            commits: also those that hold a commit and no records.
+        """
+        pieces: dict[str, list[Entry]] = {}
+        for entry in self.entries(self._topics(vertex, port) if vertex is not None and not commits else None):
             place = parse_port(entry.subject)
-            if place is None or entry.body is None or not _is_of(place, vertex, port):
+            if place is None or entry.body is None or not _is_of(place, vertex, port, commits=commits):
                 continue
             headers = decode_headers(entry.headers).headers
             number, _, count = headers.get(CHUNK_HEADER, "1/1").partition("/")
             if number == "1":
-                pieces, first = [], entry
-            pieces.append(entry.body)
-            if number == count and len(pieces) == int(count) and first is not None:
-                yield Body(place[1], first, entry.sequence, headers, b"".join(pieces))
+                pieces[entry.subject] = []
+            whole = pieces.setdefault(entry.subject, [])
+            whole.append(entry)
+            if number == count and len(whole) == int(count):
+                del pieces[entry.subject]
+                yield Body(place[0], place[1], whole[0], entry.sequence, headers, b"".join(one.body or b"" for one in whole))
 
-    def decode(self, vertex: str, body: Body) -> Batch[msgspec.Raw] | None:
+    def decode(self, body: Body) -> Batch[msgspec.Raw] | None:
         """The batch in a body; None for one that is none, which is noted."""
         try:
             return _batches.decode(body.data)
         except msgspec.DecodeError as error:
-            self._note(f"{vertex}.{body.port}: message {body.first.sequence} cannot be read: {error}")
+            self._note(f"{body.vertex}.{body.port}: message {body.first.sequence} cannot be read: {error}")
             return None
 
     def _batches(self, vertex: str, port: str) -> Iterator[tuple[Entry, Batch[msgspec.Raw]]]:
         """Batches, each with the message that it begins in."""
         for body in self.bodies(vertex, port):
-            if (batch := self.decode(vertex, body)) is not None:
+            if (batch := self.decode(body)) is not None:
                 yield body.first, batch
 
-    def _topics(self, vertex: str, port: str | None) -> frozenset[str] | None:
+    def _topics(self, vertex: str | None, port: str | None) -> frozenset[str] | None:
         names = [one.topic for one in self._outline.channels if hasattr(one, "topic")]
         found = frozenset(one for one in names if (place := parse_port(one)) is not None and _is_of(place, vertex, port))
         return found if names else None
@@ -219,9 +226,10 @@ def records_of(batch: Batch[msgspec.Raw], index: int, sequence: int, stored_ns: 
         yield Record(number, sequence, stored_ns, time_ns, record_id, bytes(value))
 
 
-def _is_of(place: tuple[str, str, int], vertex: str, port: str | None) -> bool:
-    """Whether a subject is that of a port; without one, of any output port of the vertex."""
-    return place[0] == vertex and (not place[1].startswith("_") if port is None else place[1] == port)
+def _is_of(place: tuple[str, str, int], vertex: str | None, port: str | None, *, commits: bool = False) -> bool:
+    """Whether a subject is that of a port; without one, of any output port of the vertex, or of any vertex."""
+    is_wanted = (not place[1].startswith("_") or (commits and place[1] == COMMIT_PORT)) if port is None else place[1] == port
+    return is_wanted and vertex in (None, place[0])
 
 
 def _without_written(tally: Tally | None) -> Tally | None:
