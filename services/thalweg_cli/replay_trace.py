@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import tempfile
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +16,9 @@ from thalweg_cli.output import AsJson, fail
 from thalweg_cli.replay import Which, open_replay
 
 if TYPE_CHECKING:
+    from thalweg.replay.reader import Replay
     from thalweg.replay.tracing import Step
+    from thalweg.settings import Settings
 
 MAX_SHOWN = 120
 
@@ -21,6 +26,7 @@ MAX_SHOWN = 120
 def trace(
     which: Which,
     record: Annotated[str, typer.Argument(metavar="RECORD", help="A record's id, or VERTEX.PORT:INDEX.", show_default=False)],
+    live: Annotated[bool, typer.Option("--live", help="REPLAY is a deployment: what its log has now is looked at.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Follows a record back to the inputs that it comes from, and forward to all that it has become."""
@@ -30,11 +36,12 @@ def trace(
     from thalweg.settings import load_settings
 
     try:
-        replay = open_replay(load_settings(), which)
-        if replay.spec is None:
-            raise RejectedError("the replay does not say what ran", code="replay.damaged")
-        lineage = Lineage(replay, replay.spec)
-        found = traced(replay, lineage, find_place(lineage, record))
+        with tempfile.TemporaryDirectory(prefix="thalweg-trace-") as folder:
+            replay = _copied(load_settings(), which, Path(folder)) if live else open_replay(load_settings(), which)
+            if replay.spec is None:
+                raise RejectedError("the replay does not say what ran", code="replay.damaged")
+            lineage = Lineage(replay, replay.spec)
+            found = traced(replay, lineage, find_place(lineage, record))
     except ThalwegError as error:
         fail(error, as_json)
     faults = replay.faults
@@ -49,6 +56,18 @@ def trace(
     typer.echo(_line(found.record, "="))
     for step in found.forward:
         typer.echo(_line(step, ">"))
+
+
+def _copied(settings: Settings, name: str, folder: Path) -> Replay:
+    """What the log of a deployment has now."""
+    from thalweg.client import open_session
+    from thalweg.client.log_copy import copy_log
+
+    async def copied() -> Replay:
+        async with open_session(settings) as session:
+            return await copy_log(session.client, session.workspace, name, folder / "log.mcap")
+
+    return asyncio.run(copied())
 
 
 def _line(step: Step, sign: str) -> str:

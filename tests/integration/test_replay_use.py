@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from integration.deploying import Place, has, store_backend, undeploy, when
+from integration.deploying import Place, has, store_backend, store_lines, undeploy, when
 from thalweg.api import deployments as api
 from thalweg.api.backends import EDIT, SHOW, Edit, Which
 from thalweg.client import Session
@@ -82,6 +82,21 @@ async def test_a_live_run_is_run_again_from_its_replay_and_what_was_changed_is_t
     code, found = await _rerun(place, replay, "--recorded", "noisy", "--revision", str(edited.revision))
     changed = {one["vertex"]: one["changed"] for one in found["ports"]}
     assert (code, changed) == (5, {"tag": 0, "double": 19, "even": 0})  # 0 doubled is 0 tripled
+
+
+async def test_a_record_of_a_running_deployment_is_followed_back_by_its_id(place: Place, asking: Session) -> None:
+    name = await store_lines(asking, 10_000_000, 0.0005)
+    await asking.ask(api.DEPLOY, api.Deploy(backend=name, keep_messages=1000))
+    await when(asking, name, has("lines", 100))
+    tapped = await asyncio.to_thread(place.command, "tap", name, "tag.out", "--from", "0", "--count", "50", "--json")
+    record = json.loads(tapped.stdout.splitlines()[-1])
+    done = await asyncio.to_thread(place.command, "replay", "trace", name, f"{record['id']:016x}", "--live", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["record"]["value"] == record["value"] and found["record"]["vertex"] == "tag"
+    assert [(one["vertex"], one["value"], one["certain"]) for one in found["back"]] == [("numbers", record["value"]["n"], True)]
+    assert [one["vertex"] for one in found["forward"]] == ["lines"]
+    await undeploy(asking, name, discard=True)
 
 
 async def test_a_replay_that_lacks_the_records_of_a_source_is_refused(place: Place, asking: Session) -> None:
