@@ -176,6 +176,8 @@ def _artifacts(document: dict[str, Any]) -> list[tuple[str, str]]:
         found += [(f"{vertex}: generated file {slot} ({file['name']})", file["artifact"]) for slot, file in one["generated"].items()]
     if (replay := replay_of(document)) is not None:
         found.append(("replay", replay))
+    if (logs := document.get("logs")) is not None:
+        found.append(("logs", logs["artifact"]))
     found += [(f"source of {one.component}", one.archive) for one in spec_from(document).vertices if one.archive]
     return found
 

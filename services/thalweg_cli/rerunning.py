@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from thalweg.sdk.catalog import Catalog
 from thalweg.settings import Settings
 from thalweg.wire.capturing import ALL, BOUNDARY, captured_ports
 from thalweg.wire.commit import Commit
-from thalweg.wire.spec import DeploymentSpec
+from thalweg.wire.spec import DeploymentSpec, FileSpec
 from thalweg_cli.at_hand import releases_at_hand
 from thalweg_cli.deploying import deploy, spec_of_plan
 from thalweg_cli.first_difference import FILE_NAME
@@ -135,7 +135,7 @@ def run_again(settings: Settings, which: str, changes: Changes, as_json: bool, v
     capture = _capture_again(ran, plan)
 
     async def work(place: Place) -> tuple[DeploymentSpec, Replay]:
-        return await _run(place, plan, capture)
+        return await _run(place, plan, capture, _files_of(ran))
 
     note = f"thalweg replay {verb} of {ran.backend}"
     spec, after = run_leased(settings, name, note, plan.vertices, work, at_end="roll back", servers=_own_servers)
@@ -152,9 +152,28 @@ def _planned(settings: Settings, before: Replay, ran: DeploymentSpec, changes: C
         pipeline, replaced = fed(content, ran, before.path.resolve(), changes.recorded, changes.window)
     except ValidationError as error:
         raise RejectedError("\n".join(fault_lines(error)), code="pipeline.invalid") from error
-    plan = check_pipeline(pipeline, FedReleases(releases_at_hand(changes.components, as_json), ran), Path())
+    releases = FedReleases(releases_at_hand(changes.components, as_json), ran)
+    bound = any(text.startswith("sha256:") for vertex in pipeline.vertices.values() for text in vertex.files.values())
+    with servers_of_data(settings) if bound else nullcontext() as ready:  # types may depend on what is in a file
+        store = Store.of(ready) if ready is not None else None
+        plan = check_pipeline(pipeline, releases, Path(), locate=None if store is None else _located(store, _files_of(ran)))
     plan.raise_if_faulty()
     return plan, replaced
+
+
+def _files_of(ran: DeploymentSpec) -> dict[str, FileSpec]:
+    """By artifact."""
+    return {file.artifact: file for one in ran.vertices for file in one.files.values()}
+
+
+def _located(store: Store, files: Mapping[str, FileSpec]) -> Callable[[str], Path | None]:
+    def locate(artifact: str) -> Path | None:
+        try:
+            return store.fetch(artifact, files[artifact].name if artifact in files else artifact)
+        except RejectedError:
+            return None
+
+    return locate
 
 
 async def _stored(settings: Settings, backend: str, revision: int) -> dict[str, Any]:
@@ -170,10 +189,13 @@ def _capture_again(ran: DeploymentSpec, plan: Plan) -> str:
     return ",".join(one for one in ran.capture.split(",") if one in there) or ALL
 
 
-async def _run(place: Place, plan: Plan, capture: str) -> tuple[DeploymentSpec, Replay]:
+async def _run(place: Place, plan: Plan, capture: str, files: Mapping[str, FileSpec]) -> tuple[DeploymentSpec, Replay]:
+    """Runs it with the names that files had: what reads one may go by its ending."""
     store = Store.of(place.settings, place.lease)
     spec = await spec_of_plan(place, store, plan, place.lease, lambda name: None)
-    spec = msgspec.structs.replace(spec, capture=capture)
+    named = [{slot: files.get(file.artifact, file) for slot, file in one.files.items()} for one in spec.vertices]
+    vertices = [msgspec.structs.replace(one, files=own) for one, own in zip(spec.vertices, named, strict=True)]
+    spec = msgspec.structs.replace(spec, capture=capture, vertices=vertices)
     await deploy(place.client, spec, plan)
     await follow(place.client, spec, lambda commits: None)
     captured = await finish_capture(place.client, spec)

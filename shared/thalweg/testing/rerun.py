@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 
 from thalweg.errors import RejectedError
+from thalweg.graph.pipeline import Vertex
 from thalweg.graph.plan import check_pipeline
 from thalweg.replay.compare import Difference, first_difference, upstream_first
 from thalweg.replay.counting import PortChange, port_changes
-from thalweg.replay.feeding import COMPONENT, FedReleases, content_of, fed, pinned
+from thalweg.replay.feeding import FedReleases, content_of, fed, pinned
 from thalweg.replay.reader import Record, Replay, records_of
 from thalweg.sdk.catalog import Catalog
 from thalweg.testing.run import Result, run_plan
@@ -78,10 +79,14 @@ def run_replay(
         raise RejectedError(f"{replay} is damaged: {next(iter(before.faults), 'what ran is missing')}", code="replay.damaged")
     content = pinned(content_of(ran), pins or {}, {one.component for one in ran.vertices})
     _set(content, sets or {})
+    for full, path in (files or {}).items():
+        vertex, _, slot = full.partition(".")
+        if vertex in content["vertices"]:
+            content["vertices"][vertex]["files"][slot] = str(path.resolve())
     pipeline, replaced = fed(content, ran, replay.resolve(), recorded)
+    _check_files(pipeline.vertices)
     plan = check_pipeline(pipeline, FedReleases(found, ran), replay.parent)
-    _check_files(plan.vertices, files or {})
-    results = run_plan(plan, found, files, workdir)
+    results = run_plan(plan, found, workdir=workdir)
     there = [one for one in upstream_first(ran) if one in captured_ports(ran) and one[0] not in replaced]
     after = _InMemory(results)
     changes = port_changes(before, after, there)
@@ -100,14 +105,12 @@ def _set(content: dict[str, Any], sets: Mapping[str, Any]) -> None:
         holder[parts[-1]] = value
 
 
-def _check_files(vertices: Sequence[Any], files: Mapping[str, Path]) -> None:
-    for vertex in vertices:
-        for slot in vertex.files if vertex.manifest.name != COMPONENT else ():
-            if f"{vertex.name}.{slot}" not in files:
-                hint = f'files={{"{vertex.name}.{slot}": path}}'
-                raise RejectedError(
-                    f"{vertex.name} reads a file in slot {slot}, which the replay does not have", code="file.missing", hint=hint
-                )
+def _check_files(vertices: Mapping[str, Vertex]) -> None:
+    for name, vertex in vertices.items():
+        for slot, text in vertex.files.items():
+            if text.startswith("sha256:"):
+                hint = f'files={{"{name}.{slot}": path}}'
+                raise RejectedError(f"{name} reads a file in slot {slot}, which the replay does not have", code="file.missing", hint=hint)
 
 
 class _InMemory:

@@ -20,6 +20,7 @@ from thalweg.testing.manifest import Case
 from thalweg.testing.run import run_plan
 from unit.replay.runs import capture
 
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 CONTENT = {
     "backend": "orders",
     "vertices": {
@@ -130,3 +131,24 @@ def test_what_does_not_fit_of_a_replay_is_told(replay: Path) -> None:
         artifact.expect, _plan(replay, replay="run.mcap"), replay.parent, update=False, fetch=lambda artifact: replay
     )
     assert not misfits
+
+
+def test_a_replay_that_was_kept_is_read_and_gives_the_same_for_ever(tmp_path: Path) -> None:
+    kept = EXAMPLES / "library/data/winter.mcap"  # of the first version of the format: never to be made anew
+    assert Replay(kept).verify()
+    found = run_replay(kept, workdir=tmp_path)
+    assert found.is_same and [(one.vertex, one.before) for one in found.changes] == [("wet", 63), ("monthly", 3)], str(found)
+
+
+def test_files_of_vertices_that_run_are_given(tmp_path: Path) -> None:
+    (tmp_path / "cities.csv").write_text("n,city\n1,Ulm\n2,Bonn\n")
+    (tmp_path / "rows.csv").write_text("n\n2\n1\n")
+    vertices = {
+        "rows": {"component": "csv-source@1.0.0", "files": {"table": "rows.csv"}},
+        "named": {"component": "enrich@1.0.0", "params": {"key": {"n": "n"}, "add": ["city"]}, "files": {"table": "cities.csv"}},
+    }
+    content = {"backend": "cities", "vertices": vertices, "edges": ["rows.out -> named.in"]}
+    replay = capture(tmp_path / "run.mcap", content, Catalog(), tmp_path, {"named.table": "sha256:" + "0" * 64})
+    with pytest.raises(RejectedError, match="named reads a file in slot table"):
+        run_replay(replay)
+    assert run_replay(replay, files={"named.table": tmp_path / "cities.csv"}).is_same
