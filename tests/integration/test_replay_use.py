@@ -84,10 +84,10 @@ async def test_a_live_run_is_run_again_from_its_replay_and_what_was_changed_is_t
     assert (code, changed) == (5, {"tag": 0, "double": 19, "even": 0})  # 0 doubled is 0 tripled
 
 
-async def test_a_record_of_a_running_deployment_is_followed_back_by_its_id(place: Place, asking: Session) -> None:
-    name = await store_lines(asking, 10_000_000, 0.0005)
+async def test_a_record_on_the_log_of_a_deployment_is_followed_back_by_its_id(place: Place, asking: Session) -> None:
+    name = await store_lines(asking, 100)
     await asking.ask(api.DEPLOY, api.Deploy(backend=name, keep_messages=1000))
-    await when(asking, name, has("lines", 100))
+    await when(asking, name, lambda vertices, whole: whole.state == "finished")  # nothing is trimmed meanwhile
     tapped = await asyncio.to_thread(place.command, "tap", name, "tag.out", "--from", "0", "--count", "50", "--json")
     record = json.loads(tapped.stdout.splitlines()[-1])
     done = await asyncio.to_thread(place.command, "replay", "trace", name, f"{record['id']:016x}", "--live", "--json")
