@@ -12,11 +12,12 @@ import msgspec
 
 from thalweg.errors import RunFailedError
 from thalweg.runtime.faults import Faults
+from thalweg.runtime.inputs import BEGINNING
 from thalweg.runtime.outbox import FIRST_NS, LAST_NS, Outbox
 from thalweg.runtime.passes import CHUNK_S, STRIDE, CloserLookError
 from thalweg.runtime.program import Program
 from thalweg.runtime.standing import Standing
-from thalweg.sdk.values import At, Bad, Emit, RecordError
+from thalweg.sdk.values import At, Bad, Emit, Recorded, RecordError
 from thalweg.wire import ids
 
 _FIXED = frozenset({int, str, bytes, float, bool, type(None)})
@@ -110,10 +111,10 @@ class Intake:
             return 0, False
         count = self._put_rest(len(self._items))
         for item in other:
-            self._put(item)
+            count += self._put_recorded(item) if type(item) is Recorded else self._put(item)
         if raised is not None:
             self._fail(raised)
-        return count + len(other), ended
+        return count, ended
 
     def take_yielded(self) -> int:
         """Takes what the source has yielded though it is still at work; how many records. The lock is to be held.
@@ -184,7 +185,18 @@ class Intake:
         self._outbox.add_parts(cast(list[bytes | None], parts), times, numbers, progress)
         standing.watermark, standing.touched = progress[-1], True
 
-    def _put(self, item: Any) -> None:
+    def _put_recorded(self, item: Recorded) -> int:
+        """Passes the records of one recorded commit on; how much work that was, at least 1."""
+        standing, count = self._standing, 0
+        for port, parts, times, numbers, progress in item.batches:
+            self._outbox.add_recorded(port, parts, times, numbers, progress)
+            count += len(parts)
+        standing.counters.records_in += count
+        standing.watermark, standing.touched = max(standing.watermark, BEGINNING if item.promised is None else item.promised), True
+        standing.cursor = (standing.counters.records_in, item.cursor)
+        return max(count, 1)
+
+    def _put(self, item: Any) -> int:
         standing, ordinal = self._standing, self._standing.counters.records_in
         record_id = self._base_id + ordinal
         standing.touched = True
@@ -204,6 +216,7 @@ class Intake:
             self._faults.settle(error, value.value if type(value) is Emit else value, record_id)
         standing.counters.records_in += 1
         self._move(self._cursor, cursor)
+        return 1
 
     def _fail(self, error: Exception | SystemExit) -> None:
         if isinstance(error, SystemExit):

@@ -13,7 +13,7 @@ import msgspec
 
 from thalweg.graph.types import StreamType
 from thalweg.sdk.conform import Conform, exact_test
-from thalweg.sdk.values import At, Bad, Emit
+from thalweg.sdk.values import At, Bad, Emit, Recorded
 
 CHUNK_S = 0.002  # how long records are worked on before the limits are looked at again
 STRIDE = 16  # records between looks at the clock, where they are fast enough
@@ -86,7 +86,7 @@ class Passes:
 
         fits, scope = exact_test("one", stream_type) if stream_type is not None else ("False", {})
         scope |= {"encode": encode, "slow": slow, "value": value, "CloserLookError": CloserLookError}
-        scope |= {"At": At, "NOT_VALUES": (Bad, Emit)}
+        scope |= {"At": At, "NOT_VALUES": (Bad, Emit, Recorded)}
         exec(_LOOPS.format(part=f"encode(one) if {fits} else slow(one)", value=f"encode(one) if {fits} else value(one)"), scope)
         self.run: Callable[..., None] = scope["run"]
         self.run_telling: Callable[..., None] = scope["run_telling"]
