@@ -13,3 +13,8 @@ for name in weather video; do
     printf 'out:\n'
     find "$out" -type f -not -name '.*' -printf '  %10s bytes  %p\n' | sort -k3
 done
+
+printf '\n== inference: examples/inference/pipeline.yaml, as a service\nin:\n'
+find examples/inference/data -type f -printf '  %10s bytes  %p\n' | sort -k3
+printf 'out:\n'
+.venv/bin/python examples/inference/demo.py

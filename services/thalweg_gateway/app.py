@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from fastapi import FastAPI, Request, Response, WebSocket
+from starlette.responses import JSONResponse
 from starlette.websockets import WebSocketState
 
 from thalweg.bus.connection import NatsError
 from thalweg.errors import ThalwegError, UnreachableError
+from thalweg_gateway.cam import camera_page
 from thalweg_gateway.directory import Directory, Route
 from thalweg_gateway.inputs import Inputs
+from thalweg_gateway.openapi import Described, to_ask, to_post, to_read
 from thalweg_gateway.outputs import Outputs
 from thalweg_gateway.refusals import RequestError, refusal
 
@@ -25,7 +28,7 @@ def make_app(directory: Directory, inputs: Inputs, outputs: Outputs) -> FastAPI:
         directory: where URLs lead.
         inputs, outputs: what is done there.
     """
-    app = FastAPI(title="Thalweg gateway", docs_url=None, redoc_url=None)
+    app = Described(title="Thalweg gateway", docs_url=None, redoc_url=None, default_response_class=Response)
 
     @app.exception_handler(ThalwegError)
     async def refuse(_request: Request, error: ThalwegError) -> Response:
@@ -53,19 +56,23 @@ def make_app(directory: Directory, inputs: Inputs, outputs: Outputs) -> FastAPI:
             if socket.client_state is WebSocketState.CONNECTING:
                 await socket.send_denial_response(refusal(error if isinstance(error, ThalwegError) else _unreachable(error)))
 
-    @app.get("/healthz")
+    @app.get("/healthz", response_class=JSONResponse)
     async def healthz() -> dict[str, bool]:
         return {"ok": True}
 
-    @app.post("/e/{name}/{vertex}/{endpoint}")
+    @app.get("/cam/{name}/{vertex}/{endpoint}", include_in_schema=False)
+    async def show_camera_page(name: str, vertex: str, endpoint: str) -> Response:
+        return camera_page()
+
+    @app.post("/e/{name}/{vertex}/{endpoint}", **to_post())
     async def post_to_endpoint(request: Request, name: str, vertex: str, endpoint: str) -> Response:
         return await post(request, lambda token: directory.open_endpoint(name, vertex, endpoint, token))
 
-    @app.get("/e/{name}/{vertex}/{endpoint}")
+    @app.get("/e/{name}/{vertex}/{endpoint}", **to_read())
     async def get_from_endpoint(request: Request, name: str, vertex: str, endpoint: str) -> Response:
         return await get(request, name, lambda token: directory.open_endpoint(name, vertex, endpoint, token))
 
-    @app.get("/e/{name}/{vertex}/{endpoint}/{record}")
+    @app.get("/e/{name}/{vertex}/{endpoint}/{record}", **to_ask())
     async def ask_again(request: Request, name: str, vertex: str, endpoint: str, record: str) -> Response:
         route = _of_side(await directory.open_endpoint(name, vertex, endpoint, token_of(request)), "in")
         return await inputs.ask_again(request, route, record)
@@ -74,11 +81,11 @@ def make_app(directory: Directory, inputs: Inputs, outputs: Outputs) -> FastAPI:
     async def connect_to_endpoint(socket: WebSocket, name: str, vertex: str, endpoint: str) -> None:
         await connect(socket, name, lambda token: directory.open_endpoint(name, vertex, endpoint, token))
 
-    @app.post("/a/{name}/{alias}")
+    @app.post("/a/{name}/{alias}", **to_post())
     async def post_to_alias(request: Request, name: str, alias: str) -> Response:
         return await post(request, lambda token: directory.open_alias(name, alias, token))
 
-    @app.get("/a/{name}/{alias}")
+    @app.get("/a/{name}/{alias}", **to_read())
     async def get_from_alias(request: Request, name: str, alias: str) -> Response:
         return await get(request, name, lambda token: directory.open_alias(name, alias, token))
 

@@ -40,12 +40,14 @@ class Inputs:
         directory: where URLs lead.
         rates: what each caller may send.
         watches: where answers come from.
+        body_timeout_s: how long a body may take.
     """
 
     client: Client
     directory: Directory
     rates: Rates
     watches: Watches
+    body_timeout_s: float = BODY_TIMEOUT_S
 
     async def post(self, request: Request, route: Route) -> Response:
         """Stores the records of a body: 202 with their ids, or what came of them where the request waits for that."""
@@ -106,15 +108,18 @@ class Inputs:
         return _text(_ids(route, sequences, is_list=len(records) > 1))
 
     async def _body(self, request: Request, route: Route) -> bytes:
+        encoding = request.headers.get("content-encoding", "identity")
+        if encoding.lower() != "identity":
+            raise RequestError(f"content encoding {encoding[:40]} is not taken", code="body.type_unknown", hint="send it as it is")
         limit = int(route.param("max_body_bytes"))
         declared = request.headers.get("content-length", "")
         if declared.isdigit() and int(declared) > limit:
             raise too_large(limit)
         try:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
+            async with asyncio.timeout(self.body_timeout_s):
                 return await collect(request.stream(), limit)
         except TimeoutError as error:
-            raise RequestError(f"the body has not come within {BODY_TIMEOUT_S:g} s", code="body.late") from error
+            raise RequestError(f"the body has not come within {self.body_timeout_s:g} s", code="body.late") from error
 
     async def _store(self, route: Route, records: list[bytes], key: str | None) -> list[int]:
         """Sequences of stored records.

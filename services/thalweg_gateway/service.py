@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from dataclasses import dataclass
 
 import uvicorn
 
@@ -12,8 +13,9 @@ from thalweg.errors import UsageError
 from thalweg.settings import Settings
 from thalweg_gateway.app import make_app
 from thalweg_gateway.directory import Directory
-from thalweg_gateway.inputs import Inputs
+from thalweg_gateway.inputs import BODY_TIMEOUT_S, Inputs
 from thalweg_gateway.outputs import Outputs
+from thalweg_gateway.patience import HEAD_TIMEOUT_S, patient
 from thalweg_gateway.rates import Rates
 from thalweg_gateway.watches import Watches
 
@@ -23,12 +25,27 @@ MAX_SOCKET_BYTES = 64 << 20  # more than any endpoint takes; each has a limit of
 MAX_AT_ONCE = 4000
 
 
-async def serve(settings: Settings, host: str, port: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """How callers are listened to.
+
+    Attributes:
+        host, port: to listen on; port 0 is any that is free. The log says which.
+        head_timeout_s, body_timeout_s: how long the head and the body of a request may take.
+    """
+
+    host: str
+    port: int
+    head_timeout_s: float = HEAD_TIMEOUT_S
+    body_timeout_s: float = BODY_TIMEOUT_S
+
+
+async def serve(settings: Settings, how: Listening) -> None:
     """Serves until SIGINT or SIGTERM.
 
     Args:
         settings: where NATS is, and the workspace.
-        host, port: to listen on; port 0 is any that is free. The log says which.
+        how: callers are listened to.
 
     Raises:
         UsageError: no server is given, or the port is in use (`port.in_use`).
@@ -36,14 +53,15 @@ async def serve(settings: Settings, host: str, port: int) -> None:
     """
     if settings.nats_url is None:
         raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
-    listening = _listen(host, port)
+    listening = _listen(how.host, how.port)
     client = await connect(settings.nats_url, "gateway")
     directory, watches = Directory(client, settings.workspace), Watches(client)
     try:
         await directory.load()
-        app = make_app(directory, Inputs(client, directory, Rates(), watches), Outputs(client, directory))
+        app = make_app(directory, Inputs(client, directory, Rates(), watches, how.body_timeout_s), Outputs(client, directory))
         config = uvicorn.Config(
             app,
+            http=patient(how.head_timeout_s),
             log_config=None,
             access_log=False,  # URLs may hold tokens
             ws_max_size=MAX_SOCKET_BYTES,
@@ -53,7 +71,7 @@ async def serve(settings: Settings, host: str, port: int) -> None:
             lifespan="off",
             server_header=False,
         )
-        _log.info("listening on http://%s:%d", host, listening.getsockname()[1])
+        _log.info("listening on http://%s:%d", how.host, listening.getsockname()[1])
         await uvicorn.Server(config).serve(sockets=[listening])
     finally:
         await watches.close()

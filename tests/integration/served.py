@@ -87,18 +87,25 @@ def served(folder: Path) -> Iterator[Served]:
 
 
 @contextmanager
-def gateway_of(place: Served) -> Iterator[str]:
-    """A gateway; its address."""
-    (port,) = free_ports(1)
-    with place.process("thalweg_gateway", "--port", str(port)):
-        url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + DEADLINE_S
+def gateway_process(place: Served, port: int, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A gateway on a port, once it answers."""
+    with place.process("thalweg_gateway", "--port", str(port), *words) as started:
+        deadline = time.monotonic() + DEADLINE_S
         while True:
             try:
-                httpx.get(f"{url}/healthz", timeout=1)
+                httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=1)
                 break
             except httpx.HTTPError:
                 assert time.monotonic() < deadline, (place.settings.data / "thalweg_gateway.log").read_text()
-        yield url
+        yield started
+
+
+@contextmanager
+def gateway_of(place: Served, *words: str) -> Iterator[str]:
+    """A gateway; its address."""
+    (port,) = free_ports(1)
+    with gateway_process(place, port, *words):
+        yield f"http://127.0.0.1:{port}"
 
 
 async def token_for(session: Session, backend: str, name: str, grace_s: float = 3600.0) -> str:

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 
+from integration.npm import install
 from thalweg.wire.asyncapi import asyncapi
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
-
-SPECS = "@asyncapi/specs@6.11.1"
 
 
 @pytest.fixture(scope="module")
 def official(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The schema of AsyncAPI 3.0.0."""
-    folder, npm = tmp_path_factory.mktemp("npm"), shutil.which("npm")
-    assert npm is not None, "npm is needed for the official schema"
-    words = [npm, "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--silent", "--prefix", str(folder), SPECS]
-    subprocess.run(words, check=True, timeout=120, cwd=folder, capture_output=True)
-    found: dict[str, Any] = json.loads((folder / "node_modules/@asyncapi/specs/schemas/3.0.0.json").read_text())
+    packages = install(tmp_path_factory.mktemp("npm"), "@asyncapi/specs@6.11.1")
+    found: dict[str, Any] = json.loads((packages / "@asyncapi/specs/schemas/3.0.0.json").read_text())
     return found
 
 

@@ -9,6 +9,7 @@ import re
 import signal
 import textwrap
 import wave
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import yaml
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from integration.npm import install
 from integration.served import Served, deploy, gateway_of, served, token_for, until, until_running, vertices_of
 from thalweg import Image
 from thalweg.api.backends import EDIT, Edit
@@ -539,7 +541,7 @@ async def test_the_command_shows_endpoints_and_makes_tokens(session: Session, pl
     assert place.command("endpoint", "rotate", one["backend"], "nobody.in").returncode == 3
 
 
-async def test_the_examples_of_the_document_work(session: Session, place: Served, http: httpx.AsyncClient) -> None:
+async def test_the_examples_of_the_document_work(session: Session, place: Served, http: httpx.AsyncClient, tmp_path: Path) -> None:
     found = [textwrap.dedent(one) for one in re.findall(r"(?:^ {4}.*\n|^\n)+", ENDPOINTS_DOC.read_text(), re.MULTILINE)]
     document = yaml.safe_load(next(one for one in found if one.strip().startswith("backend:")))
     vertices, edges = document["vertices"], document["edges"]
@@ -551,3 +553,9 @@ async def test_the_examples_of_the_document_work(session: Session, place: Served
     go_in = {"Authorization": f"Bearer {await token_for(session, name, 'orders')}"}
     answer = await http.post(f"/a/{name}/orders?wait=10s", json={"n": 4}, headers=go_in)
     assert answer.json() == {"n": 4, "twice": 8}
+    packages = install(tmp_path, "@nats-io/transport-node@3", "@nats-io/jetstream@3", "@msgpack/msgpack@3")
+    (packages.parent / "client.mjs").write_text(next(one for one in found if "transport-node" in one))
+    words = ["node", str(packages.parent / "client.mjs")]
+    client = await asyncio.create_subprocess_exec(*words, env=place.environment, stdout=PIPE, stderr=PIPE)
+    said, errors = await asyncio.wait_for(client.communicate(), 60)
+    assert client.returncode == 0 and json.loads(said) == {"n": 21, "twice": 42}, errors.decode()

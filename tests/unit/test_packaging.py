@@ -33,6 +33,10 @@ def test_a_wheel_says_that_it_is_typed(wheel_names: list[str]) -> None:
     assert "thalweg/py.typed" in wheel_names
 
 
+def test_a_wheel_has_the_page_that_the_gateway_shows(wheel_names: list[str]) -> None:
+    assert "thalweg_gateway/cam.html" in wheel_names
+
+
 def test_the_lock_names_no_host_and_no_folder_of_a_machine() -> None:
     lines = (ROOT / "deploy" / "requirements.lock").read_text().splitlines()
     assert lines

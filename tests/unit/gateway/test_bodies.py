@@ -45,7 +45,14 @@ async def test_records_are_canonical_whatever_they_came_as() -> None:
 
 async def test_text_and_bytes_are_themselves() -> None:
     assert await read("str", "grün".encode(), "text/plain") == ["grün"]
-    assert await read("bytes", b"\x00\xff", "application/octet-stream") == [b"\x00\xff"]
+    for content_type in ("application/octet-stream", "image/jpeg", "application/x-anything"):
+        assert await read("bytes", b"\x00\xff", content_type) == [b"\x00\xff"]
+    part = b'--x\r\nContent-Disposition: form-data; name="a"; filename="a"\r\nContent-Type: image/png\r\n\r\n\x00\xff\r\n--x--\r\n'
+    assert await read("bytes", part, "multipart/form-data; boundary=x") == [b"\x00\xff"]
+    assert await read("record{a: bytes}", part, "multipart/form-data; boundary=x") == [{"a": b"\x00\xff"}]
+    with pytest.raises(RequestError) as unknown:
+        await read("str", b"", "no/such/type")
+    assert unknown.value.code == "body.type_unknown"
     with pytest.raises(RequestError) as told:
         await read("str", b"\xff", "text/plain")
     assert told.value.code == "body.unreadable"
