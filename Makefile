@@ -3,6 +3,7 @@
 export PYTHONSAFEPATH := 1
 PYTHON ?= python3
 PYTEST_ARGS ?=
+JOBS ?= 2
 BENCH_ARGS ?=
 BIN := .venv/bin
 LOCK := deploy/requirements.lock
@@ -44,7 +45,7 @@ lint: setup
 	$(BIN)/lint-imports
 
 test: setup
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 bench: setup
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH_ARGS)

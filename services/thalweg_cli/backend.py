@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thalweg.errors import RejectedError, ThalwegError, UsageError
+from thalweg.errors import RejectedError, ThalwegError
 from thalweg_cli.output import AsJson, Author, Lease, Reason, ask, author_of, checked, fail, show_table
 
 if TYPE_CHECKING:
@@ -187,8 +187,10 @@ def edit(
 
     try:
         content = json.loads(sys.stdin.read() if str(operations) == "-" else operations.read_text())
-    except (OSError, ValueError) as error:
-        fail(UsageError(f"{operations}: {error}", code="operations.unreadable"), as_json)
+    except OSError as error:
+        fail(RejectedError(f"{operations} cannot be read: {error.strerror}", code="operations.unreadable"), as_json)
+    except (ValueError, RecursionError) as error:
+        fail(RejectedError(f"{operations} is not JSON: {error}", code="operations.unreadable"), as_json)
     request = checked(
         Edit, as_json, backend=name, revision=revision, operations=content, author=author_of(author), reason=reason, lease=lease
     )

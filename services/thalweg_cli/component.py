@@ -99,13 +99,17 @@ def rehearse(
             typer.echo(f"{one.backend} ({', '.join(one.vertices)}): {_verdict(outcomes.get(one.backend), bool(one.faults))}")
             for line in one.faults or (outcomes[one.backend].lines if one.backend in outcomes else ()):
                 typer.echo(f"  {line}")
-        typer.echo(f"{', '.join(found.candidates)}: {len(found.backends)} backends checked, {found.untouched} without it")
+        typer.echo(f"{', '.join(found.candidates)}: {_backends(len(found.backends))} checked, {found.untouched} without it")
         if tests:
             typer.echo(tests[1].rstrip())
     if any(one.faults for one in found.backends):
         raise typer.Exit(RejectedError.exit_code)
     if (tests and not tests[0]) or any(one.verdict in ("differs", "fails") for one in outcomes.values()):
         raise typer.Exit(NotReproducedError.exit_code)
+
+
+def _backends(count: int) -> str:
+    return "1 backend" if count == 1 else f"{count} backends"
 
 
 def _verdict(outcome: Outcome | None, is_broken: bool) -> str:

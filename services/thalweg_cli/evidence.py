@@ -34,11 +34,12 @@ def list_evidence(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def show(evidence_id: Annotated[str, typer.Argument(metavar="ID", show_default=False)]) -> None:
-    """Prints a document as JSON."""
+def show(evidence_id: Annotated[str, typer.Argument(metavar="ID", show_default=False)], as_json: AsJson = False) -> None:
+    """Prints a document as JSON; --json prints it on one line, and errors as JSON too."""
     from thalweg.api.evidence import SHOW, WhichEvidence
 
-    typer.echo(json.dumps(ask(SHOW, checked(WhichEvidence, False, id=evidence_id)).document, indent=1, ensure_ascii=False))
+    document = ask(SHOW, checked(WhichEvidence, as_json, id=evidence_id), as_json).document
+    typer.echo(json.dumps(document, indent=None if as_json else 1, ensure_ascii=False))
 
 
 @app.command()

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from thalweg.artifacts import ArtifactRecord, Store
-from thalweg.artifacts.records import owner_of, put_key, records_of_run
+from thalweg.artifacts.records import owner_of, put_key, record_of_logs, records_of_run
 from thalweg.bus.buckets import Bucket
 from thalweg.bus.connection import Client, sync_of
+from thalweg.client.kept_logs import keep_logs
 from thalweg.graph.plan import PlannedVertex
 from thalweg.sealed.evidence import signed
 from thalweg.sealed.signatures import SigningKey
@@ -51,7 +52,12 @@ async def keep_evidence(
     client: Client, store: Store, key: SigningKey, spec: DeploymentSpec, commits: dict[str, Commit], captured: Captured | None
 ) -> bytes:
     """Signs and stores the evidence of a run that has come to its end; the document."""
-    body = signed(build(spec, commits, spec.name, time.time_ns(), sync_of(client), captured), key)
+    logs = await keep_logs(client, store, spec)
+    if logs is not None:
+        artifacts = Bucket(client, subjects.bucket(spec.workspace, "artifacts"))
+        for name, record in record_of_logs(spec, logs, datetime.now(UTC)).items():
+            await artifacts.put(name, record.model_dump_json().encode(), None)
+    body = signed(build(spec, commits, spec.name, time.time_ns(), sync_of(client), captured, logs), key)
     await asyncio.to_thread(store.put_bytes, body)
     bucket = Bucket(client, subjects.bucket(spec.workspace, "evidence"))
     await bucket.ensure()

@@ -23,6 +23,10 @@ from thalweg_cli import (
     lease,
     logs,
     replay,
+    replay_play,
+    replay_rerun,
+    replay_trace,
+    replay_trim,
     secret,
     tap,
     top,
@@ -50,6 +54,10 @@ app.add_typer(secret.app, name="secret")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(endpoint.app, name="endpoint")
 app.add_typer(replay.app, name="replay")
+replay.app.command("rerun")(replay_rerun.rerun)
+replay.app.command("play")(replay_play.play)
+replay.app.command("trace")(replay_trace.trace)
+replay.app.command("trim")(replay_trim.trim)
 app.add_typer(lease.app, name="lease")
 app.command("apply")(backend.apply)
 backend.app.command()(component.outdated)

@@ -68,7 +68,7 @@ def checked(model: type[Q], as_json: bool, **fields: Any) -> Q:
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        fail(RejectedError("\n".join(fault_lines(error)), code="request.invalid"), as_json)
+        fail(RejectedError("\n".join(fault_lines(error, model)), code="request.invalid"), as_json)
 
 
 def ask(call: Call[Q, R], request: Q, as_json: bool = False, timeout_s: float = 30.0) -> R:

@@ -31,6 +31,8 @@ def page_lines(manifest: Manifest) -> list[tuple[str, str, str]]:
     variables: dict[str, str] = {}
     lines = [("input", port, _input_type(port, kind, variables)) for port, kind in manifest.inputs.items()]
     lines += [("output", port, _output_type(kind, variables)) for port, kind in manifest.outputs.items()]
+    if manifest.ports_param:
+        lines.append(("output", f"each key of {manifest.ports_param}", "follows from params; `thalweg validate` tells it"))
     for slot, declared in manifest.file_schema.items():
         columns = ", ".join(f"{name}: {kind}" for name, kind in declared.columns.items())
         need = "required" if declared.required else "optional"

@@ -135,8 +135,10 @@ def read_evidence(settings: Settings, which: str, key: str | None) -> tuple[dict
         if path.stat().st_size > MAX_EVIDENCE_BYTES:
             raise RejectedError(f"{path} is too large for evidence", code="evidence.unreadable")
         document = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise RejectedError(f"{path}: {error}", code="evidence.unreadable") from error
+    except OSError as error:
+        raise RejectedError(f"{path} cannot be read: {error.strerror}", code="evidence.unreadable") from error
+    except (ValueError, RecursionError) as error:
+        raise RejectedError(f"{path} is not JSON: {error}", code="evidence.unreadable") from error
     if not isinstance(document, dict):
         raise RejectedError(f"{path} holds no evidence", code="evidence.unreadable")
     return document, key or asyncio.run(_trusted(settings))
@@ -176,6 +178,8 @@ def _artifacts(document: dict[str, Any]) -> list[tuple[str, str]]:
         found += [(f"{vertex}: generated file {slot} ({file['name']})", file["artifact"]) for slot, file in one["generated"].items()]
     if (replay := replay_of(document)) is not None:
         found.append(("replay", replay))
+    if (logs := document.get("logs")) is not None:
+        found.append(("logs", logs["artifact"]))
     found += [(f"source of {one.component}", one.archive) for one in spec_from(document).vertices if one.archive]
     return found
 

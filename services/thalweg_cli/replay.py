@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thalweg.errors import RejectedError, ThalwegError
+from thalweg.errors import RejectedError, ThalwegError, UsageError
 from thalweg_cli.output import AsJson, ask, fail, show_table
 
 if TYPE_CHECKING:
@@ -62,30 +62,49 @@ def show(
 @app.command()
 def export(
     which: Which,
-    out: Annotated[Path, typer.Argument(help="The MCAP file to write.", show_default=False)],
+    out: Annotated[Path | None, typer.Argument(help="The file to write; likewise --to.", show_default=False)] = None,
     ports: Annotated[list[str], typer.Option("--port", help="VERTEX.PORT; may be repeated. Default: all that were captured.")] = [],  # noqa: B006
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="The file: .mcap; of one port .jsonl, .csv, .parquet, .wav, .mp4, or a directory.", show_default=False),
+    ] = None,
     by_stored: Annotated[bool, typer.Option("--stored", help="Order by when records were stored, not by their event times.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Writes a file for viewers of MCAP: a message for each record, as JSON; images as such viewers know them."""
-    from thalweg.replay.export import Exporter
+    """Writes an MCAP file for viewers, a JSON message for each record; or the records of one port as a file by its ending."""
     from thalweg.settings import load_settings
 
+    path = out or to
     try:
+        if path is None or (out is not None and to is not None):
+            raise UsageError("which file is to be written?", code="export.no_file", hint="thalweg replay export REPLAY FILE")
         replay = open_replay(load_settings(), which)
-        count = Exporter(replay, by_event_time=not by_stored).write(out, _ports(replay, ports))
+        count = _write(replay, path, _ports(replay, ports), by_event_time=not by_stored)
     except OSError as error:
-        fail(RejectedError(f"{out}: {error.strerror or error}", code="replay.not_writable"), as_json)
+        fail(RejectedError(f"{path}: {error.strerror or error}", code="replay.not_writable"), as_json)
     except ThalwegError as error:
         fail(error, as_json)
     reason = (replay.completeness.reason if replay.completeness is not None else None) or "it is damaged"
     faults = [] if replay.is_complete else replay.faults or [reason]
     if as_json:
-        typer.echo(json.dumps({"path": str(out), "records": count, "complete": replay.is_complete, "faults": faults}))
+        typer.echo(json.dumps({"path": str(path), "records": count, "complete": replay.is_complete, "faults": faults}))
         return
     for fault in faults:
         typer.echo(f"warning: the replay is incomplete: {fault}", err=True)
-    typer.echo(f"{out}: {count:,} records")
+    typer.echo(f"{path}: {count:,} records")
+
+
+def _write(replay: Replay, path: Path, ports: list[tuple[str, str]], *, by_event_time: bool) -> int:
+    from thalweg.replay.export import Exporter
+    from thalweg_cli.exporting import MCAP, check_ending, write_port
+
+    check_ending(path)
+    if path.suffix.lower() == MCAP:
+        return Exporter(replay, by_event_time=by_event_time).write(path, ports)
+    if len(ports) != 1:
+        there = ", ".join(f"{vertex}.{port}" for vertex, port in ports)
+        raise UsageError(f"{path} takes the records of one port", code="export.several_ports", hint=f"--port names one of {there}")
+    return write_port(replay, *ports[0], path)
 
 
 def _ports(replay: Replay, given: list[str]) -> list[tuple[str, str]]:
@@ -154,6 +173,8 @@ def _show(found: dict[str, Any]) -> None:
 
     about = found["about"]
     typer.echo(f"{about.get('deployment', '?')} of {about.get('backend', '?')}, captured: {about.get('capture', '?')}")
+    if "trimmed" in about:
+        typer.echo(f"trimmed from a longer one, {about['trimmed']}")
     table = Table("  subject", "messages", "records", "first", "last", "digest", box=None, pad_edge=False)
     for subject, one in found["subjects"].items():
         short = subject.split(".", 3)[-1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,18 +40,20 @@ class ImageOperation:
 
     def process(self, record: In, context: Context) -> Out:  # type: ignore[type-var]  # what Out is, resolve_types says
         """The record with its new image."""
-        return _replaced(record, self.change(image_of(record).to_array()), self.params, context)  # type: ignore[no-any-return]
+        changed = encoded(self.change(image_of(record).to_array()), self.params.format, self.params.quality)
+        return with_image(record, changed, context)  # type: ignore[no-any-return]
 
     @abstractmethod
     def change(self, pixels: Pixels) -> Pixels:
         """The new pixels of an image: BGR or grey, uint8, as the old ones."""
 
 
-def _replaced(record: Any, pixels: Pixels, params: ImageParams, context: Context) -> Any:
-    if params.format == "bgr8" and pixels.ndim == 2:
+def encoded(pixels: Pixels, image_format: Format, quality: int) -> Image:
+    """Pixels, BGR or grey, as an image; grey ones get colours and coloured ones lose them where the format asks for it."""
+    if image_format == "bgr8" and pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=2)
-    if params.format == "gray8" and pixels.ndim == 3:
+    if image_format == "gray8" and pixels.ndim == 3:
         import cv2
 
         pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
-    return with_image(record, Image.from_array(pixels, format=params.format, quality=params.quality), context)
+    return Image.from_array(pixels, format=image_format, quality=quality)

@@ -8,6 +8,7 @@ from typing import Any
 from thalweg import RecordError
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+SHORTEST_S, LONGEST_S = 1e-6, 1e9  # of params: the resolution of timestamps; thirty years
 _EARLIEST_NS, _LATEST_NS = -(2**63) + 1, 2**63 - 2  # the ends themselves stand for "never"
 _MICROSECOND = dt.timedelta(microseconds=1)
 
@@ -23,6 +24,11 @@ def from_ns(time_ns: int) -> dt.datetime:
     return EPOCH + dt.timedelta(microseconds=time_ns // 1000)
 
 
+def is_event_time(time_ns: int) -> bool:
+    """Whether 64 bits of ns hold it: from 1677-09-21 to 2262-04-11."""
+    return _EARLIEST_NS <= time_ns <= _LATEST_NS
+
+
 def event_time_ns(value: Any) -> int:
     """ns of a time field: a datetime, or an int that is ns already.
 
@@ -34,6 +40,6 @@ def event_time_ns(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | dt.datetime):
         raise RecordError(f"{type(value).__name__} is no event time")
     time_ns = value if isinstance(value, int) else to_ns(value)
-    if not _EARLIEST_NS <= time_ns <= _LATEST_NS:
+    if not is_event_time(time_ns):
         raise RecordError(f"the event time {value} is not between the years 1677 and 2262")
     return time_ns

@@ -144,7 +144,7 @@ class LeaseContents:
             document = json.loads(body) if body is not None else {"input_artifacts": [], "vertices": {}}
             names = [f"file:{artifact}" for artifact in document["input_artifacts"]]
             names += [f"file:{one['artifact']}" for vertex in document["vertices"].values() for one in vertex["generated"].values()]
-            names += [f"file:{(document.get('replay') or {}).get('artifact')}"]
+            names += [f"file:{(document.get(one) or {}).get('artifact')}" for one in ("replay", "logs")]
         elif thing.kind == "deployment":
             spec = await deployments.load_deployment(self._client, self._workspace, thing.name)
             commits = latest_commits(await read_heads(self._client, self._workspace, spec.name))

@@ -14,11 +14,12 @@ import msgspec
 
 from thalweg.api.deployments import Kept, KeptReplay, Outcome, Report
 from thalweg.artifacts import Store
-from thalweg.artifacts.records import records_of_run
+from thalweg.artifacts.records import ArtifactRecord, record_of_logs, records_of_run
 from thalweg.bus import deployments
 from thalweg.bus.buckets import Bucket, StaleWriteError
 from thalweg.bus.captures import SEAL_TIMEOUT_S, CaptureNotes
 from thalweg.bus.connection import Client, sync_of
+from thalweg.client.kept_logs import keep_logs
 from thalweg.errors import RunFailedError, ThalwegError
 from thalweg.sealed.evidence import signed
 from thalweg.sealed.signatures import SigningKey
@@ -106,19 +107,25 @@ class Teardown:
         return found is not None, found
 
     async def _record_files(self, spec: DeploymentSpec, commits: Mapping[str, Commit], captured: Captured | None) -> None:
-        for key, record in records_of_run(spec, commits, datetime.now(UTC), captured).items():
+        await self._record(records_of_run(spec, commits, datetime.now(UTC), captured))
+
+    async def _record(self, records: Mapping[str, ArtifactRecord]) -> None:
+        for key, record in records.items():
             await self._artifacts.put(key, record.model_dump_json().encode(), None)
 
     async def _keep_evidence(self, spec: DeploymentSpec, commits: Mapping[str, Commit], captured: Captured | None) -> str:
         """The document's id. The first copy that is stored stands: a coordinator that repeats the step makes no second one."""
         stamp = datetime.fromtimestamp(spec.deployed_ns / 1e9, UTC).strftime("%Y%m%d-%H%M%S")
         evidence_id = f"{spec.name[:40]}-{stamp}-{spec.deployed_ns % 10**6:06d}"
-        body = signed(evidence.build(spec, commits, evidence_id, time.time_ns(), sync_of(self._client), captured), self._key)
-        key = subjects.owned_key(evidence_id, spec.lease)
-        stored = (await self._evidence.get(key)).value
-        if stored is not None:
-            body = stored
-        await asyncio.to_thread(self._store.of_lease(spec.lease).put_bytes, body)
+        key, store = subjects.owned_key(evidence_id, spec.lease), self._store.of_lease(spec.lease)
+        body = stored = (await self._evidence.get(key)).value
+        if body is None:
+            logs = await keep_logs(self._client, store, spec)
+            if logs is not None:
+                await self._record(record_of_logs(spec, logs, datetime.now(UTC)))
+            document = evidence.build(spec, commits, evidence_id, time.time_ns(), sync_of(self._client), captured, logs)
+            body = signed(document, self._key)
+        await asyncio.to_thread(store.put_bytes, body)
         if stored is None:
             with suppress(StaleWriteError):
                 await self._evidence.put(key, body, 0)

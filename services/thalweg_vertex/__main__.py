@@ -10,6 +10,7 @@ import sys
 import uvloop
 
 from thalweg.errors import ThalwegError
+from thalweg.runtime.source_thread import is_any_left
 from thalweg.settings import Settings
 from thalweg_vertex.logs import Logs
 from thalweg_vertex.releases import ElsewhereError
@@ -25,8 +26,18 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {given.deployment}/{given.vertex} %(levelname)s %(message)s")
     logs = Logs(given.deployment, given.vertex)
     logging.getLogger().addHandler(logs)
+    code = _run(given.deployment, given.vertex, logs)
+    if is_any_left():
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _run(deployment: str, vertex: str, logs: Logs) -> int:
     try:
-        return uvloop.run(serve(Settings(), given.deployment, given.vertex, logs))
+        return uvloop.run(serve(Settings(), deployment, vertex, logs))
     except ElsewhereError as error:
         # In place of this process: the launcher goes on knowing it by its number.
         os.execv(error.python, [error.python, "-m", "thalweg_vertex", *sys.argv[1:]])

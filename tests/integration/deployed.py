@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,11 +31,18 @@ def numbers(params: Count, cursor: int | None) -> Iterator[At[int]]:
         yield At(n, n + 1)
 
 
+@thalweg.component("silent", version="1.0.0")
+def silent() -> Iterator[int]:
+    """Gives fifty numbers, then waits for something that never comes."""
+    yield from range(50)
+    threading.Event().wait()
+
+
 @thalweg.component("stuck", version="1.0.0")
 def stuck() -> Iterator[int]:
-    """Gives one number, then waits for something that never comes."""
+    """Gives one number, then waits and lets nothing else in its process go on, as native code may."""
     yield 0
-    time.sleep(3600)
+    ctypes.PyDLL(None).sleep(3600)
 
 
 @thalweg.component("noisy", version="1.0.0")

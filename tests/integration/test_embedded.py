@@ -15,7 +15,9 @@ from pathlib import Path
 import nats
 import psutil
 import pytest
+import uvloop
 
+from thalweg.bus.connection import connect
 from thalweg.embedded import EmbeddedStack, ManagedProcess
 from thalweg.errors import RejectedError, UnreachableError
 
@@ -58,6 +60,21 @@ def test_a_killed_nats_server_is_back_on_its_port_with_its_data(tmp_path: Path) 
         server.wait_restarted(killed, 20)
         assert asyncio.run(_load(stack.nats_url)) == "before"
         assert server.death_count == 1
+
+
+def test_a_connection_is_closed_while_its_server_is_away_and_something_is_not_sent(tmp_path: Path) -> None:
+    async def closed() -> bool:
+        with EmbeddedStack(tmp_path) as stack:
+            client = await connect(stack.nats_url, "test")
+        deadline = time.monotonic() + 20
+        while client.is_connected:
+            assert time.monotonic() < deadline, "the connection is not seen to be lost"
+            await asyncio.sleep(0.01)
+        await client.publish("nobody", b"unsent")
+        await client.close()
+        return client.is_closed
+
+    assert uvloop.run(closed())
 
 
 def test_a_later_stack_goes_on_from_the_data_with_the_same_keys(tmp_path: Path) -> None:

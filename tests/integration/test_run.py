@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -126,6 +127,10 @@ def test_a_run_leaves_evidence_that_is_verified_and_run_again(tmp_path: Path) ->
 
     thalweg("run", str(WEATHER))
     (evidence,) = (tmp_path / "data" / "evidence").iterdir()
+    logs = json.loads(evidence.read_text())["logs"]
+    assert logs["complete"] and logs["records"] >= 1
+    kept = (tmp_path / "data/s3/thalweg/default/artifacts" / logs["artifact"].removeprefix("sha256:")).read_text().splitlines()
+    assert len(kept) == logs["records"] and all(json.loads(line)["deployment"] == evidence.stem for line in kept)
     assert thalweg("evidence", "verify", evidence.stem).endswith("verified\n")
     assert thalweg("evidence", "rerun", str(evidence)).endswith("reproduced\n")
     assert _processes(tmp_path) == []

@@ -59,7 +59,23 @@ async def test_an_endless_source_is_drained_and_nothing_in_flight_is_lost(place:
     assert [line["n"] for line in read_lines(place, report)] == list(range(count))
 
 
-async def test_a_source_that_waits_for_ever_is_drained_too(asking: Session) -> None:
+async def test_a_source_that_waits_for_ever_has_passed_on_all_that_it_has_given_and_drains_at_once(place: Place, asking: Session) -> None:
+    vertices = {"silent": {"component": "silent@1.0.0"}, "tag": {"component": "tag@1.0.0"}, "lines": {"component": "jsonl-file@1.0.0"}}
+    name = await store_backend(asking, vertices, "silent.out -> tag.in", "tag.out -> lines.in")
+    await asking.ask(api.DEPLOY, api.Deploy(backend=name))
+    await when(asking, name, has("lines", 50))
+    report = await undeploy(asking, name)
+    document = await evidence_of(asking, report)
+    assert document["vertices"]["silent"]["drained"] and document["vertices"]["silent"]["ports"]["out"]["count"] == 50
+    assert [line["n"] for line in read_lines(place, report)] == list(range(50))
+
+    async def has_left_by_itself() -> bool:
+        return "ended: 50 in, 50 out" in (place.settings.data / "logs" / name / "silent.log").read_text()
+
+    await until(has_left_by_itself)
+
+
+async def test_a_source_that_blocks_its_whole_process_is_killed_and_ends_where_it_has_committed(asking: Session) -> None:
     name = await store_backend(asking, {"stuck": {"component": "stuck@1.0.0"}})
     await asking.ask(api.DEPLOY, api.Deploy(backend=name))
     await when(asking, name, lambda vertices, whole: whole.state == "running")

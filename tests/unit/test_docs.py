@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from thalweg.graph.accept import find_conflict
+from thalweg.graph.converters import Converters
 from thalweg.graph.parse import parse_type
 from thalweg.graph.pipeline import Pipeline, Vertex
 from thalweg.sdk.catalog import Catalog, load_module
@@ -25,6 +26,7 @@ from thalweg.testing.manifest import (
     VertexExpectation,
     load_manifest,
 )
+from thalweg_components import INDEX
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = """
@@ -113,6 +115,29 @@ def test_the_documented_pipeline_runs(tmp_path: Path) -> None:
     results = run_graph(tmp_path / "pipeline.yaml", workdir=tmp_path)
     assert results["wet"].counters.records_out == 623
     assert results["save"].generated["file"].name == "wet-days.jsonl"
+
+
+def test_the_example_of_the_library_runs(tmp_path: Path) -> None:
+    found = blocks("docs/library.md")
+    (tmp_path / "pipeline.yaml").write_text(next(one for one in found if one.startswith("backend:")))
+    (tmp_path / "check.py").write_text(next(one for one in found if "def process" in one))
+    (tmp_path / "stations.csv").write_text("code,city\nA,Aachen\nB,Bonn\n")
+    results = run_graph(tmp_path / "pipeline.yaml", workdir=tmp_path)
+    hot = [one for one in results["checked"].out if one.temp > 25.0]
+    assert results["alarms"].out == [f"{one.city or ''}: {one.temp:.1f} °C" for one in hot]
+    assert {one.city for one in results["checked"].out} == {"Aachen", "Bonn", None}
+
+
+def test_the_library_page_names_every_component() -> None:
+    text = (ROOT / "docs/library.md").read_text()
+    assert [full for full in INDEX if f"`{full.partition('@')[0]}`" not in text] == []
+
+
+def test_the_suggested_converter_is_the_documented_one() -> None:
+    emitted, accepted = parse_type("record{day: str, wind: str}"), parse_type("record{wind: float}")
+    conflict = find_conflict(emitted, accepted)
+    assert conflict is not None
+    assert f"hint: {Converters(Catalog()).hint(emitted, accepted, conflict)}\n" in (ROOT / "docs/types.md").read_text()
 
 
 def test_every_key_of_a_pipeline_file_is_documented() -> None:

@@ -114,7 +114,7 @@ class _Preparing:
             self.tell(f"{place}: {fault}", str(fault))
         if plan.faults:
             return None
-        assertions, misfits = assertions_of(case.expect, plan, self.folder, update=self.update)
+        assertions, misfits = assertions_of(case.expect, plan, self.folder, update=self.update, fetch=_fetch)
         pushes, wrong = pushes_of(case, plan, self.folder)
         for one in [*misfits, *wrong]:
             self.misfit(place, one)
@@ -137,3 +137,9 @@ class _Preparing:
             self.lines.append(f"{self.path}: {text}")
         if same is not None:
             self.told.add(same)
+
+
+def _fetch(artifact: str) -> Path:
+    from thalweg_cli.bindings import open_store
+
+    return Path(open_store().fetch(artifact, "golden.mcap"))

@@ -17,7 +17,7 @@ from thalweg_components.expressions import compile_expression
 from thalweg_components.times import event_time_ns
 
 T = TypeVar("T")
-_LONG_AGO = -(2**63)
+_LONG_AGO, _NEVER = -(2**63), 2**63 - 1
 
 
 class Params(BaseModel):
@@ -31,7 +31,8 @@ class Params(BaseModel):
 
 @dataclass
 class State:
-    """Records held back, a heap of [event time, number of arrival, msgpack], and how far time has come."""
+    """Records held back, a heap of [event time, number of arrival, msgpack], and how far time has come: the watermark, or the latest
+    of the field."""
 
     held: list[tuple[int, int, bytes]] = field(default_factory=list)
     count: int = 0
@@ -72,16 +73,25 @@ class SortByTime:
         self._decode = msgspec.msgpack.Decoder(context.record_class("out")).decode
 
     def process(self, record: T, context: Context) -> Iterator[Emit[T]]:
-        """Holds the record back; emits what no record can come before any more."""
+        """Holds the record back; where a `time` field says how far time has come, emits what no record can come before any more."""
         time_ns = context.time_ns if self._time is None else event_time_ns(self._time.evaluate(record))
         if self.state.latest_ns > _LONG_AGO and time_ns < self.state.latest_ns - self._bound_ns:
             context.count_late()
             return
         heapq.heappush(self.state.held, (time_ns, self.state.count, self._encode(record)))
         self.state.count += 1
-        if time_ns > self.state.latest_ns:
+        if self._time is not None and time_ns > self.state.latest_ns:
             self.state.latest_ns = time_ns
             yield from self._release(time_ns - self._bound_ns)
+
+    def on_watermark(self, watermark_ns: int, context: Context) -> Iterator[Emit[T]]:
+        """Emits what no record can come before any more.
+
+        Not when the next record is processed: then what it emits would already be late for those who read it.
+        """
+        if self._time is None and watermark_ns < _NEVER:
+            self.state.latest_ns = max(self.state.latest_ns, watermark_ns)
+            yield from self._release(self.state.latest_ns - self._bound_ns)
 
     def finish(self, context: Context) -> Iterator[Emit[T]]:
         """Emits the rest."""

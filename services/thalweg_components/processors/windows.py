@@ -8,10 +8,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from thalweg_components.times import from_ns, to_ns
+from thalweg_components.times import LONGEST_S, SHORTEST_S, from_ns, to_ns
 
 Kind = Literal["none", "tumbling", "sliding", "session", "day", "month", "year"]
-SHORTEST_S, LONGEST_S = 1e-6, 1e9  # the resolution of timestamps; thirty years
 NO_WINDOW = (-(2**63), 2**63 - 1)
 
 

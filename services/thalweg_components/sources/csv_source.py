@@ -65,7 +65,7 @@ class CsvSource:
     @classmethod
     def resolve_types(cls, params: Params, inputs: dict[str, StreamType], files: dict[str, Path]) -> dict[str, StreamType]:
         """Type of the rows: declared columns, and the inferred rest."""
-        record = _resolve(params, files.get("table"))
+        record = table_type(params, files.get("table"))
         if params.time is not None:
             _check_time(params.time, record)
         return {"out": record}
@@ -75,10 +75,16 @@ class CsvSource:
         record = context.output_type("out")
         if not isinstance(record, Record):
             raise RejectedError("csv-source emits records", code="type.unsupported")
-        with self.table.path.open("rb") as file:
-            offset, row = cursor if cursor is not None else (_body_offset(file, self.params), 0)
-            parse = RowParser(record, self.params, context.record_class("out"))
-            yield from _rows(TextLines(file, offset), row, parse, self.params)
+        yield from table_rows(self.table.path, self.params, record, context.record_class("out"), cursor)
+
+
+def table_rows(
+    path: Path, params: Params, record: Record, record_class: type[Any], cursor: list[int] | None = None
+) -> Iterator[At[Any] | Bad]:
+    """Rows of a file behind the cursor `[byte offset, rows read]`, as instances of a class that takes the fields in their order."""
+    with path.open("rb") as file:
+        offset, row = cursor if cursor is not None else (_body_offset(file, params), 0)
+        yield from _rows(TextLines(file, offset), row, RowParser(record, params, record_class), params)
 
 
 class RowParser:
@@ -165,7 +171,8 @@ def _body_offset(file: BinaryIO, params: Params) -> int:
     return lines.offset
 
 
-def _resolve(params: Params, path: Path | None) -> Record:
+def table_type(params: Params, path: Path | None) -> Record:
+    """Type of the rows: declared columns, and the rest as the file has them. Raises RejectedError where that cannot be told."""
     declared = {field_name(name): parse_type(text) for name, text in params.columns.items()}
     for name, stream in declared.items():
         _check_cell_type(name, stream)

@@ -52,7 +52,7 @@ class Call(Generic[Q, R]):
         try:
             return self.request.model_validate(content)
         except (ValidationError, RecursionError) as error:
-            lines = fault_lines(error) if isinstance(error, ValidationError) else ["is nested too deep"]
+            lines = fault_lines(error, self.request) if isinstance(error, ValidationError) else ["is nested too deep"]
             raise RejectedError("\n".join(f"{self.resource}.{self.verb}: {line}" for line in lines), code="request.invalid") from error
 
     def encode_reply(self, reply: R | ThalwegError) -> bytes:

@@ -12,7 +12,7 @@ from thalweg.graph.fields import COMPONENT_PATTERN, Digest, Line, Name, Strict
 from thalweg.graph.manifest import Manifest
 
 Author = Annotated[Line, Field(min_length=1, max_length=200)]
-FullName = Annotated[str, Field(pattern=COMPONENT_PATTERN.replace(")?$", ")$"))]
+FullName = Annotated[str, Field(pattern=COMPONENT_PATTERN.replace(")?$", ")$"), description="NAME@VERSION of a release")]
 PUBLISH_TIMEOUT_S = 420.0  # an environment may have to be made
 
 

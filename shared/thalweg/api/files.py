@@ -13,7 +13,12 @@ from thalweg.graph.fields import Digest, FileName, Name, Strict
 
 MAX_LISTED = 1000
 MIN_PREFIX = 8
-FileId = Annotated[str, Field(pattern=rf"^(sha256:)?[0-9a-f]{{{MIN_PREFIX},64}}$")]
+FileId = Annotated[
+    str,
+    Field(
+        pattern=rf"^(sha256:)?[0-9a-f]{{{MIN_PREFIX},64}}$", description=f"{MIN_PREFIX} to 64 of a file's hex digits, as `file list` shows"
+    ),
+]
 """An artifact's id, or so many of its first hex digits that no other file begins with them."""
 
 

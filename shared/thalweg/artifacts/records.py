@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, fie
 from thalweg.artifacts.digests import hex_of
 from thalweg.wire.capturing import Captured
 from thalweg.wire.commit import Commit
+from thalweg.wire.log_record import KeptLogs
 from thalweg.wire.spec import DeploymentSpec
 from thalweg.wire.subjects import owned_key
 
@@ -92,16 +93,28 @@ def records_of_run(
                 ),
             )
     if captured is not None and captured.artifact is not None:
-        found[_run_key(spec, captured.artifact, "replay")] = ArtifactRecord(
-            id=captured.artifact,
-            type="replay",
-            name=f"{spec.name}.mcap",
-            size_bytes=captured.size_bytes,
-            created=created,
-            owner=owner_of(spec.lease),
-            provenance=Provenance(deployment=spec.name, vertex="", slot="replay", release="", revision=spec.revision or None),
-        )
+        found |= _record_of_whole(spec, captured.artifact, captured.size_bytes, "replay", f"{spec.name}.mcap", "replay", created)
     return found
+
+
+def record_of_logs(spec: DeploymentSpec, logs: KeptLogs, created: datetime) -> dict[str, ArtifactRecord]:
+    """The record, by key, of what the vertices of a deployment have logged."""
+    return _record_of_whole(spec, logs.artifact, logs.size_bytes, "jsonl", f"{spec.name}-logs.jsonl", "logs", created)
+
+
+def _record_of_whole(
+    spec: DeploymentSpec, artifact: str, size_bytes: int, kind: str, name: str, what: str, created: datetime
+) -> dict[str, ArtifactRecord]:
+    record = ArtifactRecord(
+        id=artifact,
+        type=kind,
+        name=name,
+        size_bytes=size_bytes,
+        created=created,
+        owner=owner_of(spec.lease),
+        provenance=Provenance(deployment=spec.name, vertex="", slot=what, release="", revision=spec.revision or None),
+    )
+    return {_run_key(spec, artifact, what): record}
 
 
 def _run_key(spec: DeploymentSpec, artifact_id: str, what: str) -> str:

@@ -24,12 +24,12 @@ class Patience:
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
-        self._deadline_s, self._pause_s = 0.0, _FIRST_PAUSE_S
+        self._deadline_s, self._pause_s, self._is_told = 0.0, _FIRST_PAUSE_S, False
         self.renew()
 
     def renew(self) -> None:
         """There was progress: wait from now on, and with short pauses again."""
-        self._deadline_s, self._pause_s = time.monotonic() + self._limit_s, _FIRST_PAUSE_S
+        self._deadline_s, self._pause_s, self._is_told = time.monotonic() + self._limit_s, _FIRST_PAUSE_S, False
 
     def run(self, attempt: Callable[[], T]) -> T:
         """What an attempt gives, made again while the store cannot be reached or has lost an upload; blocking.
@@ -44,9 +44,14 @@ class Patience:
                 pause_s = self._pause_s * random.uniform(0.5, 1.0)  # many vertices wait for one store
                 if not _is_passing(error) or time.monotonic() + pause_s > self._deadline_s:
                     raise
-                _log.warning("%s; trying again in %.1f s", error, pause_s)
+                self._tell(error)
             time.sleep(pause_s)
             self._pause_s = min(self._pause_s * 2, _MAX_PAUSE_S)
+
+    def _tell(self, error: ThalwegError) -> None:
+        if not self._is_told:  # once for each outage: a line for each try would bury everything else
+            _log.warning("%s; trying again for up to %.0f s", error, self._limit_s)
+        self._is_told = True
 
 
 def _is_passing(error: ThalwegError) -> bool:

@@ -21,6 +21,16 @@ FIRST_CONNECT_S = 5.0
 _HINT = "is nats-server running there? THALWEG_NATS_URL says where to look, as in nats://127.0.0.1:4222"
 
 
+class _Client(Client):
+    """nats-py's, which may also be closed while the server is away."""
+
+    async def close(self) -> None:
+        """Closes the connection; what waits for a server that is away is dropped."""
+        if not self.is_connected:  # nats-py would write it to the closed transport, at which uvloop raises RuntimeError
+            self._pending, self._pending_data_size = [], 0
+        await super().close()
+
+
 async def connect(url: str, name: str) -> Client:
     """A connection that reconnects for ever once it was made; tries for up to 5 s to make it.
 
@@ -28,7 +38,7 @@ async def connect(url: str, name: str) -> Client:
         UnreachableError: `nats.unreachable`, when nothing answers at `url`.
         UsageError: `settings.invalid`, when `url` is none.
     """
-    client, last = Client(), list[Exception]()
+    client, last = _Client(), list[Exception]()
 
     async def on_error(error: Exception) -> None:
         last[:] = [error]

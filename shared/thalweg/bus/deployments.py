@@ -62,7 +62,7 @@ async def read_deployment(client: Client, workspace: str, name: str) -> tuple[De
     bucket = subjects.deployments_bucket(workspace)
     answer = await call(client, f"STREAM.MSG.GET.KV_{bucket}", {"last_by_subj": f"$KV.{bucket}.{name}"})
     if "error" in answer:
-        raise RejectedError(f"there is no deployment {name}", code="deployment.unknown")
+        raise RejectedError(f"there is no deployment {name}", code="deployment.unknown", hint="`thalweg status` shows those there are")
     try:
         return msgspec.json.decode(base64.b64decode(answer["message"]["data"]), type=DeploymentSpec), int(answer["message"]["seq"])
     except msgspec.DecodeError as error:

@@ -27,7 +27,7 @@ async def register(session: Session, artifact: str, artifact_type: str, name: st
     try:
         request = Register(id=artifact, type=artifact_type, name=name, lease=lease or None)
     except ValidationError as error:
-        raise RejectedError("\n".join(fault_lines(error)), code="request.invalid") from error
+        raise RejectedError("\n".join(fault_lines(error, Register)), code="request.invalid") from error
     while True:
         found = await session.ask(REGISTER, request)
         if found.file is not None:

@@ -40,6 +40,8 @@ class Manifest(BaseModel):
     secrets: list[str] = []
     optional_secrets: list[str] = []
     endpoint: Literal["", "in", "out"] = ""  # the port of that name is open to the outside, and no edge goes there
+    ports_param: str = ""  # the keys of this param, a mapping, are output ports too
+    converter: bool = False  # may be suggested where an edge is refused
     deterministic: bool = True
     combine: Literal["arrival", "event-time", "zip", "latest"] = "event-time"
     summary: str = ""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, model_serializer, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_serializer, model_validator
 
 from thalweg.errors import RejectedError
 from thalweg.graph.fields import NAME_PATTERN, ComponentName, Digest, FileName, FileText, JsonMap, Key, Name, Strict
@@ -173,9 +173,14 @@ def load_yaml(path: Path, *, code: str, hint: str) -> Any:
     return content
 
 
-def fault_lines(error: ValidationError) -> list[str]:
-    """Each fault as `path: message`."""
-    return [f"{one.path or 'file'}: {one.message}" for one in data_faults(error, Pipeline.model_json_schema())]
+def fault_lines(error: ValidationError, model: type[BaseModel] | None = None) -> list[str]:
+    """Each fault as `path: message`.
+
+    Args:
+        model: what was to be validated, whose descriptions and names messages offer; default: a pipeline file.
+    """
+    schema = (model or Pipeline).model_json_schema()
+    return [f"{one.path or 'file'}: {one.message}" for one in data_faults(error, schema)]
 
 
 def pipeline_json_schema() -> dict[str, Any]:

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from thalweg.errors import RejectedError, ThalwegError
 from thalweg.graph.accept import bind, find_conflict, substitute
+from thalweg.graph.converters import Converters
 from thalweg.graph.files import BindingFault
 from thalweg.graph.manifest import FileSlot, Manifest
 from thalweg.graph.parse import parse_type
@@ -76,6 +77,12 @@ class PlannedVertex:
     inputs: list[tuple[str, str, str, StreamType]] = field(default_factory=list)  # source vertex, its port, own port, type read as
     outputs: dict[str, StreamType] = field(default_factory=dict)
 
+    def ports(self, side: Literal["inputs", "outputs"]) -> list[str]:
+        """Names of its ports, with those that its params name."""
+        declared = list(getattr(self.manifest, side))
+        named = self.params.get(self.manifest.ports_param) if side == "outputs" else None
+        return [*declared, *(name for name in named if name not in declared)] if isinstance(named, dict) else declared
+
 
 @dataclass
 class Plan:
@@ -110,6 +117,7 @@ class _Check:
     def __init__(self, pipeline: Pipeline, releases: Releases, base: Path | None, inspect: Inspect | None, locate: Locate | None) -> None:
         self.pipeline, self.releases, self.base, self.inspect, self.locate = pipeline, releases, base, inspect, locate
         self.located: dict[str, Path] = {}
+        self.converters = Converters(releases)
         self.plan = Plan(pipeline)
         self.found: dict[str, tuple[PlannedVertex, Release]] = {}
 
@@ -246,15 +254,17 @@ class _Check:
         self.fault("vertex.unknown", about, f"there is no vertex {vertex!r}", did_you_mean(vertex, list(self.pipeline.vertices)))
         return False
 
-    def known_port(self, vertex: str, port: str, about: tuple[str, ...], side: str) -> bool:
+    def known_port(self, vertex: str, port: str, about: tuple[str, ...], side: Literal["inputs", "outputs"]) -> bool:
         if not self.known_vertex(vertex, about) or vertex not in self.found:
             return False  # its own fault is told already
         manifest = self.found[vertex][0].manifest
-        ports: dict[str, str] = getattr(manifest, side)
+        ports = self.found[vertex][0].ports(side)
         if about[0] == "edge" and manifest.endpoint and side == f"{manifest.endpoint}puts" and port == manifest.endpoint:
             what = "records come from outside there" if port == "in" else "its records go outside"
             self.fault("port.endpoint", about, f"port {port!r} of {vertex} ({manifest.name}) is its endpoint: {what}")
             return False
+        if port not in ports and manifest.ports_param and not self.found[vertex][0].params:
+            return False  # its params are faulty, which is told already
         if port not in ports:
             has = ", ".join(ports) or "none"
             self.fault("port.unknown", about, f"{vertex} ({manifest.name}) has no {side[:-1]} port {port!r}", f"its {side}: {has}")
@@ -264,8 +274,9 @@ class _Check:
     def known_endpoint(self, vertex: str, endpoint: str) -> None:
         if not self.known_vertex(vertex, ("aliases",)) or vertex not in self.found:
             return
-        manifest = self.found[vertex][0].manifest
-        ports = dict.fromkeys((*manifest.inputs, *manifest.outputs))
+        planned = self.found[vertex][0]
+        manifest = planned.manifest
+        ports = dict.fromkeys((*planned.ports("inputs"), *planned.ports("outputs")))
         if endpoint not in ports:
             what = f"{vertex} ({manifest.name}) has no endpoint {endpoint!r}"
             self.fault("endpoint.unknown", ("aliases",), what, f"it has {', '.join(ports)}")
@@ -328,25 +339,26 @@ class _Check:
             f"{conflict.reason}{at}\n  {edge.src_vertex}.{edge.src_port} emits {format_type(source)}; "
             f"{edge.dst_vertex}.{edge.dst_port} accepts {format_type(substitute(target, bindings))}"
         )
-        hint = self.converter(source, target)
+        hint = self.converters.hint(source, target, conflict)
         if isinstance(target, ListOf) and find_conflict(source, target.item) is None:
             component = self.found[edge.dst_vertex][0].manifest.name
             hint = f"each record of {component} is a list here; in its code, call the argument `batch` to get records in lists"
         self.fault("graph.port_type_mismatch", ("edge", str(edge)), lines, hint)
         return False
 
-    def converter(self, source: StreamType, target: StreamType) -> str | None:
-        """A release with one input and one output that would fit between the two."""
-        for full in self.releases.names():
-            release = self.releases.find(*full.split("@", 1))
-            if release is None or len(release.manifest.inputs) != 1 or len(release.manifest.outputs) != 1:
-                continue
-            (takes,) = map(parse_type, release.manifest.inputs.values())
-            (gives,) = map(parse_type, release.manifest.outputs.values())
-            bindings: dict[str, StreamType] = {}
-            if find_conflict(source, takes, bindings) is None and find_conflict(substitute(gives, bindings), target) is None:
-                return f"{full} turns {format_type(takes)} into {format_type(gives)}"
-        return None
+    def converted(self, planned: PlannedVertex, release: Release, arriving: dict[str, StreamType], local: dict[str, Path]) -> str | None:
+        """A converter behind which a component would take what it has refused, when it has one input."""
+        if len(arriving) != 1:
+            return None
+        ((port, source),) = arriving.items()
+
+        def accepts(kind: StreamType) -> bool:
+            try:
+                return bool(release.resolve(planned.params, {port: kind}, local)) or not planned.manifest.outputs
+            except Exception:  # it refuses this one too, or its own code fails
+                return False
+
+        return self.converters.hint_for(source, accepts)
 
     def outputs(self, planned: PlannedVertex, release: Release, arriving: dict[str, StreamType], bindings: dict[str, StreamType]) -> None:
         paths = {slot: path if isinstance(path, Path) else self.located.get(path) for slot, path in planned.files.items()}
@@ -358,7 +370,8 @@ class _Check:
         try:
             found = release.resolve(planned.params, arriving, local)
         except ThalwegError as error:
-            self.fault(error.code, ("vertex", planned.name), str(error), error.hint)
+            hint = self.converted(planned, release, arriving, local) if error.code == "type.unsupported" else None
+            self.fault(error.code, ("vertex", planned.name), str(error), hint or error.hint)
             return
         except Exception as error:  # of a component's own code
             what = f"{planned.manifest.name} cannot say its output types: {type(error).__name__}: {error}"

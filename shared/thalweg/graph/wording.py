@@ -19,6 +19,7 @@ _EXPECTED = {
     "a list": ("list_type", "set_type", "tuple_type"),
 }
 _EXPECTED_BY_KIND = {kind: expected for expected, kinds in _EXPECTED.items() for kind in kinds}
+_SHOWN_COUNT = 12  # names that a hint lists
 _BOUNDS = {
     "greater_than_equal": ("at least", "ge"),
     "greater_than": ("more than", "gt"),
@@ -62,7 +63,8 @@ def did_you_mean(name: str, known: list[str]) -> str | None:
     close = difflib.get_close_matches(name, known, n=3)
     if close:
         return f"did you mean {' or '.join(close)}?"
-    return f"there are {', '.join(known[:12])}" if known else None
+    shown = ", ".join(known[:_SHOWN_COUNT]) + (f" and {len(known) - _SHOWN_COUNT} more" if len(known) > _SHOWN_COUNT else "")
+    return f"there are {shown}" if known else None
 
 
 class _Place:

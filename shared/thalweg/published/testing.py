@@ -11,6 +11,7 @@ from thalweg.published.environment import Environments, end_group, plain_environ
 from thalweg.published.requirements import read_requirements
 
 TEST_TIMEOUT_S = 300.0
+_QUIET = ("-o", "asyncio_default_fixture_loop_scope=function")  # pytest-asyncio warns where nothing says so
 _NO_TESTS = 5  # pytest's exit code when it collects none
 _MAX_SHOWN = 20_000
 
@@ -24,7 +25,20 @@ def run_tests(folder: Path, environments: Environments, timeout_s: float = TEST_
     python = environments.python_for(read_requirements(folder))
     with tempfile.TemporaryDirectory(prefix="thalweg-test-") as home:
         # Neither the settings of a folder around it nor a cache in it: the folder stays what its archive says.
-        command = [python, "-m", "pytest", "-q", "-c", "/dev/null", "--rootdir", str(folder), "-p", "no:cacheprovider", str(folder)]
+        command = [
+            python,
+            "-m",
+            "pytest",
+            "-q",
+            "-c",
+            "/dev/null",
+            "--rootdir",
+            str(folder),
+            "-p",
+            "no:cacheprovider",
+            *_QUIET,
+            str(folder),
+        ]
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import zip_longest
 from typing import Any
 
-from thalweg.replay.reader import Record, Replay
+from thalweg.replay.reader import Record, Recording
 from thalweg.replay.showing import decode, plain, where_they_differ
 from thalweg.wire.spec import DeploymentSpec
 
@@ -67,7 +67,7 @@ def upstream_first(spec: DeploymentSpec) -> list[tuple[str, str]]:
     return [(name, port) for name in order for port in outputs.get(name, ())]
 
 
-def first_difference(before: Replay, after: Replay, ports: Sequence[tuple[str, str]]) -> Difference | None:
+def first_difference(before: Recording, after: Recording, ports: Sequence[tuple[str, str]]) -> Difference | None:
     """The first record that differs, on the first of the ports that has one; None where none has."""
     for vertex, port in ports:
         pairs = zip_longest(before.records(vertex, port), after.records(vertex, port))

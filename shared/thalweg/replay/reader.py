@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 from mcap.records import DataEnd
@@ -17,9 +18,9 @@ from thalweg.replay.format import Entry, decode_headers
 from thalweg.replay.outline import footer_of, outline_of, record_at
 from thalweg.replay.records import HEAD
 from thalweg.wire.batch import Batch
-from thalweg.wire.commit import CHUNK_HEADER
+from thalweg.wire.commit import CHUNK_HEADER, HEADER, Commit, decode_commit
 from thalweg.wire.digest import Chain
-from thalweg.wire.subjects import parse_port
+from thalweg.wire.subjects import COMMIT_PORT, parse_port
 
 _batches = msgspec.msgpack.Decoder(Batch[msgspec.Raw])
 _BLOCK_BYTES = 1 << 20
@@ -46,6 +47,33 @@ class Record:
     packed: bytes
 
 
+class Recording(Protocol):
+    """Whatever has the records of a run."""
+
+    def records(self, vertex: str, port: str) -> Iterator[Record]:
+        """Records of an output port, in order; none of one that it does not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A message body, whole.
+
+    Attributes:
+        vertex, port: it is of.
+        first: the message that it begins in.
+        last: sequence of the message that it ends in.
+        headers: of that one.
+        data: as on the wire.
+    """
+
+    vertex: str
+    port: str
+    first: Entry
+    last: int
+    headers: dict[str, str]
+    data: bytes
+
+
 class Replay:
     """One file. It can be read as often as is wanted; what is damaged is noted in `faults` by whoever comes to it.
 
@@ -60,6 +88,11 @@ class Replay:
         self._path, self._outline = path, outline_of(path)
         self.faults = self._outline.faults
         self.about, self.spec, self.completeness = self._outline.about, self._outline.spec, self._outline.completeness
+
+    @property
+    def path(self) -> Path:
+        """Of the file."""
+        return self._path
 
     @property
     def is_complete(self) -> bool:
@@ -89,9 +122,17 @@ class Replay:
         """Records of an output port, in order."""
         index = 0
         for first, batch in self._batches(vertex, port):
-            for value, time_ns, record_id in zip(batch.v, batch.t, batch.ids(), strict=True):
-                yield Record(index, first.sequence, first.time_ns, time_ns, record_id, bytes(value))
-                index += 1
+            yield from records_of(batch, index, first.sequence, first.time_ns)
+            index += len(batch.v)
+
+    def last_commits(self) -> dict[str, Commit]:
+        """The last commit of each vertex; reads all of it."""
+        found: dict[str, str] = {}
+        for entry in self.entries():
+            place, text = parse_port(entry.subject), decode_headers(entry.headers).headers.get(HEADER)
+            if place is not None and text is not None:
+                found[place[0]] = text
+        return {vertex: decode_commit(text) for vertex, text in found.items()}
 
     def digest(self, vertex: str, port: str) -> tuple[int, str]:
         """How many records a port has, and the digest over them as evidence has it."""
@@ -116,27 +157,45 @@ class Replay:
                 self._note("the file does not fit its checksum")
         return self.is_complete
 
+    def bodies(self, vertex: str | None = None, port: str | None = None, *, commits: bool = False) -> Iterator[Body]:
+        """Whole message bodies, in the order of the log: of one port, or of all output ports of a vertex, or of all vertices.
+
+        Args:
+            vertex, port: which; None for all.
+            commits: also those that hold a commit and no records.
+        """
+        pieces: dict[str, list[Entry]] = {}
+        for entry in self.entries(self._topics(vertex, port) if vertex is not None and not commits else None):
+            place = parse_port(entry.subject)
+            if place is None or entry.body is None or not _is_of(place, vertex, port, commits=commits):
+                continue
+            headers = decode_headers(entry.headers).headers
+            number, _, count = headers.get(CHUNK_HEADER, "1/1").partition("/")
+            if number == "1":
+                pieces[entry.subject] = []
+            whole = pieces.setdefault(entry.subject, [])
+            whole.append(entry)
+            if number == count and len(whole) == int(count):
+                del pieces[entry.subject]
+                yield Body(place[0], place[1], whole[0], entry.sequence, headers, b"".join(one.body or b"" for one in whole))
+
+    def decode(self, body: Body) -> Batch[msgspec.Raw] | None:
+        """The batch in a body; None for one that is none, which is noted."""
+        try:
+            return _batches.decode(body.data)
+        except msgspec.DecodeError as error:
+            self._note(f"{body.vertex}.{body.port}: message {body.first.sequence} cannot be read: {error}")
+            return None
+
     def _batches(self, vertex: str, port: str) -> Iterator[tuple[Entry, Batch[msgspec.Raw]]]:
         """Batches, each with the message that it begins in."""
-        pieces: list[bytes] = []
-        first: Entry | None = None
-        for entry in self.entries(self._topics(vertex, port)):
-            place = parse_port(entry.subject)
-            if place is None or place[:2] != (vertex, port) or entry.body is None:
-                continue
-            number, _, count = decode_headers(entry.headers).headers.get(CHUNK_HEADER, "1/1").partition("/")
-            if number == "1":
-                pieces, first = [], entry
-            pieces.append(entry.body)
-            if number == count and len(pieces) == int(count) and first is not None:
-                try:
-                    yield first, _batches.decode(b"".join(pieces))
-                except msgspec.DecodeError as error:
-                    self._note(f"{vertex}.{port}: message {first.sequence} cannot be read: {error}")
+        for body in self.bodies(vertex, port):
+            if (batch := self.decode(body)) is not None:
+                yield body.first, batch
 
-    def _topics(self, vertex: str, port: str) -> frozenset[str] | None:
+    def _topics(self, vertex: str | None, port: str | None) -> frozenset[str] | None:
         names = [one.topic for one in self._outline.channels if hasattr(one, "topic")]
-        found = frozenset(one for one in names if (place := parse_port(one)) is not None and place[:2] == (vertex, port))
+        found = frozenset(one for one in names if (place := parse_port(one)) is not None and _is_of(place, vertex, port))
         return found if names else None
 
     def _data_fits(self) -> bool:
@@ -159,6 +218,18 @@ class Replay:
     def _note(self, fault: str) -> None:
         if fault not in self.faults:
             self.faults.append(fault)
+
+
+def records_of(batch: Batch[msgspec.Raw], index: int, sequence: int, stored_ns: int) -> Iterator[Record]:
+    """Records of a batch, the first of which is that of the index on its port."""
+    for number, (value, time_ns, record_id) in enumerate(zip(batch.v, batch.t, batch.ids(), strict=True), index):
+        yield Record(number, sequence, stored_ns, time_ns, record_id, bytes(value))
+
+
+def _is_of(place: tuple[str, str, int], vertex: str | None, port: str | None, *, commits: bool = False) -> bool:
+    """Whether a subject is that of a port; without one, of any output port of the vertex, or of any vertex."""
+    is_wanted = (not place[1].startswith("_") or (commits and place[1] == COMMIT_PORT)) if port is None else place[1] == port
+    return is_wanted and vertex in (None, place[0])
 
 
 def _without_written(tally: Tally | None) -> Tally | None:

@@ -63,9 +63,15 @@ class Recorder:
         Raises:
             OSError: the disk does not take it. What was recorded before stays whole.
         """
-        if message.sequence < self.next_sequence:
-            return
-        entry = entry_of(message)
+        if message.sequence >= self.next_sequence:
+            self.add_entry(entry_of(message))
+
+    def add_entry(self, entry: Entry) -> None:
+        """Records a message that was recorded before, as in another replay.
+
+        Raises:
+            OSError: as for `add`.
+        """
         self._take(entry)
         if self._builder.size_bytes >= CHUNK_BYTES:
             self._close_chunk()

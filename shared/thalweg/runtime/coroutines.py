@@ -25,6 +25,11 @@ class CoroutineThread:
             self._thread.start()
         return asyncio.run_coroutine_threadsafe(given, self._loop).result()
 
+    def cancel(self) -> None:
+        """Cancels what runs, without waiting for it; call it from any other thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(_cancel_all, self._loop)
+
     def close(self) -> None:
         """Ends the loop; what still runs on it is cancelled. Idempotent."""
         loop, thread = self._loop, self._thread
@@ -35,6 +40,11 @@ class CoroutineThread:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
 
 
 async def _cancel_others() -> None:

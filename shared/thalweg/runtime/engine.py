@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 import time
 from dataclasses import dataclass
 from enum import Enum
@@ -99,7 +100,8 @@ class Engine:
         self.faults = Faults(vertex, on_error, self.standing, program.context, redaction, traced=traced, trimmed=inlet is not None)
         self._redaction = redaction
         self._redact = (redaction or Nothing()).text
-        self.intake = Intake(vertex, program, self.outbox, self.faults, self.standing)
+        self._lock = threading.Lock()  # let go while a source is at work: what it has yielded can be cut meanwhile, on another thread
+        self.intake = Intake(vertex, program, self.outbox, self.faults, self.standing, self._lock)
         self.rebuild = Rebuild(self.standing)
         guard_state = program.has_state and on_error != "fail"
         self.processing = Processing(vertex, program, edges, self.outbox, self.faults, self.standing, self.rebuild, guard_state)
@@ -159,10 +161,25 @@ class Engine:
             self.standing.watermark = floor_watermark
 
     def drain(self) -> None:
-        """Ends a source now, behind what it has emitted; nothing for any other vertex. Call it between steps."""
-        if not self.edges and not self.finished and self.failure is None:
-            self.drained = True
-            self.processing.finish()
+        """Ends a source now, behind what it has emitted, also in the middle of a step; nothing for any other vertex."""
+        with self._lock:
+            self._take_yielded()
+            if not self.edges and not self.finished and self.failure is None:
+                self.drained = True
+                self.intake.close()
+                self.processing.finish()
+
+    def hurry(self) -> None:
+        """While a source is in a step on another thread: takes in what it has yielded, and has the step end behind its next record."""
+        with self._lock:
+            self.intake.hurry()
+            self._take_yielded()
+
+    def _take_yielded(self) -> None:
+        try:
+            self._count_done(self.intake.take_yielded())
+        except RunFailedError as error:
+            self.fail(error)
 
     def drain_after(self, sequence: int) -> None:
         """Ends the inlet behind a message of the log; nothing for any other vertex. Call it between steps."""
@@ -187,6 +204,7 @@ class Engine:
 
     def fail(self, error: Exception) -> None:
         """Stops the vertex; the next commit says why. Before a rebuild is over, it leaves all else as the last one has it."""
+        self.intake.close()
         if self.standing.rebuilding:
             self._stuck = self._taken[0]
         self.rebuild.end(self.program.context)
@@ -199,7 +217,13 @@ class Engine:
         self.standing.touched = True
 
     def step(self) -> Turn:
-        """Works for a short while, at most until a commit is due."""
+        """Works for a short while; a source, unless it is slow, until a commit is due."""
+        with self._lock:
+            turn = self._step()
+            self.intake.calm()
+            return turn
+
+    def _step(self) -> Turn:
         deadline, before = time.perf_counter() + SLICE_S, self._uncommitted
         try:
             while not (self.finished or self.failure or self._is_due()):
@@ -207,15 +231,22 @@ class Engine:
                 if not done and not self.finished:
                     return Turn.IDLE
                 self.waits_for = None
-                if not self._uncommitted:
-                    self._first_at = time.perf_counter()
-                if not self.standing.rebuilding:  # else a long rebuild would use up the room of a commit that is not due
-                    self._uncommitted += done
+                self._count_done(done)
                 if time.perf_counter() > deadline and not self._is_due():
-                    return Turn.MORE if self._uncommitted - before >= FEW_RECORDS else Turn.SLOW
+                    if self._uncommitted - before < FEW_RECORDS or self.intake.is_hurried:
+                        return Turn.SLOW
+                    if self.edges:
+                        return Turn.MORE
+                    deadline, before = time.perf_counter() + SLICE_S, self._uncommitted
         except (Exception, SystemExit) as error:
             self.fail(error if isinstance(error, Exception) else RuntimeError(f"the component ended its process: {error!r}"))
         return Turn.DUE
+
+    def _count_done(self, done: int) -> None:
+        if not self._uncommitted:
+            self._first_at = time.perf_counter()
+        if not self.standing.rebuilding:  # else a long rebuild would use up the room of a commit that is not due
+            self._uncommitted += done
 
     def spare_s(self) -> float:
         """How long a commit may be put off though nothing is left to do: nobody waits for one that holds no records."""
@@ -274,15 +305,23 @@ class Engine:
     def _has_stale_snapshot(self) -> bool:
         return self._wants_snapshot and self._floor is not None and self._floor != self.positions
 
-    def cut(self) -> Cut:
-        """Takes everything since the last commit as the next one."""
+    def cut(self, *, may_end: bool = True) -> Cut:
+        """Takes everything since the last commit as the next one.
+
+        Args:
+            may_end: the commit may say that the vertex has ended; else a later one does, as its files are not stored yet.
+        """
+        with self._lock:
+            return self._cut(may_end)
+
+    def _cut(self, may_end: bool) -> Cut:
         self.number += 1
         self._uncommitted = 0
         parts: list[tuple[str, bytes]] = []
         state = self._state() if self._stuck is None else None
         if self._stuck is None and self._keeps_secret(state):
             self._refuse_secret()
-        self.standing.touched = False
+        self.standing.touched = self.finished and self.failure is None and not may_end
         inline = self._cut_state(parts, state)
         if self._stuck is None and (dead := self.faults.cut()) is not None:
             parts.append((DEAD_PORT, dead))
@@ -293,7 +332,7 @@ class Engine:
         counters = self.standing.counters
         counters.late = self.program.context.late_count
         counters.bytes_out += sum(len(body) for _, body in parts)
-        self.ended = self.finished and self.failure is None
+        self.ended = self.finished and self.failure is None and may_end
         commit = self._commit()
         self._taken = commit, inline
         return Cut(parts, commit)
@@ -301,7 +340,7 @@ class Engine:
     def _state(self) -> bytes | None:
         if self.has_spool:
             return None
-        return encode_state(self.program.snapshot(), self.processing.latest, self.standing.watermark, self.program.context.time_ns)
+        return encode_state(self.intake.state(), self.processing.latest, self.standing.watermark, self.program.context.time_ns)
 
     def _keeps_secret(self, state: bytes | None) -> bool:
         if self._redaction is None:

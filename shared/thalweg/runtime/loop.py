@@ -16,6 +16,7 @@ from thalweg.errors import RunFailedError, StaleClaimError, ThalwegError, Unreac
 from thalweg.runtime.engine import SLICE_S, Engine, Turn
 from thalweg.runtime.inputs import Message
 from thalweg.runtime.log import Log, Recovered
+from thalweg.runtime.source_steps import SourceSteps
 from thalweg.runtime.spool import Spool
 from thalweg.wire.commit import Commit, Failure, Generated
 from thalweg.wire.rewind import Rewind, is_pending, rewound
@@ -131,15 +132,29 @@ class VertexLoop:
         self._is_stopped = False
         self._waits_for: str | None = None
         self._waits_since = 0.0
+        self._is_end_seen = False
+        self._source = None if engine.edges else SourceSteps(engine, self)
 
     def stop(self) -> None:
         """Asks `run` to finish what is in hand, commit it and return; call it on the loop's thread. Idempotent."""
         self._is_stopped = True
-        self.log.arrived.set()
+        self.wake()
 
     def drain(self) -> None:
         """Asks a source to end behind the records that it has emitted; call it on the loop's thread. Idempotent."""
         self._is_drained = True
+        self.wake()
+
+    def is_asked_to_end(self) -> bool:
+        """Whether `stop` or `drain` was called."""
+        return self._is_stopped or self._is_drained
+
+    def is_committing(self) -> bool:
+        """Whether a commit is in flight."""
+        return self._commit is not None
+
+    def wake(self) -> None:
+        """Ends `wait`."""
         self.log.arrived.set()
 
     async def run(self) -> None:
@@ -154,7 +169,7 @@ class VertexLoop:
         if found.commit is not None and (found.commit.ended or found.commit.failure):
             engine.ended, engine.failure = found.commit.ended, found.commit.failure
             return
-        await self._on_thread_if(engine.program.is_async, lambda: engine.restore(found.commit, found.state))
+        await self._on_thread_if(self._is_slow, lambda: engine.restore(found.commit, found.state))
         try:
             await self._replay()
             await self.log.open({edge.key: self._next_of(edge.key) for edge in engine.edges}, self._allows)
@@ -190,10 +205,11 @@ class VertexLoop:
             if self._is_drained:
                 await self._drain()
             turn = await self._step()
-            is_done = self._is_done or self._is_stopped
+            self._is_end_seen = self._is_done
+            is_done = self._is_end_seen or self._is_stopped
             if self._is_stopped:
                 engine.want_snapshot()
-            if engine.finished and engine.failure is None and self.upload is not None:
+            if self._is_end_seen and engine.finished and engine.failure is None and self.upload is not None:
                 await self._upload(self.upload)
             is_idle = turn is Turn.IDLE and not self._more_ready()
             spare_s, silence_s = engine.spare_s(), self._note_silence(is_idle)
@@ -203,7 +219,7 @@ class VertexLoop:
                 await self._settle()
                 return
             if is_idle and engine.edges:
-                await self._wait(spare_s or silence_s)
+                await self.wait(spare_s or silence_s)
 
     async def _drain(self) -> None:
         """A source ends now; what comes from outside ends behind what is there now."""
@@ -251,7 +267,7 @@ class VertexLoop:
         await self._settle()
         if self.spool is not None:
             self.spool.sync()
-        cut = self.engine.cut()
+        cut = self.engine.cut(may_end=self._is_end_seen)
         self._commit = asyncio.create_task(self.log.write(cut.parts, cut.commit))
         self._commit.add_done_callback(lambda _: self.log.arrived.set())
         for _ in range(TURNS_TO_SEND):
@@ -263,7 +279,7 @@ class VertexLoop:
             commit, self._commit = self._commit, None
             await commit
 
-    async def _wait(self, timeout_s: float | None) -> None:
+    async def wait(self, timeout_s: float | None) -> None:
         """Waits for a message, the end of a commit, or the request to stop."""
         woken = self.log.arrived
         with suppress(TimeoutError):
@@ -289,6 +305,8 @@ class VertexLoop:
         self._stuck = False
 
     async def _step(self) -> Turn:
+        if self._source is not None:
+            return await self._source.step()
         started = time.perf_counter()
         turn = await self._on_thread_if(self._is_slow, self.engine.step)
         self._is_slow = self.engine.program.is_async or time.perf_counter() - started > SLOW_S
@@ -298,6 +316,8 @@ class VertexLoop:
         return turn
 
     async def _on_thread_if(self, elsewhere: bool, call: Callable[[], R]) -> R:
+        if self._source is not None:
+            return await self._source.run(call)
         return await asyncio.to_thread(call) if elsewhere else call()
 
     async def _close(self) -> None:
@@ -307,4 +327,7 @@ class VertexLoop:
                 await self._commit
         if self.spool is not None:
             self.spool.close()
-        await asyncio.to_thread(self.engine.program.close)
+        if self._source is not None:
+            await self._source.close()
+        else:
+            await asyncio.to_thread(self.engine.program.close)

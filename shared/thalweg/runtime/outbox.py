@@ -165,6 +165,18 @@ class Outbox:
         self._standing.counters.records_out += len(encoded)
         self._standing.counters.filtered += taken - len(encoded)
 
+    def add_recorded(self, port: str, parts: list[bytes], times: list[int], ids: Sequence[int], progress: list[int]) -> None:
+        """Adds records as another run has written them to a port of that name.
+
+        Raises:
+            RecordError: there is no such port.
+        """
+        if port not in self.ports:
+            raise RecordError(f"the component emitted to port {port!r}, which it does not have")
+        if not self._standing.rebuilding:
+            self.ports[port].add_parts(parts, times, ids, progress)
+            self._standing.counters.records_out += len(parts)
+
     def add(self, results: Iterable[Any], time_ns: int, record_id: int, progress: int, root: int | None = None) -> int:
         """Adds what the component made of one record; returns how many records that are (1 for a vertex without ports).
 

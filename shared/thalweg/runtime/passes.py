@@ -13,7 +13,7 @@ import msgspec
 
 from thalweg.graph.types import StreamType
 from thalweg.sdk.conform import Conform, exact_test
-from thalweg.sdk.values import At, Emit
+from thalweg.sdk.values import At, Bad, Emit, Recorded
 
 CHUNK_S = 0.002  # how long records are worked on before the limits are looked at again
 STRIDE = 16  # records between looks at the clock, where they are fast enough
@@ -34,16 +34,21 @@ def run_telling(call, values, times, ids, context, parts):
         except Exception as error:
             raise CloserLookError(one) from error
 
-def pull(source, items, parts):
+def pull(source, items, parts, hurry):
     for item in source:
         if type(item) is not At:
-            raise CloserLookError(item)
+            if type(item) in NOT_VALUES:
+                raise CloserLookError(item)
+            item = At(item, None)
         one = item.value
         try:
-            parts.append({part})
+            parts.append({value})
         except Exception as error:
             raise CloserLookError(item) from error
         items.append(item)
+        if hurry:
+            return True
+    return False
 """
 
 
@@ -59,7 +64,9 @@ class Passes:
     """The loops for one port, or for none (then every result must be None).
 
     `run(call, values, parts)` appends the encoded result of each call to `parts`, None for a filtered record;
-    `run_telling` sets time and id in the context before each call; `pull` takes records with cursors out of an iterator.
+    `run_telling` sets time and id in the context before each call. `pull(source, items, parts, hurry)` takes records out of an
+    iterator; each is in `items` before the next one is asked for, and its encoded value in `parts` before that. It returns True when
+    it left because `hurry`, a list that another thread may fill, was not empty behind a record.
 
     Raises (the loops):
         CloserLookError: at the first result that is not plain.
@@ -69,19 +76,21 @@ class Passes:
     def __init__(self, stream_type: StreamType | None, conform: Conform | None) -> None:
         encode = msgspec.msgpack.Encoder().encode
 
-        def slow(one: Any) -> bytes | None:
-            if one is None:
-                return None
-            if conform is None or not _is_plain(cast(Hashable, type(one))):
+        def value(one: Any) -> bytes:
+            if one is None or conform is None or not _is_plain(cast(Hashable, type(one))):
                 raise CloserLookError(one)
             return encode(conform(one))
 
+        def slow(one: Any) -> bytes | None:
+            return None if one is None else value(one)
+
         fits, scope = exact_test("one", stream_type) if stream_type is not None else ("False", {})
-        scope |= {"encode": encode, "slow": slow, "At": At, "CloserLookError": CloserLookError}
-        exec(_LOOPS.format(part=f"encode(one) if {fits} else slow(one)"), scope)
+        scope |= {"encode": encode, "slow": slow, "value": value, "CloserLookError": CloserLookError}
+        scope |= {"At": At, "NOT_VALUES": (Bad, Emit, Recorded)}
+        exec(_LOOPS.format(part=f"encode(one) if {fits} else slow(one)", value=f"encode(one) if {fits} else value(one)"), scope)
         self.run: Callable[..., None] = scope["run"]
         self.run_telling: Callable[..., None] = scope["run_telling"]
-        self.pull: Callable[..., None] = scope["pull"]
+        self.pull: Callable[..., bool] = scope["pull"]
 
 
 @lru_cache(maxsize=1024)

@@ -130,6 +130,10 @@ class Program:
             return self.results(self.instance.finish(self.context))
         return ()
 
+    def cancel(self) -> None:
+        """Cancels the coroutine that the component is waiting in, if it is in one; call it from another thread than its own."""
+        self._coroutines.cancel()
+
     def close(self) -> None:
         """Calls the component's `close`, when it has one."""
         if hasattr(self.instance, "close"):

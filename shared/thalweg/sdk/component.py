@@ -52,6 +52,8 @@ class Component:
     secrets: dict[str, bool] = field(default_factory=dict)  # slot -> required
     batched: bool = False
     endpoint: EndpointSide = ""  # the port of that name is open to the outside
+    ports_param: str = ""  # the keys of this param are output ports too
+    converter: bool = False  # may be suggested where an edge is refused
     emits_aside: bool = False  # `on_watermark` or `finish` may emit
 
     @property
@@ -61,7 +63,14 @@ class Component:
 
 
 def component(
-    name: str, *, version: str, combine: Combine = "event-time", deterministic: bool = True, endpoint: EndpointSide = ""
+    name: str,
+    *,
+    version: str,
+    combine: Combine = "event-time",
+    deterministic: bool = True,
+    endpoint: EndpointSide = "",
+    ports_param: str = "",
+    converter: bool = False,
 ) -> Callable[[C], C]:
     """Makes a function or class a component release; the function stays callable as it is.
 
@@ -70,6 +79,9 @@ def component(
         version: semantic version of the release.
         combine: how several inputs are combined: `arrival`, `event-time`, `zip` (one of each), `latest` (latest of each).
         deterministic: False when the same input may give other output (a lookup, a random model); evidence names it.
+        ports_param: a param that is a mapping: its keys are output ports beside the declared ones; `resolve_types` gives their types.
+        converter: it does nothing but turn one type into another, so a refused edge may suggest it. Of its params, `to` is the stream
+            type to turn records into, `field` the field to turn in place of the whole record.
         endpoint: of the standard library's `http-in` and `http-out`: the port of that name is open to the outside.
 
     Raises:
@@ -77,12 +89,20 @@ def component(
     """
 
     def decorate(target: C) -> C:
-        found = Component(name, version, target, combine, deterministic, endpoint=endpoint)
+        found = Component(name, version, target, combine, deterministic, endpoint=endpoint, ports_param=ports_param, converter=converter)
         (_read_class if inspect.isclass(target) else _read_function)(found)
+        _check_flags(found)
         setattr(target, ATTRIBUTE, found)
         return target
 
     return decorate
+
+
+def _check_flags(found: Component) -> None:
+    if found.ports_param and (found.params is None or found.ports_param not in found.params.model_fields):
+        raise RejectedError(f"component {found.name}: it has no param {found.ports_param!r} to name ports", code="component.invalid")
+    if found.converter and (len(found.inputs), len(found.outputs)) != (1, 1):
+        raise RejectedError(f"component {found.name}: a converter has one input and one output", code="component.invalid")
 
 
 def component_of(target: Any) -> Component:

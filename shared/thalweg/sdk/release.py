@@ -81,6 +81,8 @@ class ComponentRelease:
             optional_secrets=[slot for slot, required in found.secrets.items() if not required],
             endpoint=found.endpoint,
             optional_inputs=["in"] if found.endpoint == "in" else [],
+            ports_param=found.ports_param,
+            converter=found.converter,
             deterministic=found.deterministic,
             combine=found.combine,
             code=self.code,

@@ -92,6 +92,20 @@ class Emit(msgspec.Struct, Generic[T], gc=False):
     port: str = "out"
 
 
+class Recorded(msgspec.Struct, gc=False):
+    """Records of a source that are passed on as another run has written them, those of one commit: for sources that replay a log.
+
+    Args:
+        batches: by output port: encoded values, event times (UTC ns), trace ids and progress times of one length.
+        promised: progress time below which nothing follows; None where nothing is said.
+        cursor: where to go on after them.
+    """
+
+    batches: list[tuple[str, list[bytes], list[int], list[int], list[int]]]
+    promised: int | None
+    cursor: Any
+
+
 class InputFile:
     """A bound input file: `path` is a local copy (a directory for directory types)."""
 

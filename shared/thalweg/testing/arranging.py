@@ -10,13 +10,16 @@ from typing import Any
 
 from thalweg.graph.pipeline import Pipeline
 from thalweg.graph.wording import did_you_mean
+from thalweg.replay.feeding import COMPONENT, VERSION
 from thalweg.testing.manifest import Case, FileExpectation, Fixture, PortExpectation, VertexExpectation
 
 OUT = "out"
+_REPLAY = ".mcap"
 _SOURCES = {
     ".csv": ("csv-source@1.0.0", "table"),
     ".jsonl": ("jsonl-source@1.0.0", "lines"),
     ".parquet": ("parquet-source@1.0.0", "table"),
+    _REPLAY: (f"{COMPONENT}@{VERSION}", "replay"),
 }
 
 
@@ -76,7 +79,7 @@ class _Arranging:
             vertex, _, slot = end.partition(".")
             if self.knows("files", end, vertex):
                 self.vertices[vertex].setdefault("files", {})[slot] = text if text.startswith("sha256:") else str(self.base / text)
-        replaced: dict[str, dict[str, Fixture]] = {}
+        replaced = self.recorded_sources()
         for end, fixture in self.case.replace.items():
             vertex, _, port = end.partition(".")
             if self.knows("replace", end, vertex) and self.is_readable(f"replace.{end}", fixture):
@@ -84,6 +87,22 @@ class _Arranging:
         if replaced:
             self.replace(replaced)
         return self.arranged
+
+    def recorded_sources(self) -> dict[str, dict[str, Fixture]]:
+        """The ports of all sources, where a replay takes their place."""
+        found: dict[str, dict[str, Fixture]] = {}
+        text = self.case.replay
+        if text is None:
+            return found
+        if Path(text).suffix.lower() != _REPLAY:
+            self.misfit("replay", f"{text}: a replay is an {_REPLAY} file")
+        elif self.is_readable("replay", Fixture(file=text, time=None)):
+            edges = [_Ends.read(edge) for edge in self.arranged.content.get("edges", [])]
+            read = {edge.dst_vertex for edge in edges}
+            for edge in edges:
+                if edge.src_vertex not in read:
+                    found.setdefault(edge.src_vertex, {})[edge.src_port] = Fixture(file=text, time=None)
+        return found
 
     def misfit(self, key: str, message: str, hint: str | None = None) -> None:
         self.arranged.misfits.append(Misfit(key, message, hint))
@@ -153,6 +172,11 @@ class _Arranging:
         suffix = Path(fixture.file).suffix.lower()
         component, slot = _SOURCES[suffix]
         params = {"time": fixture.time} if fixture.time is not None else {}
+        if suffix == _REPLAY:
+            if fixture.time is not None:
+                self.misfit(f"replace.{end}.time", "the records of a replay have their times")
+            vertex, _, port = end.partition(".")
+            params = {"vertex": vertex, "port": port}
         if suffix == ".jsonl" and self.types.get(end, "").startswith("record{"):
             params["record"] = self.types[end]
         return {"component": component, "files": {slot: str(self.base / fixture.file)}, "params": params}

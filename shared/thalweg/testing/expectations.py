@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from thalweg.client.conditions import Condition, condition
-from thalweg.errors import RejectedError
+from thalweg.errors import RejectedError, ThalwegError
 from thalweg.graph.pipeline import Count
 from thalweg.graph.plan import Plan, PlannedVertex
 from thalweg.graph.types import StreamType
 from thalweg.graph.wording import did_you_mean
+from thalweg.replay.feeding import COMPONENT
 from thalweg.testing import checks
 from thalweg.testing.arranging import Misfit
 from thalweg.testing.checks import Check, Verdict, check_count, check_digest, check_failure
@@ -27,9 +28,11 @@ from thalweg.testing.manifest import (
     FailureExpectation,
     FileExpectation,
     PortExpectation,
+    ReplayExpectation,
     ToleranceText,
     VertexExpectation,
 )
+from thalweg.testing.recorded import Fetch, golden_ports, golden_values, is_replay, open_golden
 from thalweg.testing.updating import UpdatedGolden, update_file
 from thalweg.wire.commit import Commit
 
@@ -80,23 +83,31 @@ class Assertion:
     counts_dead: str | None = None
 
 
-def assertions_of(expect: list[Expected], plan: Plan, base: Path, *, update: bool) -> tuple[list[Assertion], list[Misfit]]:
+def _no_store(artifact: str) -> Path:
+    raise RejectedError(f"{artifact}: no file store is given", code="golden.unreadable", hint="THALWEG_S3_ENDPOINT says where one is")
+
+
+def assertions_of(
+    expect: list[Expected], plan: Plan, base: Path, *, update: bool, fetch: Fetch = _no_store
+) -> tuple[list[Assertion], list[Misfit]]:
     """The assertions of a case, in order, and what does not fit its plan. Blocking: golden files are looked into.
 
     Args:
         expect: of the case.
         plan: of its pipeline, as it is arranged, without faults.
         base: folder of the manifest.
-        update: golden files that are missing or differ are written.
+        update: golden files that are missing or differ are written; replays never are.
+        fetch: local copy of an artifact that is a golden replay.
     """
-    building = _Building(plan, base, update)
+    building = _Building(plan, base, update, fetch)
     for index, one in enumerate(expect):
         building.add(f"expect.{index}", one)
     return building.assertions, building.misfits
 
 
 class _Building:
-    def __init__(self, plan: Plan, base: Path, update: bool) -> None:
+    def __init__(self, plan: Plan, base: Path, update: bool, fetch: Fetch) -> None:
+        self.fetch = fetch
         self.vertices = {one.name: one for one in plan.vertices}
         self.base, self.update = base, update
         self.assertions: list[Assertion] = []
@@ -112,6 +123,8 @@ class _Building:
                         self.counter(f"{key}.{name}", one.vertex, name, getattr(one, name))
             case FileExpectation():
                 self.file(key, one)
+            case ReplayExpectation():
+                self.replay(f"{key}.replay", one)
             case FailureExpectation():
                 self.failure(f"{key}.fails", one.fails)
 
@@ -158,11 +171,40 @@ class _Building:
 
     def golden_records(self, key: str, label: str, text: str, port: tuple[str, str], tolerance: Tolerance) -> None:
         path = self.base / text
-        if path.suffix.lower() != ".jsonl":
-            self.misfit(key, f"{text}: golden records of a port are kept in .jsonl files")
+        if is_replay(text):
+            self.recorded(key, label, text, [port], tolerance)
+        elif path.suffix.lower() != ".jsonl":
+            self.misfit(key, f"{text}: golden records of a port are kept in .jsonl files, or in a replay (.mcap, or an artifact id)")
         elif self.is_there(key, text, scan=True):
             check: Check = UpdatedGolden(path, tolerance) if self.update else checks.GoldenRecords(read_golden(path), tolerance)
             self.assertions.append(Assertion(key, label, _judge_check(check), port, check))
+
+    def replay(self, key: str, one: ReplayExpectation) -> None:
+        """Every port that was captured, but those that are given by a replay here."""
+        self.recorded(key, "", one.replay, None, _tolerance(one.tolerance))
+
+    def recorded(self, key: str, label: str, text: str, ports: list[tuple[str, str]] | None, tolerance: Tolerance) -> None:
+        """Golden records of some ports, or of all that are in a replay."""
+        try:
+            replay, ran = open_golden(text, self.base, self.fetch)
+        except ThalwegError as error:
+            self.misfit(key, str(error), error.hint)
+            return
+        there = golden_ports(ran)
+        for port in self.golden_places(there) if ports is None else ports:
+            name = ".".join(port)
+            if port not in there:
+                self.misfit(key, f"{text} has no records of {name}", f"it has {', '.join(map('.'.join, there)) or 'none'}")
+            elif port[1] not in getattr(self.vertices.get(port[0]), "outputs", ()):
+                self.misfit(key, f"{text} has records of {name}, which is no port here")
+            else:
+                check = checks.GoldenRecords(golden_values(replay, *port, there[port]), tolerance)
+                own = key if ports is not None else f"{key}.{name}"
+                self.assertions.append(Assertion(own, label or _short(f"{name} as in {text}"), _judge_check(check), port, check))
+
+    def golden_places(self, there: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        given = {name for name, one in self.vertices.items() if one.manifest.name == COMPONENT}
+        return [one for one in there if one[0] not in given and not any(name.startswith(f"{one[0]}-") for name in given)]
 
     def is_there(self, key: str, text: str, *, scan: bool = False) -> bool:
         """Whether a golden file can be compared with, or will be written."""

@@ -143,7 +143,9 @@ class PortExpectation(_WithConditions):
     first: Expression | None = Field(None, description="CEL expression that is true for the first record")
     last: Expression | None = Field(None, description="CEL expression that is true for the last record")
     at: AtIndex | None = Field(None, description="{index: N, where: CEL}")
-    golden: FileText | None = Field(None, description="path of a .jsonl file with the records that are expected, in order")
+    golden: FileText | None = Field(
+        None, description="path of a .jsonl file with the records that are expected, in order, or of a replay, or sha256:… of one"
+    )
     tolerance: ToleranceText | None = None
 
 
@@ -171,6 +173,13 @@ class FileExpectation(_WithConditions):
     tolerance: ToleranceText | None = None
 
 
+class ReplayExpectation(Strict):
+    """That every port puts out what it did in a run that was captured."""
+
+    replay: FileText = Field(description="path of an .mcap file, or sha256:…")
+    tolerance: ToleranceText | None = None
+
+
 class Failing(Strict):
     """How a run must fail."""
 
@@ -185,7 +194,7 @@ class FailureExpectation(Strict):
     fails: Failing
 
 
-_SUBJECTS = ("port", "vertex", "file", "fails")
+_SUBJECTS = ("port", "vertex", "file", "replay", "fails")
 
 
 def _subject(value: Any) -> str | None:
@@ -198,6 +207,7 @@ Expected = Annotated[
     Annotated[PortExpectation, Tag("<port>")]
     | Annotated[VertexExpectation, Tag("<vertex>")]
     | Annotated[FileExpectation, Tag("<file>")]
+    | Annotated[ReplayExpectation, Tag("<replay>")]
     | Annotated[FailureExpectation, Tag("<fails>")],
     Discriminator(
         _subject, custom_error_type="subject", custom_error_message=f"must be a mapping with exactly one of {', '.join(_SUBJECTS)}"
@@ -208,7 +218,7 @@ Expected = Annotated[
 class Fixture(Strict):
     """Recorded records that stand for a port."""
 
-    file: FileText = Field(description=".csv, .jsonl or .parquet file, relative to the manifest")
+    file: FileText = Field(description=".csv, .jsonl, .parquet or .mcap file, relative to the manifest")
     time: Key | None = Field(None, description="field that is the event time; left out: the record's ordinal")
 
 
@@ -228,6 +238,7 @@ class Case(Strict):
     ] = Field(
         {}, max_length=MAX_BOUND, description="vertex.port -> file with records that come in place of its own: a path, or {file:, time:}"
     )
+    replay: FileText | None = Field(None, description="an .mcap file: the records of its run come in place of all sources")
     use: dict[Name, ComponentName] = Field({}, max_length=MAX_BOUND, description="component -> name@version to use in its place")
     push: dict[End, FileText | Annotated[list[Json], Field(max_length=MAX_PUSHED)]] = Field(
         {}, max_length=MAX_BOUND, description="vertex.endpoint -> values to push, or a .jsonl file of them"

@@ -16,7 +16,7 @@ from thalweg.errors import RunFailedError
 from thalweg.graph.derive import stream_type
 from thalweg.graph.parse import parse_type
 from thalweg.graph.pipeline import Pipeline, load_pipeline
-from thalweg.graph.plan import check_pipeline
+from thalweg.graph.plan import Plan, check_pipeline
 from thalweg.graph.types import JSON, OptionalOf, Record, StreamType, format_type
 from thalweg.runtime.assemble import assemble
 from thalweg.runtime.engine import Engine, Limits
@@ -139,6 +139,17 @@ def run_graph(
     folder = base or (pipeline.parent if isinstance(pipeline, Path) else Path())
     found = catalog or Catalog()
     plan = check_pipeline(loaded, found, folder)
+    return run_plan(plan, found, files, workdir, inputs)
+
+
+def run_plan(
+    plan: Plan,
+    found: Catalog,
+    files: dict[str, Path] | None = None,
+    workdir: Path | None = None,
+    inputs: dict[str, list[Any]] | None = None,
+) -> dict[str, Result]:
+    """Runs a plan in memory, as `run_graph` does."""
     plan.raise_if_faulty()
     results: dict[str, Result] = {}
     for planned in plan.vertices:

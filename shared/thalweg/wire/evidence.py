@@ -10,6 +10,7 @@ import msgspec
 from thalweg.errors import RejectedError
 from thalweg.wire.capturing import Captured
 from thalweg.wire.commit import Commit
+from thalweg.wire.log_record import KeptLogs
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 
 FORMAT = "thalweg-evidence/1"
@@ -18,7 +19,13 @@ Sync = Literal["always", "never", "unknown"]
 
 
 def build(
-    spec: DeploymentSpec, commits: Mapping[str, Commit], evidence_id: str, finished_ns: int, sync: Sync, captured: Captured | None = None
+    spec: DeploymentSpec,
+    commits: Mapping[str, Commit],
+    evidence_id: str,
+    finished_ns: int,
+    sync: Sync,
+    captured: Captured | None = None,
+    logs: KeptLogs | None = None,
 ) -> dict[str, Any]:
     """The document, not signed yet: JSON values alone. It holds nothing that is secret.
 
@@ -29,6 +36,7 @@ def build(
         finished_ns: when the run was over.
         sync: of the server that holds the log.
         captured: what became of its capture; None where there was none.
+        logs: what its vertices have logged; None where that is nothing.
     """
     expectations = [_judged(spec, commits, index) for index in range(len(spec.expect))]
     return {
@@ -45,6 +53,7 @@ def build(
         "storage": spec.storage,
         "sync": "never" if spec.storage == "memory" else sync,
         "replay": msgspec.to_builtins(captured) if captured is not None else None,
+        "logs": msgspec.to_builtins(logs) if logs is not None else None,
         # As text: canonical JSON sorts keys, and a component may mean the order within a param (columns of a table).
         "spec": msgspec.json.encode(spec).decode(),
         "releases": {one.component: one.digest for one in spec.vertices},

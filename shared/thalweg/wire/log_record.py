@@ -116,3 +116,19 @@ def _plain(value: Any) -> Any:
         return cut(value if isinstance(value, str) else repr(value), MAX_FIELD)
     except Exception:  # of a class of somebody's own; a log record is not worth a crash
         return f"<{type(value).__name__}>"
+
+
+class KeptLogs(msgspec.Struct, frozen=True):
+    """The log records of a run, as a file of JSON lines.
+
+    Attributes:
+        artifact: its id.
+        size_bytes: of it.
+        records: how many it has.
+        complete: whether all that were there are in it.
+    """
+
+    artifact: str
+    size_bytes: int
+    records: int
+    complete: bool

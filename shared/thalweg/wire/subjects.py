@@ -80,6 +80,11 @@ def parse_port(subject: str) -> tuple[str, str, int] | None:
     return (parts[4], parts[5], int(parts[6])) if len(parts) == 7 and parts[3] == "v" else None
 
 
+def moved(subject: str, workspace: str, deployment: str) -> str:
+    """A subject of a deployment as another one would have it."""
+    return f"tw.{workspace}.{deployment}.{subject.split('.', 3)[3]}"
+
+
 def api(workspace: str, resource: str, verb: str) -> str:
     """Request subject of the coordinator's API."""
     return f"tw.{workspace}.api.{resource}.{verb}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -250,3 +251,10 @@ def test_what_is_not_known_is_text_or_bytes(put: Callable[..., Path]) -> None:
     ]
     assert guess_type(put("x.jsonl", "{}")) == "jsonl"
     assert guess_type(put("x.csv", picture(".png"))) == "image"
+
+
+def test_what_would_wait_for_a_writer_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(RejectedError, match="neither a file nor a directory") as caught:
+        guess_type(tmp_path / "pipe.csv")
+    assert caught.value.code == "file.content_mismatch"

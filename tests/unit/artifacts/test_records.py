@@ -49,3 +49,18 @@ def test_patience_ends_and_is_for_passing_errors_only(error: Exception) -> None:
     with pytest.raises(type(error)):
         Patience(0 if isinstance(error, UnreachableError) else 60).run(attempt)
     assert len(calls) == 1
+
+
+def test_an_outage_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    outage = [UnreachableError("down", code="store.unreachable")] * 3
+    patience = Patience(60)
+
+    def attempt() -> None:
+        if errors:
+            raise errors.pop()
+
+    for _ in range(2):
+        patience.renew()
+        errors = outage[1:]
+        patience.run(attempt)
+    assert [one.getMessage() for one in caplog.records] == ["down; trying again for up to 60 s"] * 2

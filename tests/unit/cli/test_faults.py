@@ -160,3 +160,20 @@ def test_faults_are_json_when_asked_for(validate: Validate) -> None:
     code, said = validate(pipeline(ROWS.replace("}}", "}, on_error: x}")), "--json")
     assert code == 3
     assert [one["code"] for one in json.loads(said)["faults"]] == ["pipeline.invalid"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("backend", "edit", "b", "absent.json"), "absent.json cannot be read: No such file or directory"),
+        (("backend", "edit", "b", "p.txt"), "p.txt is not JSON: "),
+        (("evidence", "verify", "p.txt"), "p.txt is not JSON: "),
+        (("file", "show", "abc"), "it must be 8 to 64 of a file's hex digits"),
+        (("component", "yank", "daily-swing"), "it must be NAME@VERSION of a release"),
+    ],
+)
+def test_what_cannot_be_meant_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p.txt").write_text("hm")
+    result = CliRunner().invoke(app, list(words))
+    assert (result.exit_code, said in result.output) == (3, True), result.output

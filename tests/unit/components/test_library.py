@@ -48,3 +48,20 @@ def test_records_behind_a_closed_window_are_counted_as_late(drive: Callable[...,
     )
     assert found.late == 1
     assert [one.count for one in found.out] == [1, 1]
+
+
+SHOWN = sorted((Path(__file__).parents[3] / "examples/library").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SHOWN, ids=lambda path: path.stem)
+def test_an_example_of_the_library_runs_and_leaves_files(path: Path, tmp_path: Path) -> None:
+    results = run_graph(path, workdir=tmp_path)
+    left = [file for one in results.values() for file in one.generated.values()]
+    assert left and all(any(file.iterdir()) if file.is_dir() else file.stat().st_size > 50 for file in left)
+    assert all(one.counters.records_out for name, one in results.items() if one.outputs), "a vertex that emits nothing shows nothing"
+    assert not any(one.counters.errors for one in results.values())
+
+
+def test_every_component_that_a_batch_can_have_is_in_an_example(examples: Path) -> None:
+    shown = " ".join(path.read_text() for path in examples.glob("*/*.yaml"))
+    assert [full for full in INDEX if full not in shown and INDEX[full].split(".")[1] != "endpoints"] == []

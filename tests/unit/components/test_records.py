@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
+from thalweg.graph.pipeline import Pipeline
 from thalweg.graph.types import format_type
+from thalweg.testing import run_component, run_graph
+from thalweg_components.processors.sort_by_time import SortByTime
 
+SECOND = 1_000_000_000
 KIND = "record{k: str, n: int}"
 
 
@@ -49,6 +53,30 @@ def test_records_are_sorted_within_the_lateness(drive: Callable[..., Any], resta
     )
     assert [one.n for one in found.out] == [1, 3, 5]
     assert found.times == [1, 3, 5]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 100])
+def test_records_are_sorted_by_their_event_times_however_they_arrive(batch: int) -> None:
+    times = [second * SECOND for second in (0, 3, 1, 20, 14, 15, 16, 40, 20, 21)]
+    found = run_component(SortByTime, list(range(10)), params={"lateness_s": 5}, times=times, batch=batch)
+    assert (found.out, found.counters.late) == ([0, 2, 1, 5, 6, 3, 7], 3)
+    assert found.times["out"] == sorted(found.times["out"])
+
+
+def test_what_sort_by_time_held_back_is_not_late_behind_it() -> None:
+    vertices = {
+        "numbers": {"component": "random-source@1.0.0", "params": {"seed": 1, "count": 40, "fields": {"n": {"kind": "int", "high": 9}}}},
+        "sorted": {"component": "sort-by-time@1.0.0", "params": {"lateness_s": 5}},
+        "counts": {
+            "component": "aggregate@1.0.0",
+            "params": {"window": {"kind": "tumbling", "size_s": 2}, "aggregates": {"count": {"op": "count"}}},
+        },
+    }
+    pipeline = Pipeline.model_validate(
+        {"backend": "b", "vertices": vertices, "edges": ["numbers.out -> sorted.in", "sorted.out -> counts.in"]}
+    )
+    counts = run_graph(pipeline, base=Path())["counts"]
+    assert (counts.counters.late, [one.count for one in counts.out]) == (0, [2] * 20)
 
 
 @pytest.mark.parametrize("restart_at", [None, 1, 2])

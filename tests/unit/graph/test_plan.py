@@ -229,7 +229,7 @@ def test_two_files_of_one_name_are_refused(base: Path) -> None:
     )
 
 
-@component("ocr-text", version="1.0.0")
+@component("ocr-text", version="1.0.0", converter=True)
 def ocr_text(image: Image) -> Text:
     """Reads what is written in an image."""
     return Text(str(image.width))

@@ -24,7 +24,7 @@ class MemoryLog:
         self.arrived = asyncio.Event()
         self.commits = list(commits or [])
         self._messages, self._ahead = messages, list[Message]()
-        self._written = asyncio.Event()
+        self.written = asyncio.Event()
 
     async def recover(self) -> Recovered:
         """The last commit."""
@@ -38,7 +38,7 @@ class MemoryLog:
     async def write(self, parts: list[tuple[str, bytes]], commit: Commit) -> None:
         """Keeps the commit."""
         self.commits.append(decode_commit(encode_commit(commit)))
-        self._written.set()
+        self.written.set()
 
     async def open(self, positions: dict[str, tuple[int, int]], allowed: Callable[[str], bool] | None = None) -> None:
         """From its position on."""
@@ -60,7 +60,7 @@ class MemoryLog:
         task = asyncio.create_task(loop.run())
         async with asyncio.timeout(20):
             while not (self.commits and condition(self.commits[-1])):
-                self._written.clear()
-                await self._written.wait()
+                self.written.clear()
+                await self.written.wait()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -49,8 +49,8 @@ def test_the_example_is_valid_by_its_model_and_by_its_schema() -> None:
     [
         ({"port": "wet.out", "evry": "x"}, "cases.0.expect.0: unknown key 'evry'; did you mean every?"),
         ({"port": "wet", "count": 1}, "cases.0.expect.0.port: 'wet' is not of the form 'vertex.name', as in 'wet.out'"),
-        ({"count": 1}, "cases.0.expect.0: must be a mapping with exactly one of port, vertex, file, fails"),
-        ({"port": "a.b", "file": "a.b"}, "cases.0.expect.0: must be a mapping with exactly one of port, vertex, file, fails"),
+        ({"count": 1}, "cases.0.expect.0: must be a mapping with exactly one of port, vertex, file, replay, fails"),
+        ({"port": "a.b", "file": "a.b"}, "cases.0.expect.0: must be a mapping with exactly one of port, vertex, file, replay, fails"),
         ({"port": "wet.out", "count": {"min": 3, "max": 2}}, "cases.0.expect.0.count: min 3 is more than max 2"),
         ({"port": "wet.out", "count": {"min": -1}}, "cases.0.expect.0.count.min: must be at least 0, not -1"),
         ({"port": "wet.out", "digest": "78df"}, "cases.0.expect.0.digest: '78df' is not valid: it must be 12 to 64 hex digits"),
@@ -186,7 +186,7 @@ def test_what_feeds_a_replaced_port_alone_does_not_run_unless_it_is_watched(tmp_
         ({"files": {"row.table": "x"}}, "files.row.table", "there is no vertex 'row'"),
         ({"replace": {"wat.out": "r.csv"}}, "replace.wat.out", "there is no vertex 'wat'"),
         ({"replace": {"wet.out": "gone.csv"}}, "replace.wet.out", "gone.csv is not there"),
-        ({"replace": {"wet.out": "r.txt"}}, "replace.wet.out", "r.txt: records are read from .csv, .jsonl, .parquet files"),
+        ({"replace": {"wet.out": "r.txt"}}, "replace.wet.out", "r.txt: records are read from .csv, .jsonl, .parquet, .mcap files"),
         ({"replace": {"rows.err": "r.csv"}}, "replace", "rows does not run, so rows.out needs a fixture, too: it feeds wet"),
     ],
 )

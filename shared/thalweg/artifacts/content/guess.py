@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from thalweg.artifacts.content.archives import archive_format
+from thalweg.artifacts.content.faults import mismatch
 from thalweg.artifacts.content.images import JPEG, PNG
 
 _SUFFIXES = {
@@ -26,9 +27,14 @@ def guess_type(path: Path) -> str:
 
     First bytes are believed before the name; of text files only the name tells their type. What is not known is `text`
     when it starts as UTF-8, else `bytes`; a directory is `model-repository`, `image-directory` or `directory`.
+
+    Raises:
+        RejectedError: it is neither a file nor a directory; reading a pipe would wait for whoever writes into it.
     """
     if path.is_dir():
         return _guess_directory(path)
+    if path.exists() and not path.is_file():
+        raise mismatch(path.name, "is neither a file nor a directory")
     if archive_format(path) is not None:
         return "archive"
     with path.open("rb") as stream:

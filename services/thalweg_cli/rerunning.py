@@ -1,0 +1,241 @@
+"""Runs a graph on the records of a replay under a lease, captured likewise, and compares both replays."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from pydantic import ValidationError
+
+from thalweg.api.backends import SHOW, Which
+from thalweg.artifacts import Store
+from thalweg.bus.captures import finish_capture
+from thalweg.client import open_session
+from thalweg.client.runs import follow
+from thalweg.errors import RejectedError, RunFailedError
+from thalweg.graph.pipeline import fault_lines
+from thalweg.graph.plan import Plan, check_pipeline
+from thalweg.replay.commits import EVERYTHING, Window
+from thalweg.replay.compare import Difference, first_difference, upstream_first
+from thalweg.replay.counting import PortChange, port_changes
+from thalweg.replay.feeding import FedReleases, content_of, fed, pinned
+from thalweg.replay.reader import Replay
+from thalweg.sdk.catalog import Catalog
+from thalweg.settings import Settings
+from thalweg.wire.capturing import ALL, BOUNDARY, captured_ports
+from thalweg.wire.commit import Commit
+from thalweg.wire.spec import DeploymentSpec, FileSpec
+from thalweg_cli.at_hand import releases_at_hand
+from thalweg_cli.deploying import deploy, spec_of_plan
+from thalweg_cli.first_difference import FILE_NAME
+from thalweg_cli.leased import Place, run_leased
+from thalweg_cli.overrides import apply_overrides
+from thalweg_cli.replay import open_replay
+from thalweg_cli.servers import servers_of_data
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is to be otherwise than in the recorded run.
+
+    Attributes:
+        sets: params, as `vertex.param=VALUE`.
+        pins: releases by vertex.
+        recorded: vertices beside the sources whose recorded output is given.
+        components: releases to try, whatever is pinned.
+        revision: of the stored backend; None for what ran.
+        window: which of the recorded records come.
+    """
+
+    sets: list[str]
+    pins: Mapping[str, str]
+    recorded: list[str]
+    components: list[Path]
+    revision: int | None
+    window: Window = EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Reran:
+    """What came of it.
+
+    Attributes:
+        recorded: vertices that were not run.
+        changes: by port, upstream ones first.
+        first: the first record that differs.
+        files: generated files that differ, as lines.
+        notes: what is to be known beside it.
+    """
+
+    recorded: list[str]
+    changes: list[PortChange]
+    first: Difference | None
+    files: list[str]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def is_same(self) -> bool:
+        """Whether nothing differs."""
+        return not self.files and all(one.is_same for one in self.changes)
+
+
+def rerun_replay(settings: Settings, which: str, changes: Changes, as_json: bool) -> Reran:
+    """Runs it and compares. Blocking; for the main thread.
+
+    Raises:
+        RejectedError: the replay cannot be read or is incomplete, or the graph has faults.
+        RunFailedError: a vertex failed, or the second run could not be captured.
+        Interrupted: SIGINT or SIGTERM; all that was started has ended.
+        UnreachableError: a server does not answer.
+    """
+    again = run_again(settings, which, changes, as_json, "rerun")
+    return _compared(again.before, again.after, again.ran, again.spec, again.replaced, _notes(again.plan))
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Two runs of the same.
+
+    Attributes:
+        before, after: their replays.
+        ran, spec: of both.
+        plan: of the second one.
+        replaced: vertices that did not run in it.
+    """
+
+    before: Replay
+    after: Replay
+    ran: DeploymentSpec
+    spec: DeploymentSpec
+    plan: Plan
+    replaced: list[str]
+
+
+def run_again(settings: Settings, which: str, changes: Changes, as_json: bool, verb: str) -> Again:
+    """Runs a replay again, captured likewise. Blocking; for the main thread.
+
+    Raises:
+        As `rerun_replay`.
+    """
+    settings = settings.model_copy(update={"data": settings.data.resolve()})
+    before = open_replay(settings, which)
+    ran = before.spec
+    if not before.verify() or ran is None:
+        account = before.completeness
+        why = before.faults[0] if before.faults else account.reason if account is not None else "it is damaged"
+        raise RejectedError(f"the replay is incomplete: {why}", code="replay.incomplete", hint="`thalweg replay show` tells more")
+    plan, replaced = _planned(settings, before, ran, changes, as_json)
+    name = f"{verb}-{ran.name[:40]}-{os.urandom(4).hex()}"
+    capture = _capture_again(ran, plan)
+
+    async def work(place: Place) -> tuple[DeploymentSpec, Replay]:
+        return await _run(place, plan, capture, _files_of(ran))
+
+    note = f"thalweg replay {verb} of {ran.backend}"
+    spec, after = run_leased(settings, name, note, plan.vertices, work, at_end="roll back", servers=_own_servers)
+    return Again(before, after, ran, spec, plan, replaced)
+
+
+def _planned(settings: Settings, before: Replay, ran: DeploymentSpec, changes: Changes, as_json: bool) -> tuple[Plan, list[str]]:
+    content = content_of(ran)
+    if changes.revision is not None:
+        content = {**content, **asyncio.run(_stored(settings, ran.backend, changes.revision))}
+    tried = Catalog((), tuple(changes.components)).names()
+    content = pinned(apply_overrides(content, changes.sets, []), changes.pins, tried)
+    try:
+        pipeline, replaced = fed(content, ran, before.path.resolve(), changes.recorded, changes.window)
+    except ValidationError as error:
+        raise RejectedError("\n".join(fault_lines(error)), code="pipeline.invalid") from error
+    releases = FedReleases(releases_at_hand(changes.components, as_json), ran)
+    bound = any(text.startswith("sha256:") for vertex in pipeline.vertices.values() for text in vertex.files.values())
+    with servers_of_data(settings) if bound else nullcontext() as ready:  # types may depend on what is in a file
+        store = Store.of(ready) if ready is not None else None
+        plan = check_pipeline(pipeline, releases, Path(), locate=None if store is None else _located(store, _files_of(ran)))
+    plan.raise_if_faulty()
+    return plan, replaced
+
+
+def _files_of(ran: DeploymentSpec) -> dict[str, FileSpec]:
+    """By artifact."""
+    return {file.artifact: file for one in ran.vertices for file in one.files.values()}
+
+
+def _located(store: Store, files: Mapping[str, FileSpec]) -> Callable[[str], Path | None]:
+    def locate(artifact: str) -> Path | None:
+        try:
+            return store.fetch(artifact, files[artifact].name if artifact in files else artifact)
+        except RejectedError:
+            return None
+
+    return locate
+
+
+async def _stored(settings: Settings, backend: str, revision: int) -> dict[str, Any]:
+    async with open_session(settings) as session:
+        return (await session.ask(SHOW, Which(backend=backend, revision=revision))).document
+
+
+def _capture_again(ran: DeploymentSpec, plan: Plan) -> str:
+    """What the first run has captured, as far as it is there."""
+    if ran.capture in (ALL, BOUNDARY):
+        return ran.capture
+    there = {f"{one.name}.{port}" for one in plan.vertices for port in one.outputs}
+    return ",".join(one for one in ran.capture.split(",") if one in there) or ALL
+
+
+async def _run(place: Place, plan: Plan, capture: str, files: Mapping[str, FileSpec]) -> tuple[DeploymentSpec, Replay]:
+    """Runs it with the names that files had: what reads one may go by its ending."""
+    store = Store.of(place.settings, place.lease)
+    spec = await spec_of_plan(place, store, plan, place.lease, lambda name: None)
+    named = [{slot: files.get(file.artifact, file) for slot, file in one.files.items()} for one in spec.vertices]
+    vertices = [msgspec.structs.replace(one, files=own) for one, own in zip(spec.vertices, named, strict=True)]
+    spec = msgspec.structs.replace(spec, capture=capture, vertices=vertices)
+    await deploy(place.client, spec, plan)
+    await follow(place.client, spec, lambda commits: None)
+    captured = await finish_capture(place.client, spec)
+    if captured is None or captured.artifact is None or not captured.complete:
+        why = captured.reason if captured is not None else "it was not captured"
+        raise RunFailedError(f"the second run has no whole replay: {why}", code="replay.incomplete")
+    return spec, Replay(await asyncio.to_thread(store.fetch, captured.artifact, FILE_NAME))
+
+
+def _compared(before: Replay, after: Replay, ran: DeploymentSpec, again: DeploymentSpec, replaced: list[str], notes: list[str]) -> Reran:
+    """Ports of the first run that were captured, and those that only the second one has; not those that were given."""
+    old = [one for one in upstream_first(ran) if one in captured_ports(ran) and one[0] not in replaced]
+    known = {(one.name, port) for one in ran.vertices for port in one.outputs}
+    new = [one for one in upstream_first(again) if one in captured_ports(again) and one not in known]
+    changes = port_changes(before, after, [*old, *new])
+    differing = [(one.vertex, one.port) for one in changes if not one.is_same]
+    files = _files(before.last_commits(), after.last_commits())
+    return Reran(replaced, changes, first_difference(before, after, differing), files, notes)
+
+
+def _files(before: Mapping[str, Commit], after: Mapping[str, Commit]) -> list[str]:
+    lines = []
+    for vertex in (*before, *(one for one in after if one not in before)):
+        old, new = ((side[vertex].generated if vertex in side else {}) for side in (before, after))
+        for slot in dict.fromkeys((*old, *new)):
+            was, now = (side[slot].artifact[:19] + "…" if slot in side else "not there" for side in (old, new))
+            if was != now:
+                lines.append(f"{vertex}: generated file {slot} was {was}, now {now}")
+    return lines
+
+
+def _notes(plan: Plan) -> list[str]:
+    found = [
+        f"{one.name} takes records as they come: their order, and what follows it, may differ"
+        for one in plan.vertices
+        if one.manifest.combine == "arrival" and len(one.inputs) > 1
+    ]
+    doubtful = [one.name for one in plan.vertices if not one.manifest.deterministic]
+    return found + [f"{name} is not deterministic: `--recorded {name}` gives what it has put out then" for name in doubtful]
+
+
+def _own_servers(settings: Settings, name: str, keep: bool) -> AbstractContextManager[Settings]:
+    return servers_of_data(settings)

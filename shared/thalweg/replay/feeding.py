@@ -1,0 +1,148 @@
+"""Arranges a graph so that recorded records come in place of some of its vertices; pure."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from thalweg.errors import RejectedError
+from thalweg.graph.parse import parse_type
+from thalweg.graph.pipeline import Edge, Pipeline
+from thalweg.graph.releases import ParamFault, Release, Releases
+from thalweg.graph.types import StreamType
+from thalweg.replay.commits import EVERYTHING, Window
+from thalweg.wire.capturing import captured_ports
+from thalweg.wire.spec import DeploymentSpec
+
+COMPONENT, VERSION = "replay-source", "1.0.0"
+
+
+def content_of(spec: DeploymentSpec) -> dict[str, Any]:
+    """What ran, as the content of a pipeline file; files are bound by artifact."""
+    vertices = {
+        one.name: {
+            "component": one.component,
+            "digest": one.digest or None,
+            "params": one.params,
+            "files": {slot: file.artifact for slot, file in one.files.items()},
+            "secrets": one.secrets,
+            "generated": one.generated,
+            "on_error": one.on_error,
+        }
+        for one in spec.vertices
+    }
+    edges = [f"{edge.src_vertex}.{edge.src_port} -> {one.name}.{edge.dst_port}" for one in spec.vertices for edge in one.inputs]
+    return {"backend": spec.backend, "vertices": vertices, "edges": edges}
+
+
+def pinned(content: Mapping[str, Any], pins: Mapping[str, str], tried: Collection[str]) -> dict[str, Any]:
+    """A copy with other releases.
+
+    Args:
+        content: of a pipeline file.
+        pins: vertex -> name@version.
+        tried: releases, as `name@version`, that are not the pinned ones of that name: digests are left aside.
+
+    Raises:
+        RejectedError: `vertex.unknown`.
+    """
+    found = copy.deepcopy(dict(content))
+    for name, component in pins.items():
+        if name not in found["vertices"]:
+            raise _unknown(name, found["vertices"])
+        found["vertices"][name] |= {"component": component, "digest": None}
+    for vertex in found["vertices"].values():
+        if vertex["component"] in tried:
+            vertex["digest"] = None
+    return found
+
+
+def fed(
+    content: Mapping[str, Any], spec: DeploymentSpec, replay: Path, also: Collection[str], window: Window = EVERYTHING
+) -> tuple[Pipeline, list[str]]:
+    """The graph with its sources, and some more vertices, replaced by what they have put out in a run; and the names of these.
+
+    Args:
+        content: of a pipeline file.
+        spec: of the run.
+        replay: of the run.
+        also: vertices that are replaced though they read inputs.
+        window: which of their records come.
+
+    Raises:
+        RejectedError: `vertex.unknown`, or `replay.no_input`: the replay lacks records of a vertex that is replaced, or has too many.
+        ValidationError: the content is not well formed.
+    """
+    pipeline = Pipeline.model_validate({**content, "expect": [], "aliases": {}})
+    for name in also:
+        if name not in pipeline.vertices:
+            raise _unknown(name, pipeline.vertices)
+    read = {edge.dst_vertex for edge in pipeline.edges}
+    replaced = [name for name in pipeline.vertices if name not in read or name in also]
+    for name in replaced:
+        _check_captured(spec, name, {edge.src_port for edge in pipeline.edges if edge.src_vertex == name})
+    source = {"component": f"{COMPONENT}@{VERSION}", "files": {"replay": str(replay)}}
+    vertices = pipeline.model_dump(mode="json")["vertices"]
+    vertices |= {name: {**source, "params": {"vertex": name, "port": None, **asdict(window)}} for name in replaced}
+    edges: list[Edge] = [edge for edge in pipeline.edges if edge.dst_vertex not in replaced]
+    return Pipeline.model_validate({"backend": pipeline.backend, "vertices": vertices, "edges": list(map(str, edges))}), replaced
+
+
+def _unknown(name: str, there: Collection[str]) -> RejectedError:
+    return RejectedError(f"there is no vertex {name!r}", code="vertex.unknown", hint=f"there are {', '.join(there)}")
+
+
+def _check_captured(spec: DeploymentSpec, name: str, ports: set[str]) -> None:
+    vertex = next((one for one in spec.vertices if one.name == name), None)
+    captured = {port for owner, port in captured_ports(spec) if owner == name}
+    if vertex is not None and vertex.rewind is not None:
+        raise RejectedError(f"{name} went back while it ran: the replay has some of its records twice", code="replay.no_input")
+    if missing := sorted(ports - captured):
+        had = "there was no such vertex" if vertex is None else "they were not captured"
+        raise RejectedError(f"the replay has no records of {name}.{missing[0]}: {had}", code="replay.no_input")
+
+
+class FedReleases:
+    """Releases where `replay-source` has the ports that were recorded, whichever vertex it stands for.
+
+    Args:
+        releases: where all others are found.
+        spec: of the run.
+    """
+
+    def __init__(self, releases: Releases, spec: DeploymentSpec) -> None:
+        self._releases, self._spec = releases, spec
+
+    def names(self) -> list[str]:
+        """Every `name@version`."""
+        return self._releases.names()
+
+    def versions(self, name: str) -> list[str]:
+        """Versions of a component, the latest last."""
+        return self._releases.versions(name)
+
+    def find(self, name: str, version: str) -> Release | None:
+        """The release, or None."""
+        found = self._releases.find(name, version)
+        return _FedRelease(found, self._spec) if found is not None and name == COMPONENT else found
+
+
+class _FedRelease:
+    yanked: str | None = None
+
+    def __init__(self, release: Release, spec: DeploymentSpec) -> None:
+        self._release = release
+        self._types = {one.name: {port: parse_type(kind) for port, kind in one.outputs.items()} for one in spec.vertices}
+        ports = dict.fromkeys((port for types in self._types.values() for port in types), "T")
+        self.manifest = release.manifest.model_copy(update={"outputs": ports})
+
+    def check_params(self, params: dict[str, Any]) -> tuple[dict[str, Any], list[ParamFault]]:
+        """Those of the release itself."""
+        return self._release.check_params(params)
+
+    def resolve(self, params: dict[str, Any], inputs: dict[str, StreamType], files: dict[str, Path]) -> dict[str, StreamType]:
+        """The ports that the vertex had in the run."""
+        return dict(self._types[params["vertex"]])

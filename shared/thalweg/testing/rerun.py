@@ -1,0 +1,129 @@
+"""Runs what was captured again, in memory, on its recorded records: a replay as the fixture of a test."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from thalweg.errors import RejectedError
+from thalweg.graph.pipeline import Vertex
+from thalweg.graph.plan import check_pipeline
+from thalweg.replay.compare import Difference, first_difference, upstream_first
+from thalweg.replay.counting import PortChange, port_changes
+from thalweg.replay.feeding import FedReleases, content_of, fed, pinned
+from thalweg.replay.reader import Record, Replay, records_of
+from thalweg.sdk.catalog import Catalog
+from thalweg.testing.run import Result, run_plan
+from thalweg.wire.batch import Batch
+from thalweg.wire.capturing import captured_ports
+
+_batches = msgspec.msgpack.Decoder(Batch[msgspec.Raw])
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """What came of it.
+
+    Attributes:
+        results: of every vertex, by name.
+        changes: how each port that was captured and was not given differs from the replay, upstream ones first.
+        first: the first record that differs; None where none does.
+    """
+
+    results: dict[str, Result]
+    changes: list[PortChange]
+    first: Difference | None
+
+    @property
+    def is_same(self) -> bool:
+        """Whether nothing differs."""
+        return all(one.is_same for one in self.changes)
+
+    def __str__(self) -> str:
+        told = self.first.lines() if self.first is not None else []
+        return "\n".join([*(one.line() for one in self.changes), *told])
+
+
+def run_replay(
+    replay: Path,
+    *,
+    catalog: Catalog | None = None,
+    sets: Mapping[str, Any] | None = None,
+    pins: Mapping[str, str] | None = None,
+    recorded: Collection[str] = (),
+    files: dict[str, Path] | None = None,
+    workdir: Path | None = None,
+) -> Rerun:
+    """Runs the graph of a replay in memory with the recorded records in place of its sources, and compares.
+
+    Args:
+        replay: the .mcap file.
+        catalog: where components are found, whatever digests are pinned; default is the standard library.
+        sets: other params: "vertex.param" -> value.
+        pins: other releases: vertex -> name@version.
+        recorded: vertices beside the sources that do not run, but are given as they were recorded.
+        files: local path of each input file: "vertex.slot" -> path.
+        workdir: where generated files go.
+
+    Raises:
+        RejectedError: the replay cannot be read, lacks records of a source (`replay.no_input`), or the graph has faults.
+        RunFailedError: a vertex failed.
+    """
+    before, found = Replay(replay), catalog or Catalog()
+    ran = before.spec
+    if before.faults or ran is None:
+        raise RejectedError(f"{replay} is damaged: {next(iter(before.faults), 'what ran is missing')}", code="replay.damaged")
+    content = pinned(content_of(ran), pins or {}, {one.component for one in ran.vertices})
+    _set(content, sets or {})
+    for full, path in (files or {}).items():
+        vertex, _, slot = full.partition(".")
+        if vertex in content["vertices"]:
+            content["vertices"][vertex]["files"][slot] = str(path.resolve())
+    pipeline, replaced = fed(content, ran, replay.resolve(), recorded)
+    _check_files(pipeline.vertices)
+    plan = check_pipeline(pipeline, FedReleases(found, ran), replay.parent)
+    results = run_plan(plan, found, workdir=workdir)
+    there = [one for one in upstream_first(ran) if one in captured_ports(ran) and one[0] not in replaced]
+    after = _InMemory(results)
+    changes = port_changes(before, after, there)
+    differing = [(one.vertex, one.port) for one in changes if not one.is_same]
+    return Rerun(results, changes, first_difference(before, after, differing))
+
+
+def _set(content: dict[str, Any], sets: Mapping[str, Any]) -> None:
+    for path, value in sets.items():
+        vertex, *parts = path.split(".")
+        if vertex not in content["vertices"] or not parts:
+            raise RejectedError(f"{path}: not of the form vertex.param of a vertex that is there", code="override.invalid")
+        holder = content["vertices"][vertex]["params"]
+        for part in parts[:-1]:
+            holder = holder.setdefault(part, {})
+        holder[parts[-1]] = value
+
+
+def _check_files(vertices: Mapping[str, Vertex]) -> None:
+    for name, vertex in vertices.items():
+        for slot, text in vertex.files.items():
+            if text.startswith("sha256:"):
+                hint = f'files={{"{name}.{slot}": path}}'
+                raise RejectedError(f"{name} reads a file in slot {slot}, which the replay does not have", code="file.missing", hint=hint)
+
+
+class _InMemory:
+    """Records of a run in memory."""
+
+    def __init__(self, results: Mapping[str, Result]) -> None:
+        self._results = results
+
+    def records(self, vertex: str, port: str) -> Iterator[Record]:
+        """Records of a port, in order."""
+        index = 0
+        result = self._results.get(vertex)
+        for message in result.messages.get(port, []) if result is not None else []:
+            batch = _batches.decode(message.body)
+            yield from records_of(batch, index, message.first, 0)
+            index += len(batch.v)
