@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -539,6 +540,23 @@ async def test_the_command_shows_endpoints_and_makes_tokens(session: Session, pl
     shown = place.command("endpoint", "show", one["backend"], f"{one['vertex']}.{one['endpoint']}")
     assert one["path"] in shown.stdout and rotated.stdout.strip() not in shown.stdout
     assert place.command("endpoint", "rotate", one["backend"], "nobody.in").returncode == 3
+
+
+async def test_what_crosses_the_boundary_is_what_the_asyncapi_document_says(
+    session: Session, place: Served, http: httpx.AsyncClient
+) -> None:
+    name, go_in, _ = await _doubling(session)
+    await http.post(f"/e/{name}/door/in?wait=10s", json={"n": 4, "x": 0}, headers=go_in)
+    document = json.loads(place.command("asyncapi", name).stdout)
+    by_subject = {one["address"]: channel for channel, one in document["channels"].items()}
+    assert document["operations"][by_subject[subjects.inlet("default", name, "door")]]["action"] == "receive"
+    log = subjects.stream("default", name)
+    for subject in (subjects.outlet("default", name, "show"), subjects.port("default", name, "double", "out")):
+        message = document["components"]["messages"][by_subject[subject]]
+        found = await session.client.jetstream().get_last_msg(log, subject)
+        assert found.data is not None
+        Draft202012Validator(message["payload"]["schema"]).validate(msgpack.unpackb(found.data))
+        Draft202012Validator(message.get("headers", True)).validate(found.headers)
 
 
 async def test_the_examples_of_the_document_work(session: Session, place: Served, http: httpx.AsyncClient, tmp_path: Path) -> None:

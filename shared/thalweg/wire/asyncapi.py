@@ -7,11 +7,22 @@ from typing import Any
 from thalweg.graph.json_schema import DIALECT, json_schema
 from thalweg.graph.parse import parse_type
 from thalweg.wire import subjects
+from thalweg.wire.boundary import ID_HEADER, NUMBER_HEADER, ROOT_HEADER, TIME_HEADER
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 
 VERSION = "3.0.0"
 MSGPACK = "application/msgpack"
 _INT64: dict[str, Any] = {"type": "integer"}
+_LEAVING: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        NUMBER_HEADER: {"type": "string", "pattern": "^[0-9]+$", "description": "of the record on this endpoint, from 1"},
+        ID_HEADER: {"type": "string", "pattern": "^[0-9a-f]{16}$", "description": "of the record"},
+        ROOT_HEADER: {"type": "string", "pattern": "^[0-9a-f]{16}$", "description": "of the record from outside that it comes from"},
+        TIME_HEADER: {"type": "string", "pattern": "^-?[0-9]+$", "description": "event time, UTC ns"},
+    },
+    "required": [NUMBER_HEADER, ID_HEADER, ROOT_HEADER, TIME_HEADER],
+}
 _INT64S: dict[str, Any] = {"type": "array", "items": _INT64}
 
 
@@ -54,7 +65,13 @@ class _Document:
     def add(self, vertex: VertexSpec) -> None:
         for port, kind in vertex.outputs.items():
             if vertex.endpoint == "out" and port == subjects.OUT_ENDPOINT:
-                self._channel(f"{vertex.name}-{port}", subjects.outlet(*self._place, vertex.name), "send", _value(kind), vertex)
+                self._channel(
+                    f"{vertex.name}-{port}",
+                    subjects.outlet(*self._place, vertex.name),
+                    "send",
+                    _value(kind) | {"headers": _LEAVING},
+                    vertex,
+                )
                 continue
             if vertex.endpoint == "in" and port == "out":
                 self._channel(f"{vertex.name}-in", subjects.inlet(*self._place, vertex.name), "receive", _value(kind), vertex)
@@ -86,6 +103,10 @@ def _batch(kind: str) -> dict[str, Any]:
         "k": {**numbers, "description": "record ids: a list, or the first where they count up"},
         "w": {**numbers, "description": "progress times, or the one before the first record"},
         "s": {"description": "state of the writer"},
+        "r": {
+            **_INT64S,
+            "description": "ids of the records from outside that they come from, 0 for none; absent: their own",
+        },
     }
     return _message(f"a batch of {kind}", {"type": "object", "properties": properties, "required": ["v", "t", "k"]})
 
