@@ -38,7 +38,7 @@ from thalweg.embedded.leftovers import process_of
 from thalweg.graph.operations import SetParam
 from thalweg.wire import subjects
 
-ENDPOINTS_DOC = Path(__file__).parents[2] / "docs" / "endpoints.md"
+DOCS = [Path(__file__).parents[2] / name for name in ("docs/endpoints.md", "README.md")]
 DOOR: dict[str, Any] = {"component": "http-in@1.0.0", "params": {"type": "record{n: int, x: float}"}}
 SHOW: dict[str, Any] = {"component": "http-out@1.0.0"}
 DOUBLE: dict[str, Any] = {"component": "select@1.0.0", "params": {"fields": {"twice": "n * 2", "x": "x"}}}
@@ -560,7 +560,7 @@ async def test_what_crosses_the_boundary_is_what_the_asyncapi_document_says(
 
 
 async def test_the_examples_of_the_document_work(session: Session, place: Served, http: httpx.AsyncClient, tmp_path: Path) -> None:
-    found = [textwrap.dedent(one) for one in re.findall(r"(?:^ {4}.*\n|^\n)+", ENDPOINTS_DOC.read_text(), re.MULTILINE)]
+    found = [textwrap.dedent(one) for one in re.findall(r"(?:^ {4}.*\n|^\n)+", "".join(one.read_text() for one in DOCS), re.MULTILINE)]
     document = yaml.safe_load(next(one for one in found if one.strip().startswith("backend:")))
     vertices, edges = document["vertices"], document["edges"]
     name = await deploy(session, vertices, *edges, backend=document["backend"], aliases=document["aliases"])
