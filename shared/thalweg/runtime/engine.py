@@ -232,8 +232,9 @@ class Engine:
                     return Turn.IDLE
                 self.waits_for = None
                 self._count_done(done)
-                if time.perf_counter() > deadline and not self._is_due():
-                    if self._uncommitted - before < FEW_RECORDS or self.intake.is_hurried:
+                is_hurried = self.intake.is_hurried  # nobody hurries a step twice: it must not go back into the source
+                if (is_hurried or time.perf_counter() > deadline) and not self._is_due():
+                    if is_hurried or self._uncommitted - before < FEW_RECORDS:
                         return Turn.SLOW
                     if self.edges:
                         return Turn.MORE
