@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from thalweg import At, Emit, component
 from thalweg.errors import FencedOutError
+from thalweg.runtime.engine import Turn
 from thalweg.runtime.loop import VertexLoop
 from thalweg.runtime.source_thread import is_any_left
 from thalweg.wire.commit import Commit
@@ -317,3 +318,23 @@ def test_an_end_that_comes_in_the_middle_of_a_commit_is_left_to_the_next_one() -
     first = engine.cut(may_end=False).commit
     assert (first.counters.records_out, first.ended, engine.needs_commit()) == (COUNT, False, True)
     assert engine.cut().commit.ended and not engine.needs_commit()
+
+
+_hurries: list[Callable[[], None]] = []
+
+
+@component("hurried", version="1.0.0")
+def hurried() -> Iterator[int]:
+    """Is hurried just before its fourth record, by who has waited for it long enough; comes quickly all the same."""
+    for n in range(COUNT):
+        if n == 3:
+            _hurries.pop()()
+        yield n
+
+
+def test_a_step_that_was_hurried_does_not_go_back_into_the_source() -> None:
+    engine = Simulation(hurried).engine()
+    engine.restore(None, None)
+    _hurries[:] = [engine.hurry]
+    assert engine.step() is Turn.SLOW
+    assert engine.standing.counters.records_in == 4
