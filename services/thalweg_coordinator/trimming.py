@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from thalweg.bus.heads import StoredMessage, latest_commits
 from thalweg.bus.writer import chunk_count
 from thalweg.wire.commit import Commit
+from thalweg.wire.readers import needs_of
 from thalweg.wire.rewind import is_pending
 from thalweg.wire.spec import INLET_KEY, DeploymentSpec
 from thalweg.wire.subjects import COMMIT_PORT, DEAD_PORT, OUT_ENDPOINT, STATE_PORT, inlet, outlet, parse_port
@@ -34,7 +35,7 @@ def plan_trim(spec: DeploymentSpec, heads: list[StoredMessage], held_from: int |
             continue
         keep_from = head.sequence - chunk_count(head) + 1
         if place[1] not in (COMMIT_PORT, STATE_PORT):
-            keep_from = min([keep_from, *_needs(spec, commits, place[0], place[1])])
+            keep_from = min([keep_from, *needs_of(spec, commits, place[0], place[1]).values()])
         if held_from is not None:
             keep_from = min(keep_from, held_from)
         plan.append((head.subject, keep_from))
@@ -99,16 +100,4 @@ def plan_windows(spec: DeploymentSpec, commits: Mapping[str, Commit]) -> list[Wi
             found.append(Window(outlet(spec.workspace, spec.name, vertex.name), keep, port.count if port is not None else 0))
         else:
             found.append(Window(port_subject(spec.workspace, spec.name, vertex.name, DEAD_PORT), keep, commit.dead_commits))
-    return found
-
-
-def _needs(spec: DeploymentSpec, commits: dict[str, Commit], vertex: str, port: str) -> list[int]:
-    """First sequence that each reader of a port would read again if it restarted now."""
-    found: list[int] = []
-    for reader in spec.vertices:
-        for edge in reader.inputs:
-            if (edge.src_vertex, edge.src_port) == (vertex, port):
-                commit = commits.get(reader.name)
-                places = (commit.floor if commit.floor is not None else commit.positions) if commit is not None else {}
-                found.append(max(places[edge.key][0] if edge.key in places else 0, edge.start))
     return found

@@ -14,7 +14,7 @@ def readers_of(spec: DeploymentSpec, vertex: str, port: str) -> list[tuple[Verte
 
 
 def needs_of(spec: DeploymentSpec, commits: Mapping[str, Commit], vertex: str, port: str) -> dict[str, int]:
-    """First sequence of a port's subject that each of its readers needs; 0 for one that has committed nothing of it.
+    """First sequence of a port's subject that each of its readers needs; one that has committed nothing of it needs all of it.
 
     Of a reader with several edges from there, the lowest.
     """
@@ -22,5 +22,6 @@ def needs_of(spec: DeploymentSpec, commits: Mapping[str, Commit], vertex: str, p
     for reader, edge in readers_of(spec, vertex, port):
         commit = commits.get(reader.name)
         places = (commit.positions if commit.floor is None else commit.floor) if commit is not None else {}
-        found[reader.name] = min(found.get(reader.name, 2**63 - 1), places.get(edge.key, (0, 0))[0])
+        needed = max(places.get(edge.key, (0, 0))[0], edge.start)
+        found[reader.name] = min(found.get(reader.name, 2**63 - 1), needed)
     return found
