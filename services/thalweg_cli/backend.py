@@ -63,7 +63,8 @@ def list_backends(as_json: AsJson = False) -> None:
     """Lists backends."""
     from rich.table import Table
 
-    from thalweg.api.backends import LIST, Nothing
+    from thalweg.api.backends import LIST
+    from thalweg.api.calls import Nothing
 
     found = ask(LIST, Nothing(), as_json).backends
     if as_json:

@@ -190,7 +190,7 @@ def published(as_json: bool, *, needed: bool) -> list[ReleaseRecord]:
 
 
 async def _published(settings: Settings) -> list[ReleaseRecord]:
-    from thalweg.api.backends import Nothing
+    from thalweg.api.calls import Nothing
     from thalweg.api.components import RELEASES
     from thalweg.client import open_session
 

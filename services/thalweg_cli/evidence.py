@@ -20,7 +20,7 @@ def list_evidence(as_json: AsJson = False) -> None:
     """Lists the evidence that the coordinator knows, oldest first."""
     from rich.table import Table
 
-    from thalweg.api.backends import Nothing
+    from thalweg.api.calls import Nothing
     from thalweg.api.evidence import LIST
 
     found = ask(LIST, Nothing(), as_json).evidence

@@ -46,7 +46,8 @@ def list_leases(as_json: AsJson = False) -> None:
     """Lists leases: those that are open, and for ten minutes those that have ended."""
     from rich.table import Table
 
-    from thalweg.api.leases import LIST, Nothing
+    from thalweg.api.calls import Nothing
+    from thalweg.api.leases import LIST
 
     found = ask(LIST, Nothing(), as_json).leases
     if as_json:

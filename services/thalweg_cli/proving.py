@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from thalweg.api.backends import SHOW as SHOW_BACKEND
-from thalweg.api.backends import Nothing, Which
+from thalweg.api.backends import Which
+from thalweg.api.calls import Nothing
 from thalweg.api.evidence import KEY, SHOW, WhichEvidence
 from thalweg.artifacts import Store
 from thalweg.bus.deployments import store_deployment

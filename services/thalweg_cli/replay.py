@@ -27,7 +27,7 @@ def list_replays(as_json: AsJson = False) -> None:
     """Lists the replays that the coordinator's evidence names, oldest first."""
     from rich.table import Table
 
-    from thalweg.api.backends import Nothing
+    from thalweg.api.calls import Nothing
     from thalweg.api.replays import LIST
 
     found = ask(LIST, Nothing(), as_json).replays

@@ -31,7 +31,7 @@ def list_secrets(as_json: AsJson = False) -> None:
     """Lists secrets, never their values."""
     from rich.table import Table
 
-    from thalweg.api.backends import Nothing
+    from thalweg.api.calls import Nothing
     from thalweg.api.secrets import LIST
 
     found = ask(LIST, Nothing(), as_json).secrets

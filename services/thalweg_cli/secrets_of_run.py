@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from thalweg.api.backends import Nothing
+from thalweg.api.calls import Nothing
 from thalweg.api.secrets import LIST, SetSecret
 from thalweg.bus.connection import Client
 from thalweg.bus.micro import ask

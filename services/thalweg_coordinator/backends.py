@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from thalweg.api import backends as api
-from thalweg.api.calls import Call
+from thalweg.api.calls import Call, Nothing
 from thalweg.errors import RejectedError
 from thalweg.graph.backend import Backend
 from thalweg.graph.difference import compact, diff, invert, render
@@ -132,7 +132,7 @@ class Backends:
             deployable=status.is_deployable,
         )
 
-    async def list_all(self, asked: api.Nothing) -> api.Listed:
+    async def list_all(self, asked: Nothing) -> api.Listed:
         """All backends."""
         return api.Listed(backends=[await self._summary(name) for name in await self._logs.names()])
 

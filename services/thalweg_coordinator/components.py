@@ -13,8 +13,7 @@ import msgspec
 from pydantic import ValidationError
 
 from thalweg.api import components as api
-from thalweg.api.backends import Nothing
-from thalweg.api.calls import Call
+from thalweg.api.calls import Call, Nothing
 from thalweg.errors import RejectedError
 from thalweg.graph.backend import Backend
 from thalweg.graph.fields import is_name

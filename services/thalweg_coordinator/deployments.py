@@ -10,8 +10,7 @@ import msgspec
 
 from thalweg.api import deployments as api
 from thalweg.api import evidence as evidence_api
-from thalweg.api.backends import Nothing
-from thalweg.api.calls import Call
+from thalweg.api.calls import Call, Nothing
 from thalweg.api.leases import check_owner, check_visible
 from thalweg.bus import deployments as stored
 from thalweg.bus.connection import Client

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from thalweg.api import leases as api
-from thalweg.api.calls import Call
+from thalweg.api.calls import Call, Nothing
 from thalweg.bus.leases import Leases
 from thalweg_coordinator.api import Handler
 from thalweg_coordinator.lease_contents import LeaseContents
@@ -43,7 +43,7 @@ class LeaseCalls:
         """A new lease, open from now on."""
         return await self._leases.open(asked.author, asked.note, asked.ttl_s, asked.id)
 
-    async def list_all(self, asked: api.Nothing) -> api.Listed:
+    async def list_all(self, asked: Nothing) -> api.Listed:
         """Those that are kept."""
         return api.Listed(leases=await self._leases.all())
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from thalweg.api import replays as api
-from thalweg.api.backends import Nothing
-from thalweg.api.calls import Call
+from thalweg.api.calls import Call, Nothing
 from thalweg_coordinator.api import Handler
 from thalweg_coordinator.teardown import Records
 

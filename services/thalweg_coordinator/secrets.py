@@ -11,8 +11,7 @@ from typing import Any
 import msgspec
 
 from thalweg.api import secrets as api
-from thalweg.api.backends import Nothing
-from thalweg.api.calls import Call
+from thalweg.api.calls import Call, Nothing
 from thalweg.api.leases import check_owner, check_visible
 from thalweg.bus.buckets import Bucket, Item, StaleWriteError
 from thalweg.errors import RejectedError

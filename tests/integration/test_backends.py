@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from thalweg.api import backends as api
+from thalweg.api.calls import Nothing
 from thalweg.artifacts import Store
 from thalweg.client import Session
 from thalweg.errors import RejectedError
@@ -149,8 +150,8 @@ HOSTILE = st.fixed_dictionaries(
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=200) | HOSTILE.map(msgspec.msgpack.encode), verb=st.sampled_from(["edit", "apply", "show", "log", "undo"]))
 async def test_requests_that_are_none_get_a_typed_error_and_change_nothing(session: Session, body: bytes, verb: str) -> None:
-    before = [one.backend for one in (await session.ask(api.LIST, api.Nothing())).backends]
+    before = [one.backend for one in (await session.ask(api.LIST, Nothing())).backends]
     reply = await session.client.request(subjects.api("default", "backend", verb), body, timeout=10)
     answer: dict[str, Any] = msgspec.msgpack.decode(reply.data)
     assert answer["error"]["code"] and answer["error"]["code"] != "internal"
-    assert [one.backend for one in (await session.ask(api.LIST, api.Nothing())).backends] == before
+    assert [one.backend for one in (await session.ask(api.LIST, Nothing())).backends] == before

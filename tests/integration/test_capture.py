@@ -20,7 +20,8 @@ import pytest
 from thalweg.api import deployments as api
 from thalweg.api import evidence as evidence_api
 from thalweg.api import replays as replays_api
-from thalweg.api.backends import APPLY, Apply, Nothing
+from thalweg.api.backends import APPLY, Apply
+from thalweg.api.calls import Nothing
 from thalweg.artifacts import Store
 from thalweg.bus.holds import holds_bucket
 from thalweg.bus.presence import wait_for_coordinator

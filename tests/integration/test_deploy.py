@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from integration.deploying import Place, has, names, status_of, store_lines, undeploy, when
 from thalweg.api import deployments as api
 from thalweg.api import evidence as evidence_api
-from thalweg.api.backends import APPLY, Apply, Nothing
+from thalweg.api.backends import APPLY, Apply
+from thalweg.api.calls import Nothing
 from thalweg.bus.deployments import load_deployment
 from thalweg.client import Session
 from thalweg.errors import RejectedError

@@ -18,7 +18,7 @@ from hypothesis import settings as bounded
 from hypothesis import strategies as st
 
 from thalweg.api import backends, files, secrets
-from thalweg.api.backends import Nothing
+from thalweg.api.calls import Nothing
 from thalweg.artifacts import Store
 from thalweg.bus.presence import wait_for_coordinator
 from thalweg.client import Session, open_session, register

@@ -20,8 +20,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from thalweg.api import backends, deployments, evidence, files, leases, secrets
-from thalweg.api.backends import Nothing
-from thalweg.api.calls import Call
+from thalweg.api.calls import Call, Nothing
 from thalweg.artifacts import Store
 from thalweg.bus import streams
 from thalweg.bus.connection import connect
@@ -346,7 +345,7 @@ async def test_after_a_run_nothing_is_left_but_what_was_promoted(
     # Besides: the evidence, the replay and the log records, as records and as files of the store.
     assert len(new) == 8, new
     assert not [
-        one for one in (await session.ask(leases.LIST, leases.Nothing())).leases if one.state == "committed" and one.note.endswith("killed")
+        one for one in (await session.ask(leases.LIST, Nothing())).leases if one.state == "committed" and one.note.endswith("killed")
     ]
     found = await session.ask(files.SHOW, files.WhichFile(id=digits))
     assert found.file.owner == "workspace" and found.provenance is not None and found.provenance["vertex"] == "save"
@@ -361,8 +360,8 @@ CALLS = [leases.SHOW, leases.RENEW, leases.PROMOTE, leases.COMMIT, leases.ROLLBA
 @hypothesis_settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=200) | HOSTILE.map(msgspec.msgpack.encode), call=st.sampled_from(CALLS))
 async def test_requests_that_are_none_get_a_typed_error_and_change_nothing(session: Session, body: bytes, call: Call[Any, Any]) -> None:
-    before = await session.ask(leases.LIST, leases.Nothing())
+    before = await session.ask(leases.LIST, Nothing())
     reply = await session.client.request(subjects.api("default", call.resource, call.verb), body, timeout=10)
     answer: dict[str, Any] = msgspec.msgpack.decode(reply.data)
     assert answer["error"]["code"] and answer["error"]["code"] != "internal"
-    assert await session.ask(leases.LIST, leases.Nothing()) == before
+    assert await session.ask(leases.LIST, Nothing()) == before

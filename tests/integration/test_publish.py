@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from integration.releasing import CODE, pinning, publish, upload, write
 from thalweg.api import backends as backends_api
 from thalweg.api import components as api
+from thalweg.api.calls import Nothing
 from thalweg.artifacts import Store
 from thalweg.client import Session
 from thalweg.errors import RejectedError
@@ -32,7 +33,7 @@ async def test_a_release_is_what_it_was_published_as(session: Session, store: St
         await publish(session, store, write(folder, name, kind="str"))
     assert refused.value.code == "release.exists"
     (second,) = (await publish(session, store, write(folder, name, version="1.1.0", kind="str"))).new
-    listed = (await session.ask(api.RELEASES, backends_api.Nothing())).releases
+    listed = (await session.ask(api.RELEASES, Nothing())).releases
     assert [one for one in listed if one.manifest.name == name] == [first, second]
 
 
@@ -88,11 +89,11 @@ async def test_params_are_checked_by_the_code_of_the_release(session: Session, s
 async def test_what_cannot_be_released_is_refused(
     session: Session, store: Store, tmp_path: Path, given_name: str, version: str, more: str, code: str
 ) -> None:
-    before = await session.ask(api.RELEASES, backends_api.Nothing())
+    before = await session.ask(api.RELEASES, Nothing())
     with pytest.raises(RejectedError) as refused:
         await publish(session, store, write(tmp_path / "a", given_name, version, more=more))
     assert refused.value.code == code
-    assert await session.ask(api.RELEASES, backends_api.Nothing()) == before
+    assert await session.ask(api.RELEASES, Nothing()) == before
 
 
 async def test_archives_that_are_none_are_refused(session: Session, store: Store, tmp_path: Path) -> None:
@@ -137,11 +138,11 @@ READS = {("component", "rehearse"), ("component", "list"), ("backend", "outdated
 @fuzz(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=200) | HOSTILE.map(msgspec.msgpack.encode), call=st.sampled_from(VERBS))
 async def test_requests_that_are_none_get_a_typed_error_and_change_nothing(session: Session, body: bytes, call: tuple[str, str]) -> None:
-    before = await session.ask(api.RELEASES, backends_api.Nothing())
+    before = await session.ask(api.RELEASES, Nothing())
     reply = await session.client.request(subjects.api("default", *call), body, timeout=10)
     answer: dict[str, Any] = msgspec.msgpack.decode(reply.data)
     if "error" in answer:
         assert answer["error"]["code"] and answer["error"]["code"] != "internal"
     else:
         assert call in READS
-    assert await session.ask(api.RELEASES, backends_api.Nothing()) == before
+    assert await session.ask(api.RELEASES, Nothing()) == before

@@ -12,6 +12,7 @@ from integration.deploying import Place
 from integration.releasing import WEATHER, pinning, publish, upload, write
 from thalweg.api import backends as backends_api
 from thalweg.api import components as api
+from thalweg.api.calls import Nothing
 from thalweg.artifacts import Store
 from thalweg.client import Session
 
@@ -27,7 +28,7 @@ async def test_a_rehearsal_says_which_backends_a_candidate_breaks(session: Sessi
     found = await session.ask(api.REHEARSE, api.Rehearse(archive=archive), 60)
     faults = {one.backend: one.faults for one in found.backends}
     assert faults[f"{name}-plain"] == [] and "count" in faults[f"{name}-param"][0] and found.candidates == [f"{name}@2.0.0"]
-    listed = (await session.ask(api.RELEASES, backends_api.Nothing())).releases
+    listed = (await session.ask(api.RELEASES, Nothing())).releases
     assert f"{name}@2.0.0" not in [one.full_name for one in listed]
     same = await session.ask(api.REHEARSE, api.Rehearse(component=f"{name}@1.0.0"), 60)
     assert len(same.backends) == 2 and not any(one.faults for one in same.backends)

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from thalweg.api import backends, secrets
-from thalweg.api.backends import Nothing
+from thalweg.api.calls import Nothing
 from thalweg.bus.buckets import Bucket, StaleWriteError
 from thalweg.client import Session
 from thalweg.embedded import EmbeddedStack

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from thalweg.api.calls import Call
+from thalweg.api.calls import Call, Nothing
 from thalweg.api.leases import Leased
 from thalweg.graph.fields import Line, Name, Strict
 from thalweg.graph.history import MAX_OPERATIONS, Entry
@@ -86,10 +86,6 @@ class Shown(Strict):
     faults: list[str] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
     deployable: bool
-
-
-class Nothing(Strict):
-    """A request or reply that says no more."""
 
 
 class Summary(Strict):

@@ -9,7 +9,13 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 
 from thalweg.errors import RejectedError, ThalwegError, error_of
+from thalweg.graph.fields import Strict
 from thalweg.graph.pipeline import fault_lines
+
+
+class Nothing(Strict):
+    """A request or reply that says no more."""
+
 
 Q = TypeVar("Q", bound=BaseModel)
 R = TypeVar("R", bound=BaseModel)

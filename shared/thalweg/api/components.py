@@ -6,8 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from thalweg.api.backends import Nothing
-from thalweg.api.calls import Call
+from thalweg.api.calls import Call, Nothing
 from thalweg.graph.fields import COMPONENT_PATTERN, Digest, Line, Name, Strict
 from thalweg.graph.manifest import Manifest
 

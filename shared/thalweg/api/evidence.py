@@ -6,8 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from thalweg.api.backends import Nothing
-from thalweg.api.calls import Call
+from thalweg.api.calls import Call, Nothing
 from thalweg.graph.fields import Name, Strict
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from thalweg.api.calls import Call
+from thalweg.api.calls import Call, Nothing
 from thalweg.errors import RejectedError
 from thalweg.graph.fields import Line, Name, Strict, is_name
 
@@ -140,10 +140,6 @@ class Promoted(Strict):
     """What is the workspace's now."""
 
     things: list[Thing]
-
-
-class Nothing(Strict):
-    """A request that says no more."""
 
 
 OPEN = Call("lease", "open", Open, Lease)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from thalweg.api.backends import Nothing
-from thalweg.api.calls import Call
+from thalweg.api.calls import Call, Nothing
 from thalweg.graph.fields import Strict
 
 

@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from thalweg.api.backends import Nothing
-from thalweg.api.calls import Call
+from thalweg.api.calls import Call, Nothing
 from thalweg.api.leases import Leased
 from thalweg.api.uses import Use
 from thalweg.graph.fields import Line, Name, Strict
