@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,13 +25,12 @@ from thalweg.wire.spec import DeploymentSpec
 
 async def record_inputs(client: Client, spec: DeploymentSpec, planned: list[PlannedVertex]) -> None:
     """Records the files that were uploaded for a run."""
-    bucket = Bucket(client, subjects.bucket(spec.workspace, "artifacts"))
-    await bucket.ensure()
+    records: dict[str, ArtifactRecord] = {}
     for vertex, one in zip(spec.vertices, planned, strict=True):
         for slot, given in one.files.items():
             if isinstance(given, Path):
                 file = vertex.files[slot]
-                record = ArtifactRecord(
+                records[put_key(file.artifact, spec.lease)] = ArtifactRecord(
                     id=file.artifact,
                     type=one.manifest.file_schema[slot].type,
                     name=file.name,
@@ -38,13 +38,18 @@ async def record_inputs(client: Client, spec: DeploymentSpec, planned: list[Plan
                     created=datetime.now(UTC),
                     owner=owner_of(spec.lease),
                 )
-                await bucket.put(put_key(file.artifact, spec.lease), record.model_dump_json().encode(), None)
+    await _record(client, spec, records)
 
 
 async def record_outputs(client: Client, spec: DeploymentSpec, commits: dict[str, Commit], captured: Captured | None = None) -> None:
     """Records the files that a run has generated, and its replay."""
+    await _record(client, spec, records_of_run(spec, commits, datetime.now(UTC), captured))
+
+
+async def _record(client: Client, spec: DeploymentSpec, records: Mapping[str, ArtifactRecord]) -> None:
     bucket = Bucket(client, subjects.bucket(spec.workspace, "artifacts"))
-    for key, record in records_of_run(spec, commits, datetime.now(UTC), captured).items():
+    await bucket.ensure()
+    for key, record in records.items():
         await bucket.put(key, record.model_dump_json().encode(), None)
 
 
@@ -54,9 +59,7 @@ async def keep_evidence(
     """Signs and stores the evidence of a run that has come to its end; the document."""
     logs = await keep_logs(client, store, spec)
     if logs is not None:
-        artifacts = Bucket(client, subjects.bucket(spec.workspace, "artifacts"))
-        for name, record in record_of_logs(spec, logs, datetime.now(UTC)).items():
-            await artifacts.put(name, record.model_dump_json().encode(), None)
+        await _record(client, spec, record_of_logs(spec, logs, datetime.now(UTC)))
     body = signed(build(spec, commits, spec.name, time.time_ns(), sync_of(client), captured, logs), key)
     await asyncio.to_thread(store.put_bytes, body)
     bucket = Bucket(client, subjects.bucket(spec.workspace, "evidence"))

@@ -15,7 +15,6 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from integration.served import DEADLINE_S, Served, deploy, gateway_process, served, token_for, until, until_running, vertices_of
-from thalweg.api.deployments import STATUS, UNDEPLOY, MaybeNamed, Undeploy
 from thalweg.client import Session
 from thalweg.embedded.servers import free_ports
 from thalweg_gateway.patience import MAX_HEAD_BYTES
@@ -37,10 +36,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture
 async def session(place: Served) -> AsyncIterator[Session]:
-    async with place.session() as found:
+    async with place.tidied_session() as found:
         yield found
-        for one in (await found.ask(STATUS, MaybeNamed())).deployments:
-            await found.ask(UNDEPLOY, Undeploy(name=one.name, discard=True))
 
 
 class Gateway:

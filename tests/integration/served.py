@@ -66,6 +66,14 @@ class Served:
             assert await wait_for_coordinator(found.client, self.settings.workspace, 20)
             yield found
 
+    @asynccontextmanager
+    async def tidied_session(self) -> AsyncIterator[Session]:
+        """The same; whatever is deployed at its end is discarded."""
+        async with self.session() as found:
+            yield found
+            for one in (await found.ask(api.STATUS, api.MaybeNamed())).deployments:
+                await found.ask(api.UNDEPLOY, api.Undeploy(name=one.name, discard=True))
+
 
 @contextmanager
 def served(folder: Path) -> Iterator[Served]:

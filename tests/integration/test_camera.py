@@ -15,7 +15,6 @@ import pytest
 
 from integration.npm import install
 from integration.served import Served, deploy, gateway_of, served, token_for, until_running
-from thalweg.api.deployments import STATUS, UNDEPLOY, MaybeNamed, Undeploy
 from thalweg.client import Session
 
 DOOR: dict[str, Any] = {"component": "http-in@1.0.0", "params": {"type": "image<jpeg>"}}
@@ -36,10 +35,8 @@ def gateway(place: Served) -> Iterator[str]:
 
 @pytest.fixture
 async def session(place: Served) -> AsyncIterator[Session]:
-    async with place.session() as found:
+    async with place.tidied_session() as found:
         yield found
-        for one in (await found.ask(STATUS, MaybeNamed())).deployments:
-            await found.ask(UNDEPLOY, Undeploy(name=one.name, discard=True))
 
 
 @pytest.fixture(scope="module")

@@ -58,10 +58,8 @@ def gateway(place: Served) -> Iterator[str]:
 
 @pytest.fixture
 async def session(place: Served) -> AsyncIterator[Session]:
-    async with place.session() as found:
+    async with place.tidied_session() as found:
         yield found
-        for one in (await found.ask(STATUS, MaybeNamed())).deployments:
-            await found.ask(UNDEPLOY, Undeploy(name=one.name, discard=True))
 
 
 @pytest.fixture
