@@ -40,8 +40,10 @@ def captured_ports(spec: DeploymentSpec) -> list[tuple[str, str]]:
         return every
     if spec.capture == BOUNDARY:
         sources = {one.name for one in spec.vertices if one.kind == "source"}
-        into_sinks = {(edge.src_vertex, edge.src_port) for one in spec.vertices if not one.outputs for edge in one.inputs}
-        return [(vertex, port) for vertex, port in every if vertex in sources or (vertex, port) in into_sinks]
+        sinks = [one for one in spec.vertices if one.kind == "sink" and not one.endpoint]  # an endpoint is captured as such
+        into_sinks = {(edge.src_vertex, edge.src_port) for one in sinks for edge in one.inputs}
+        at_the_ends = sources | {one.name for one in sinks}
+        return [(vertex, port) for vertex, port in every if vertex in at_the_ends or (vertex, port) in into_sinks]
     wanted = set(spec.capture.split(","))
     return [(vertex, port) for vertex, port in every if f"{vertex}.{port}" in wanted]
 
