@@ -7,12 +7,17 @@ JOBS ?= 2
 BENCH_ARGS ?=
 BIN := .venv/bin
 LOCK := deploy/requirements.lock
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	--no-strip-extras --quiet
+DOCKER ?= docker
+IMAGE ?= thalweg:$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGE_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock digests demo lint test bench up clean
+.PHONY: help setup lock digests demo lint test test-docker image bench up clean
 
 help:
-	@echo "make demo | test | lint | bench | up | setup | lock | digests | clean"
+	@echo "make demo | test | test-docker | lint | bench | up | image | setup | lock | digests | clean"
 
 # Two stamps: a change of pyproject.toml does not install the locked packages again.
 .venv/locked.stamp: $(LOCK)
@@ -28,8 +33,9 @@ setup: .venv/installed.stamp
 
 # Needs uv; the output names no host: index addresses come from each machine's own settings.
 lock:
-	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
-		--no-header --no-annotate --no-emit-index-url --no-strip-extras --quiet --output-file $(LOCK)
+	$(COMPILE) pyproject.toml --all-extras --output-file $(LOCK)
+	$(COMPILE) pyproject.toml --extra image --constraints $(LOCK) --output-file deploy/image.lock
+	echo "hatchling" | $(COMPILE) - --constraints $(LOCK) --output-file deploy/image-build.lock
 
 # Pins the standard library's releases. A version that Thalweg was released with is never pinned anew: raise it instead.
 digests: setup
@@ -46,6 +52,14 @@ lint: setup
 
 test: setup
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+
+# What the services and every vertex run in containers; IMAGE_ARGS="--build-arg BASE_IMAGE=…" builds on another base.
+image:
+	DOCKER_BUILDKIT=1 $(DOCKER) build $(IMAGE_ARGS) --file deploy/Dockerfile --tag $(IMAGE) .
+
+# Takes minutes, and root where no Docker engine runs: it then starts one of its own, apart from the machine's network.
+test-docker: setup
+	bash tests/docker/run.sh $(PYTEST_ARGS)
 
 bench: setup
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH_ARGS)

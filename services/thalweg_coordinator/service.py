@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from thalweg.artifacts import Store
 from thalweg.artifacts.content.bound import check_bound
 from thalweg.bus import deployments
+from thalweg.bus.alive import alive
 from thalweg.bus.buckets import Bucket
 from thalweg.bus.captures import captures_bucket
 from thalweg.bus.connection import Client, connect_unless
@@ -106,18 +107,8 @@ class Coordinator:
             if self._only is None:
                 self._leadership = Leadership(client, self._settings.workspace)
                 tasks.append(asyncio.create_task(self._leadership.keep()))
-            while not stop.is_set():
-                if self._leads():
-                    began = time.perf_counter()
-                    await self._guard("reconcile", self._reconcile(client))
-                    if self._metrics is not None:
-                        self._metrics.note_reconcile(time.perf_counter() - began)
-                else:
-                    self._cares.clear()  # what another copy does meanwhile is not known here
-                try:
-                    await asyncio.wait_for(stop.wait(), TICK_S)
-                except TimeoutError:
-                    continue
+            async with alive(self._settings.alive_file, client):
+                await self._reconcile_until(stop, client)
         finally:
             await end_tasks(*tasks)
             if self._metrics is not None:
@@ -129,6 +120,18 @@ class Coordinator:
                         await asyncio.to_thread(launcher.stop, name)
             if self._workers is not None:
                 await asyncio.to_thread(self._workers.close)
+
+    async def _reconcile_until(self, stop: asyncio.Event, client: Client) -> None:
+        while not stop.is_set():
+            if self._leads():
+                began = time.perf_counter()
+                await self._guard("reconcile", self._reconcile(client))
+                if self._metrics is not None:
+                    self._metrics.note_reconcile(time.perf_counter() - began)
+            else:
+                self._cares.clear()  # what another copy does meanwhile is not known here
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), TICK_S)
 
     async def _keep_logs(self, client: Client) -> None:
         settings = self._settings

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import uvicorn
 
+from thalweg.bus.alive import alive
 from thalweg.bus.connection import connect
 from thalweg.bus.gathering import Gathering
 from thalweg.errors import UsageError
@@ -74,7 +75,8 @@ async def serve(settings: Settings, how: Listening) -> None:
             server_header=False,
         )
         _log.info("listening on http://%s:%d", how.host, listening.getsockname()[1])
-        await uvicorn.Server(config).serve(sockets=[listening])
+        async with alive(settings.alive_file, client):
+            await uvicorn.Server(config).serve(sockets=[listening])
     finally:
         await gathering.close()
         await watches.close()

@@ -10,6 +10,7 @@ import signal
 from functools import partial
 from pathlib import Path
 
+from thalweg.bus.alive import alive
 from thalweg.bus.connection import Client, NatsError, connect
 from thalweg.bus.deployments import load_deployment
 from thalweg.bus.vertex_log import VertexLog
@@ -61,7 +62,8 @@ async def serve(settings: Settings, deployment: str, vertex: str, logs: Logs) ->
         await logs.send_rest(client, settings)
 
     try:
-        return await _serve(settings, client, deployment, vertex, logs, send_the_last)
+        async with alive(settings.alive_file, client):
+            return await _serve(settings, client, deployment, vertex, logs, send_the_last)
     except ElsewhereError:
         raise
     except ThalwegError as error:

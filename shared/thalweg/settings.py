@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -16,7 +16,11 @@ SETTINGS_FILE = "thalweg.toml"
 EMBEDDED_NATS = "thalweg-embedded"  # name of the embedded server, which syncs what it acknowledges
 SECRET_PREFIX = "THALWEG_SECRET_"  # and a secret's name, for runs without a store of secrets
 SEALING_KEYS = ("THALWEG_SECRET_KEY", "THALWEG_SIGNING_KEY")
+_ALIVE_FILE = "THALWEG_ALIVE_FILE"  # of this process, not of its children
 _STORE_KEYS = ("THALWEG_S3_ACCESS_KEY", "THALWEG_S3_SECRET_KEY")
+
+
+LauncherName = Literal["process", "docker", "kubernetes", "static"]
 
 
 class Settings(BaseSettings):
@@ -38,6 +42,11 @@ class Settings(BaseSettings):
         log_max_age_s, log_max_bytes: how long log records are kept, and how many bytes of them.
         metrics_port: where the coordinator serves Prometheus metrics; 0 for nowhere.
         metrics_host: on which address.
+        alive_file: touched every 2 s while a service works, for health checks of containers; None for no such file.
+        launcher: what starts the vertices of deployments that do not say.
+        vertex_image: container image of vertices; None for the one of this version.
+        vertex_memory_bytes, vertex_cpus: what the container of a vertex may use at most; 0 for no limit.
+        docker_network: network that containers of vertices join.
     """
 
     model_config = SettingsConfigDict(env_prefix="THALWEG_", toml_file=SETTINGS_FILE, extra="forbid", frozen=True)
@@ -58,6 +67,12 @@ class Settings(BaseSettings):
     log_max_bytes: int = Field(256 << 20, ge=1 << 20)
     metrics_port: int = Field(0, ge=0, le=65_535)
     metrics_host: str = Field("127.0.0.1", min_length=1)
+    alive_file: Path | None = None
+    launcher: LauncherName = "process"
+    vertex_image: str | None = None
+    vertex_memory_bytes: int = Field(0, ge=0)
+    vertex_cpus: float = Field(0.0, ge=0, le=1024)
+    docker_network: str = Field("thalweg", min_length=1)
 
     @field_validator("components", mode="before")
     @classmethod
@@ -89,7 +104,12 @@ def child_environment(*, with_store: bool, with_keys: bool = False) -> dict[str,
     kept = {**os.environ}
     for name in os.environ:
         is_key = name in SEALING_KEYS
-        if (is_key and not with_keys) or (not is_key and name.startswith(SECRET_PREFIX)) or (name in _STORE_KEYS and not with_store):
+        if (
+            name == _ALIVE_FILE
+            or (is_key and not with_keys)
+            or (not is_key and name.startswith(SECRET_PREFIX))
+            or (name in _STORE_KEYS and not with_store)
+        ):
             del kept[name]
     return kept
 

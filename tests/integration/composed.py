@@ -1,0 +1,65 @@
+"""The composed stack in a copy of the repository, and what tests do with its containers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE = ["docker", "compose", "-f", "deploy/compose.yaml"]
+
+
+def copy_of_repository(folder: Path) -> Path:
+    """The files under version control, and the virtual environment by a link."""
+    names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    for name in filter(None, names.decode().split("\0")):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target)
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    return folder
+
+
+class Stack:
+    """Commands in a copy of the repository."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def shell(self, script: str) -> str:
+        """Runs lines of bash; they end at the first that fails."""
+        return self._output(["bash", "-euo", "pipefail", "-c", script])
+
+    def compose(self, *arguments: str) -> str:
+        """Runs `docker compose`."""
+        return self._output([*COMPOSE, *arguments])
+
+    def thalweg(self, *arguments: str) -> str:
+        """Runs `thalweg` in the stack."""
+        return self.compose("run", "--rm", "-T", "cli", "thalweg", *arguments)
+
+    def docker(self, *arguments: str) -> str:
+        """Runs `docker`."""
+        return self._output(["docker", *arguments])
+
+    def environment(self) -> dict[str, str]:
+        """What `deploy/.env` says."""
+        lines = (self.folder / "deploy/.env").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines)
+
+    def _output(self, command: list[str]) -> str:
+        found = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env={**os.environ}, timeout=600)
+        assert found.returncode == 0, f"{command}\n{found.stdout}\n{found.stderr}"
+        return found.stdout
+
+
+def wait_until(is_so: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
+    """Fails when it does not become so in time."""
+    end = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < end, f"not in {timeout_s:g} s: {what}"
+        time.sleep(0.2)
