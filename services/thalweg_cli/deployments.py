@@ -33,6 +33,10 @@ def deploy(
         str | None,
         typer.Option("--keep-log", metavar="DURATION|COUNT", help="What the log keeps, to go back to: 10m, or 5000.", show_default=False),
     ] = None,
+    launcher: Annotated[
+        str | None, typer.Option("--launcher", help="What runs its vertices: process, docker, kubernetes, static.", show_default=False)
+    ] = None,
+    update: Annotated[bool, typer.Option("--update", help="Redeploy it where there is a deployment of that name.")] = False,
     lease: Lease = None,
     as_json: AsJson = False,
 ) -> None:
@@ -44,13 +48,21 @@ def deploy(
         kept = parse_keep(keep_log) if keep_log is not None else {}
     except ThalwegError as error:
         fail(error, as_json)
-    found = ask(
-        DEPLOY, checked(Deploy, as_json, backend=backend, name=name, revision=revision, capture=capture, lease=lease, **kept), as_json
-    )
+    if update and _is_deployed(name or backend, as_json):
+        redeploy(name or backend, revision, lease=lease, as_json=as_json)
+        return
+    fields = {"backend": backend, "name": name, "revision": revision, "capture": capture, "launcher": launcher, "lease": lease, **kept}
+    found = ask(DEPLOY, checked(Deploy, as_json, **fields), as_json)
     if as_json:
         typer.echo(found.model_dump_json())
         return
     typer.echo(f"{found.name}: {found.backend} at revision {found.revision}, {len(found.vertices)} vertices, {found.digest[:19]}…")
+
+
+def _is_deployed(name: str, as_json: bool) -> bool:
+    from thalweg.api.deployments import STATUS, MaybeNamed
+
+    return any(one.name == name and one.report is None for one in ask(STATUS, MaybeNamed(), as_json).deployments)
 
 
 def redeploy(

@@ -17,6 +17,7 @@ from thalweg_cli import (
     deployments,
     diagnose,
     documents,
+    elsewhere,
     endpoint,
     evidence,
     file,
@@ -32,12 +33,12 @@ from thalweg_cli import (
     top,
 )
 from thalweg_cli.at_hand import releases_at_hand
+from thalweg_cli.checking import check
 from thalweg_cli.output import AsJson, fail, show_table
 from thalweg_cli.testing import command as testing
 
 # What commands need is imported by them: pydantic, NATS and the rest would make `--help` wait.
 if TYPE_CHECKING:
-    from thalweg.graph.plan import Plan
     from thalweg.graph.releases import Release, Releases
 
 app = typer.Typer(
@@ -71,6 +72,8 @@ app.command("diagnose")(diagnose.diagnose)
 app.command("logs")(logs.logs)
 app.command("top")(top.top)
 app.command()(documents.asyncapi)
+app.command("compose")(elsewhere.compose)
+app.command("manifests")(elsewhere.manifests)
 for _command in (deployments.deploy, deployments.redeploy, deployments.undeploy, deployments.status):
     app.command()(_command)
 
@@ -110,16 +113,6 @@ def options(
     """Data pipelines as typed graphs whose every run can be re-run and proved."""
 
 
-def _check(pipeline: Path, sets: list[str], files: list[str], components: list[Path], as_json: bool, *, needed: bool = False) -> Plan:
-    from thalweg.artifacts.content.bound import check_bound
-    from thalweg.graph.draft import check_draft, read_draft
-    from thalweg.graph.pipeline import load_content
-    from thalweg_cli.overrides import apply_overrides
-
-    draft = read_draft(apply_overrides(load_content(pipeline), sets, files), str(pipeline))
-    return check_draft(draft, releases_at_hand(components, as_json, needed=needed), pipeline.resolve().parent, check_bound)
-
-
 @app.command()
 def run(
     pipeline: PipelineFile,
@@ -139,7 +132,7 @@ def run(
     from thalweg_cli.run import run_pipeline
 
     try:
-        plan = _check(pipeline, sets, files, components, as_json, needed=True)
+        plan = check(pipeline, sets, files, components, as_json, needed=True)
         plan.raise_if_faulty()
         summary = run_pipeline(load_settings(), plan, out, keep=keep, quiet=as_json, capture=capture)
     except ThalwegError as error:
@@ -189,7 +182,7 @@ def validate(
     from thalweg.graph.types import format_type
 
     try:
-        plan = _check(pipeline, sets, files, components, as_json)
+        plan = check(pipeline, sets, files, components, as_json)
         if as_json and plan.faults:
             typer.echo(
                 json.dumps(

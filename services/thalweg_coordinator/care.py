@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
+from functools import partial
 
 from thalweg.bus import deployments
 from thalweg.bus.connection import Client
@@ -26,7 +25,7 @@ from thalweg_coordinator.asked import Asked
 from thalweg_coordinator.capturing import Capturing
 from thalweg_coordinator.delaying import TrimDelay
 from thalweg_coordinator.last_words import publish_last_words
-from thalweg_coordinator.processes import ProcessLauncher
+from thalweg_coordinator.launching import Launcher
 from thalweg_coordinator.restarts import CRASHES_BEFORE_GIVING_UP, Attempts, decide_restart, describe_exit
 from thalweg_coordinator.teardown import Teardown
 from thalweg_coordinator.trimming import Mark, Window, keep_of, plan_trim, plan_windows
@@ -44,7 +43,6 @@ class Care:
     Args:
         client: NATS connection.
         launcher: starts and ends its vertices.
-        scratch: folder of what its vertices keep beside the log.
         workspace, name: which deployment.
         reveal: values of secrets by slot, given their names by slot and the lease that owns the deployment.
         capturing: keeps its capture running.
@@ -54,15 +52,14 @@ class Care:
     def __init__(
         self,
         client: Client,
-        launcher: ProcessLauncher,
-        scratch: Path,
+        launcher: Launcher,
         workspace: str,
         name: str,
         reveal: Reveal,
         capturing: Capturing,
         teardown: Teardown | None = None,
     ) -> None:
-        self._client, self._launcher, self._scratch, self._name = client, launcher, scratch, name
+        self._client, self._launcher, self._name = client, launcher, name
         self._reveal, self._capturing, self._teardown = reveal, capturing, teardown
         self._watch = LogWatch(client, workspace, name)
         self._log_created = ""
@@ -123,7 +120,7 @@ class Care:
     async def forget(self) -> None:
         """Ends the vertices of a deployment that is gone, and removes what they kept."""
         await self.stop()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        await asyncio.to_thread(self._launcher.clear, self._name)
 
     async def _discard(self, spec: DeploymentSpec) -> None:
         await self.stop()
@@ -148,7 +145,7 @@ class Care:
             return None
         look = await self._watch.look()
         if look is not None and look.last_sequence == 0:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            await asyncio.to_thread(self._launcher.clear, self._name)
         return look
 
     async def _remove_vertices(self, spec: DeploymentSpec, codes: Codes, heads: list[StoredMessage]) -> bool:
@@ -158,13 +155,13 @@ class Care:
         gone = {one for one in ({*codes} | written) - kept if one in codes or (one, spec.generation) not in self._purged}
         for vertex in sorted(gone):
             if vertex in codes and codes[vertex] is None:
-                self._ask(vertex)
+                await self._end(vertex)
                 continue
-            self._launcher.forget(self._name, vertex)
+            await asyncio.to_thread(self._launcher.forget, self._name, vertex)
             if await self._is_held(spec, vertex, heads):
                 continue
             await deployments.purge_vertex(self._client, spec.workspace, spec.name, vertex)
-            shutil.rmtree(self._scratch / vertex, ignore_errors=True)
+            await asyncio.to_thread(self._launcher.clear, self._name, vertex)
             self._purged.add((vertex, spec.generation))
         return not gone
 
@@ -173,10 +170,16 @@ class Care:
         held = await held_from(self._client, spec.workspace, spec.name)
         return held is not None and any(head.sequence >= held for head in heads if (parse_port(head.subject) or ("",))[0] == vertex)
 
-    def _ask(self, vertex: str) -> None:
-        pid = self._launcher.signal(self._name, vertex, 0)
-        if pid is not None and (number := self._asked.decide(vertex, pid, time.monotonic())) is not None:
-            self._launcher.signal(self._name, vertex, number)
+    async def _end(self, vertex: str) -> None:
+        if self._launcher.is_heeded:
+            await asyncio.to_thread(self._launcher.forget, self._name, vertex)
+        else:
+            await self._ask(vertex)
+
+    async def _ask(self, vertex: str) -> None:
+        life = await asyncio.to_thread(self._launcher.signal, self._name, vertex, 0)
+        if life is not None and (number := self._asked.decide(vertex, life, time.monotonic())) is not None:
+            await asyncio.to_thread(self._launcher.signal, self._name, vertex, number)
 
     async def _keep_running(self, spec: DeploymentSpec, vertex: VertexSpec, codes: Codes, commit: Commit | None) -> None:
         if has_ended(vertex, commit):
@@ -184,12 +187,14 @@ class Care:
         if not self._launcher.knows(self._name, vertex.name):
             await self._start(spec, vertex)
             return
+        if self._launcher.is_heeded:
+            return
         code = codes.get(vertex.name)
         is_former = self._launcher.generation(self._name, vertex.name) < vertex.generation
         if code is None:
             is_asked_for = spec.desired == "draining" and not vertex.inputs and not self._launcher.drains(self._name, vertex.name)
             if is_former or is_asked_for:
-                self._ask(vertex.name)
+                await self._ask(vertex.name)
         elif is_former:
             self._attempts.pop(vertex.name, None)
             await self._start(spec, vertex)
@@ -203,14 +208,20 @@ class Care:
         except RejectedError as error:
             await self._refuse(spec, vertex.name, Failure(f"{vertex.name}: {error}", error.code, error.hint))
             return
-        self._launcher.start(
+        starting = partial(
+            self._launcher.start,
             self._name,
             vertex.name,
             vertex.generation,
             drains=spec.desired == "draining",
             secrets=secrets,
-            with_store=bool(vertex.files or vertex.generated or vertex.archive),
+            with_store=vertex.uses_store,
+            keeps_files=bool(vertex.generated),
         )
+        try:
+            await asyncio.to_thread(starting)
+        except RejectedError as error:
+            await self._refuse(spec, vertex.name, Failure(f"{vertex.name}: it cannot be started: {error}", error.code, error.hint))
 
     async def _restart(self, spec: DeploymentSpec, vertex: VertexSpec, code: int, commit: Commit | None) -> None:
         name, attempts = vertex.name, self._attempts.get(vertex.name, Attempts())
@@ -226,14 +237,15 @@ class Care:
 
     async def _say_last_words(self, spec: DeploymentSpec, vertex: VertexSpec, what: str) -> None:
         """Puts what a process that died could not send itself into its log records; never worth a failure."""
-        tail = self._launcher.log_tail(self._name, vertex.name)
+        tail = await asyncio.to_thread(self._launcher.log_tail, self._name, vertex.name)
         with suppress(Exception):
             secrets = await self._reveal(vertex.secrets, spec.lease) if vertex.secrets else {}
             await publish_last_words(self._client, spec, vertex, what, tail, secrets.values())
 
     async def _give_up(self, spec: DeploymentSpec, vertex: VertexSpec, code: int) -> None:
         said = f"{vertex.name}: died {CRASHES_BEFORE_GIVING_UP} times without getting further: {describe_exit(code)}"
-        lines = [said, *(f"  {line}" for line in self._launcher.log_tail(self._name, vertex.name))]
+        tail = await asyncio.to_thread(self._launcher.log_tail, self._name, vertex.name)
+        lines = [said, *(f"  {line}" for line in tail)]
         _log.error("%s/%s crashes again and again", self._name, vertex.name)
         await self._refuse(spec, vertex.name, Failure("\n".join(lines), "vertex.crash_loop"))
 

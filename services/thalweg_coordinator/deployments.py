@@ -19,6 +19,7 @@ from thalweg.errors import RejectedError
 from thalweg.graph.plan import Inspect, faults_error
 from thalweg.graph.releases import Releases
 from thalweg.graph.status import Status, status_of
+from thalweg.launching import LauncherName
 from thalweg.wire.capturing import check_capture
 from thalweg.wire.commit import Commit
 from thalweg.wire.planned import bound_artifact, expectations_of, spec_of
@@ -26,6 +27,7 @@ from thalweg.wire.spec import DeploymentSpec
 from thalweg_coordinator.api import Handler
 from thalweg_coordinator.artifacts import LocateFor
 from thalweg_coordinator.endpoints import Endpoints
+from thalweg_coordinator.launchers import Launchers
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
 from thalweg_coordinator.looks import Looks
 from thalweg_coordinator.past import read_facts
@@ -51,6 +53,7 @@ class Deployments:
         endpoints: of what is deployed.
         key: public key that signs evidence.
         looks: says how a deployment stands.
+        launchers: those that there are.
     """
 
     def __init__(
@@ -65,8 +68,9 @@ class Deployments:
         endpoints: Endpoints,
         key: str,
         looks: Looks,
+        launchers: Launchers,
     ) -> None:
-        self._looks = looks
+        self._looks, self._launchers = looks, launchers
         self._client, self._workspace, self._logs = client, workspace, logs
         self._releases, self._inspect, self._locate_for, self._key = releases, inspect, locate_for, key
         self._records = Records(client, workspace)
@@ -90,7 +94,9 @@ class Deployments:
         name = asked.name or asked.backend
         if name in RESERVED:
             raise RejectedError(f"a deployment cannot be called {name}", code="name.reserved", hint="--name gives it another name")
-        spec = await self._spec(asked.backend, asked.revision, asked.owner)
+        launcher = asked.launcher or self._launchers.usual
+        await asyncio.to_thread(self._launchers.of, launcher)  # refused here where it could start nothing
+        spec = await self._spec(asked.backend, asked.revision, asked.owner, launcher)
         kept = {"keep_messages": asked.keep_messages, "keep_s": asked.keep_s}
         spec = msgspec.structs.replace(spec, name=name, deployed_ns=time.time_ns(), capture=asked.capture, **kept)
         check_capture(spec.capture, {one.name: one.outputs for one in spec.vertices})
@@ -108,7 +114,7 @@ class Deployments:
             old, revision = await stored.read_deployment(self._client, self._workspace, asked.name)
             check_owner("deployment", old.name, old.lease, asked.owner)
             _refuse_unless_running(old)
-            new = await self._spec(old.backend, asked.revision, old.lease)
+            new = await self._spec(old.backend, asked.revision, old.lease, old.launcher)
             commits = latest_commits(await read_heads(self._client, self._workspace, asked.name))
             spec, changes = plan_redeploy(old, new, commits, await self._goings(asked, old, new, commits))
             if (spec.revision, spec.graph_digest) == (old.revision, old.graph_digest) and all(
@@ -198,7 +204,7 @@ class Deployments:
                 raise RejectedError(f"vertex {vertex}: there is no secret {name}", code="secret.unknown", hint=hint, secret=name)
             check_visible("secret", name, known[name].lease, lease)
 
-    async def _spec(self, backend: str, revision: int | None, lease: str) -> DeploymentSpec:
+    async def _spec(self, backend: str, revision: int | None, lease: str, launcher: LauncherName) -> DeploymentSpec:
         """What a backend is at a revision, as it is deployed by a lease, or the workspace; only a complete graph is."""
         log = await self._logs.read(backend)
         check_visible("backend", backend, log.lease, lease)
@@ -206,7 +212,8 @@ class Deployments:
         graph = log.at(at)
         status = await asyncio.to_thread(status_of, graph, self._releases, None, self._inspect, self._locate_for(lease))
         _refuse_incomplete(backend, at, status)
-        await self._refuse_unusable_secrets(status, lease)
+        if launcher != "static":  # whoever starts the vertices gives them their secrets
+            await self._refuse_unusable_secrets(status, lease)
         vertices = [
             spec_of(one, {slot: bound_artifact(str(artifact)) for slot, artifact in one.files.items()}) for one in status.plan.vertices
         ]
@@ -220,6 +227,7 @@ class Deployments:
             expect=expectations_of(graph.expect),
             aliases={alias: str(endpoint) for alias, endpoint in graph.aliases.items()},
             lease=lease,
+            launcher=launcher,
         )
 
 

@@ -29,12 +29,18 @@ class ProcessLauncher:
     Args:
         folder: holds pid files, as `<deployment>/<vertex>.json`.
         logs: holds the vertices' output, as `<deployment>/<vertex>.log`.
+        scratch: holds what vertices keep beside the log, as `<deployment>/<vertex>`.
         module: what is started.
     """
 
-    def __init__(self, folder: Path, logs: Path, module: str = "thalweg_vertex") -> None:
-        self._folder, self._logs, self._module = folder, logs, module
+    is_heeded = False
+
+    def __init__(self, folder: Path, logs: Path, scratch: Path, module: str = "thalweg_vertex") -> None:
+        self._folder, self._logs, self._scratch, self._module = folder, logs, scratch, module
         self._children: dict[tuple[str, str], subprocess.Popen[bytes]] = {}
+
+    def observe(self) -> None:
+        """Nothing: what runs here is looked at when it is asked for."""
 
     def start(
         self,
@@ -45,6 +51,7 @@ class ProcessLauncher:
         drains: bool = False,
         secrets: Mapping[str, str] | None = None,
         with_store: bool = True,
+        keeps_files: bool = True,
     ) -> None:
         """Starts a vertex's process.
 
@@ -54,6 +61,7 @@ class ProcessLauncher:
             drains: whether the spec desires that the deployment drains.
             secrets: value per slot, handed over by a pipe: neither arguments, environment nor disk ever hold them.
             with_store: whether it uses the file store.
+            keeps_files: they are kept in any case.
         """
         log, path = self._logs / deployment / f"{vertex}.log", self._pid_path(deployment, vertex)
         for folder in (log.parent, path.parent):
@@ -147,6 +155,11 @@ class ProcessLauncher:
         except OSError:
             return []
         return [line[:_LINE_LENGTH] for line in lines if line.strip()][-_TAIL_LINES:]
+
+    def clear(self, deployment: str, vertex: str | None = None) -> None:
+        """Removes scratch files."""
+        folder = self._scratch / deployment
+        shutil.rmtree(folder / vertex if vertex is not None else folder, ignore_errors=True)
 
     def _pid_path(self, deployment: str, vertex: str) -> Path:
         return self._folder / deployment / f"{vertex}.json"

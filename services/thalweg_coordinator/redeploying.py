@@ -23,6 +23,7 @@ _KEPT = (
     "keep_s",
     "lease",
     "capture",
+    "launcher",
 )
 
 

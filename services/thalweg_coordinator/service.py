@@ -43,6 +43,8 @@ from thalweg_coordinator.components import Components
 from thalweg_coordinator.deployments import Deployments
 from thalweg_coordinator.endpoints import Endpoints
 from thalweg_coordinator.files import Files
+from thalweg_coordinator.launchers import Launchers
+from thalweg_coordinator.launching import Launcher
 from thalweg_coordinator.lease_contents import LeaseContents
 from thalweg_coordinator.lease_ends import LeaseEnds
 from thalweg_coordinator.leases import LeaseCalls
@@ -76,9 +78,11 @@ class Coordinator:
 
     def __init__(self, settings: Settings, only: str | None, given: Mapping[str, str] | None = None) -> None:
         self._settings, self._only, self._given = settings, only, given
-        self._launcher = ProcessLauncher(settings.data / "vertices", settings.data / "logs")
-        self._captures = ProcessLauncher(settings.data / "captures", settings.data / "logs", "thalweg_coordinator.capture")
-        self._cares: dict[str, Care] = {}
+        self._launchers = Launchers(settings)
+        folders = settings.data / "captures", settings.data / "logs", settings.data / "scratch"
+        self._captures = ProcessLauncher(*folders, "thalweg_coordinator.capture")
+        self._cares: dict[str, tuple[Launcher, Care]] = {}
+        self._blind = set[Launcher]()  # those that could not look at what runs
         self._reported: dict[str, str] = {}
         self._ending: set[str] = set()  # deployments that a lease's end takes away
         self._teardown: Teardown | None = None
@@ -101,6 +105,7 @@ class Coordinator:
             await deployments.ensure_bucket(client, self._settings.workspace)
             for bucket in (holds_bucket, captures_bucket):
                 await bucket(client, self._settings.workspace).ensure()
+            await asyncio.to_thread(self._launchers.open_usual)
             await self._guard("logs", self._keep_logs(client))
             await self._prepare(client)
             tasks.append(asyncio.create_task(self._end_leases(client)))
@@ -115,7 +120,7 @@ class Coordinator:
                 await asyncio.to_thread(self._metrics.close)
             await client.close()
             if self._only is not None:  # nobody else cares for them
-                for launcher in (self._launcher, self._captures):
+                for launcher in (*self._launchers.made().values(), self._captures):
                     for name in {self._only, *filter(self._is_mine, launcher.deployments())}:
                         await asyncio.to_thread(launcher.stop, name)
             if self._workers is not None:
@@ -175,9 +180,11 @@ class Coordinator:
         await self._teardown.ensure()
         self._endpoints = endpoints = Endpoints(client, workspace, logs)
         await endpoints.ensure()
-        looks = Looks(client, workspace, self._launcher.usage)
+        looks = Looks(client, workspace, self._launchers.usage)
         self._serve_metrics(client, looks)
-        deployed = Deployments(client, workspace, logs, releases, check_bound, locate_for, sealed, endpoints, key.public, looks)
+        deployed = Deployments(
+            client, workspace, logs, releases, check_bound, locate_for, sealed, endpoints, key.public, looks, self._launchers
+        )
         stored = StoredReleases(client, workspace, releases, backends.forget)
         await stored.ensure()
         components = Components(stored, Catalog(), sources, self._workers, logs, *look)
@@ -234,12 +241,27 @@ class Coordinator:
     async def _reconcile(self, client: Client) -> None:
         stored = await deployments.list_deployments(client, self._settings.workspace)
         names = [name for name in stored if self._is_mine(name)]
-        started = {*self._launcher.deployments(), *self._captures.deployments()}
+        launchers = self._launchers.made()
+        await asyncio.gather(*(self._observe(name, launcher) for name, launcher in launchers.items()))
+        started = {name for launcher in (*launchers.values(), self._captures) for name in launcher.deployments()}
         gone = [name for name in {*started, *self._cares} - {*stored} if self._is_mine(name)]
         await asyncio.gather(
             *(self._guard(name, self._step(client, name)) for name in names),
             *(self._guard(name, self._forget(client, name)) for name in gone),
         )
+
+    async def _launcher_of(self, spec: DeploymentSpec) -> Launcher:
+        made = self._launchers.made().get(spec.launcher)
+        return made if made is not None else await asyncio.to_thread(self._launchers.of, spec.launcher)
+
+    async def _observe(self, name: str, launcher: Launcher) -> None:
+        self._blind.add(launcher)
+
+        async def look() -> None:
+            await asyncio.to_thread(launcher.observe)
+            self._blind.discard(launcher)
+
+        await self._guard(f"launcher {name}", look())
 
     def _is_mine(self, name: str) -> bool:
         only = self._only
@@ -254,7 +276,9 @@ class Coordinator:
                     return  # removed since it was listed
                 raise
             await self._guard(f"endpoints of {name}", self._note_endpoints(spec))
-            await self._care_of(client, name).step(spec)
+            launcher = await self._launcher_of(spec)
+            if launcher not in self._blind:
+                await self._care_of(client, name, launcher).step(spec)
 
     async def _note_endpoints(self, spec: DeploymentSpec) -> None:
         """Whoever deployed it has done so already, unless it died in between."""
@@ -266,15 +290,17 @@ class Coordinator:
         self._noted[spec.name] = state
 
     async def _forget(self, client: Client, name: str) -> None:
-        await self._care_of(client, name).forget()
+        for launcher in self._launchers.made().values():
+            await self._care_of(client, name, launcher).forget()
         self._cares.pop(name, None)
         self._noted.pop(name, None)
         self._ending.discard(name)
 
-    def _care_of(self, client: Client, name: str) -> Care:
-        if name not in self._cares:
-            scratch = self._settings.data / "scratch" / name
+    def _care_of(self, client: Client, name: str, launcher: Launcher) -> Care:
+        known, care = self._cares.get(name, (None, None))
+        if care is None or known is not launcher:
             reveal = self._secrets(client).reveal
             capturing = Capturing(client, self._captures, name)
-            self._cares[name] = Care(client, self._launcher, scratch, self._settings.workspace, name, reveal, capturing, self._teardown)
-        return self._cares[name]
+            care = Care(client, launcher, self._settings.workspace, name, reveal, capturing, self._teardown)
+            self._cares[name] = launcher, care
+        return care

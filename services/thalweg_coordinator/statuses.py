@@ -46,6 +46,7 @@ def describe(
         deployed_ns=spec.deployed_ns,
         state=state,
         lease=spec.lease,
+        launcher=spec.launcher,
         vertices=[
             _vertex(one, state, commits, sequences, _is_counted(spec, one)).model_copy(
                 update=_times(one, heads, (waiting or {}).get(one.name)) | _usage((usage or {}).get(one.name))

@@ -1,4 +1,4 @@
-"""`python -m thalweg_vertex --deployment NAME --vertex NAME`: the service's entry point."""
+"""`python -m thalweg_vertex --deployment NAME --vertex NAME [--secrets FOLDER] [--kept]`: the service's entry point."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import sys
+from pathlib import Path
 
 import uvloop
 
@@ -14,7 +15,7 @@ from thalweg.runtime.source_thread import is_any_left
 from thalweg.settings import Settings
 from thalweg_vertex.logs import Logs
 from thalweg_vertex.releases import ElsewhereError
-from thalweg_vertex.service import serve
+from thalweg_vertex.service import Terms, serve
 
 
 def main() -> int:
@@ -22,11 +23,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--deployment", required=True)
     parser.add_argument("--vertex", required=True)
+    parser.add_argument(
+        "--secrets", type=Path, metavar="FOLDER", help="a file for each secret, called as its slot; default: standard input"
+    )
+    parser.add_argument("--kept", action="store_true", help="wait for the deployment, heed its changes, wait when the vertex has ended")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {given.deployment}/{given.vertex} %(levelname)s %(message)s")
     logs = Logs(given.deployment, given.vertex)
     logging.getLogger().addHandler(logs)
-    code = _run(given.deployment, given.vertex, logs)
+    code = _run(given.deployment, given.vertex, logs, Terms(given.secrets, given.kept))
     if is_any_left():
         logging.shutdown()
         sys.stdout.flush()
@@ -35,9 +40,9 @@ def main() -> int:
     return code
 
 
-def _run(deployment: str, vertex: str, logs: Logs) -> int:
+def _run(deployment: str, vertex: str, logs: Logs, terms: Terms) -> int:
     try:
-        return uvloop.run(serve(Settings(), deployment, vertex, logs))
+        return uvloop.run(serve(Settings(), deployment, vertex, logs, terms))
     except ElsewhereError as error:
         # In place of this process: the launcher goes on knowing it by its number.
         os.execv(error.python, [error.python, "-m", "thalweg_vertex", *sys.argv[1:]])

@@ -7,10 +7,11 @@ import gc
 import logging
 import shutil
 import signal
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from thalweg.bus.alive import alive
+from thalweg.bus.alive import alive, say_ended
 from thalweg.bus.connection import Client, NatsError, connect
 from thalweg.bus.deployments import load_deployment
 from thalweg.bus.vertex_log import VertexLog
@@ -26,6 +27,7 @@ from thalweg.settings import Settings
 from thalweg.wire.commit import Failure
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 from thalweg_vertex.files import fetch_files, upload_generated
+from thalweg_vertex.kept import obey, until_deployed, until_replaced, vertex_of
 from thalweg_vertex.logs import Logs
 from thalweg_vertex.output import Output
 from thalweg_vertex.presence import BeforeLeaving, run_while_wanted
@@ -36,16 +38,31 @@ from thalweg_vertex.secrets import take_secrets
 GC_THRESHOLD = (200_000, 10, 10)
 ASK_TIMEOUT_S = 1.0
 RELEASED_AT_ONCE = 256  # records that leave the graph are messages each, and JetStream takes 1,000 in one atomic batch
+ENDED_CODES = (0, 4)  # it has ended, or failed; both are on the log, and another copy would find the same
 OWNER_TIMEOUT_S = 40.0  # longer than the server is waited for
 _log = logging.getLogger("thalweg.vertex")
 
 
-async def serve(settings: Settings, deployment: str, vertex: str, logs: Logs) -> int:
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How the process is started.
+
+    Attributes:
+        secrets: folder with a file for each slot; None where they come by standard input.
+        kept: something starts it again whenever it ends, and knows nothing of its deployment.
+    """
+
+    secrets: Path | None = None
+    kept: bool = False
+
+
+async def serve(settings: Settings, deployment: str, vertex: str, logs: Logs, terms: Terms) -> int:
     """Runs one vertex until its inputs end; returns the process's exit code.
 
     Args:
         settings: where the servers are.
         deployment, vertex: which.
+        terms: how it is started.
         logs: what is logged in this process; it is sent before this returns, unless that takes long.
 
     Raises:
@@ -63,7 +80,9 @@ async def serve(settings: Settings, deployment: str, vertex: str, logs: Logs) ->
 
     try:
         async with alive(settings.alive_file, client):
-            return await _serve(settings, client, deployment, vertex, logs, send_the_last)
+            if terms.kept:
+                await until_deployed(client, settings.workspace, deployment, vertex)
+            return await _serve(settings, client, deployment, vertex, logs, terms, send_the_last)
     except ElsewhereError:
         raise
     except ThalwegError as error:
@@ -77,16 +96,31 @@ async def serve(settings: Settings, deployment: str, vertex: str, logs: Logs) ->
         await client.close()
 
 
-async def _serve(settings: Settings, client: Client, deployment: str, vertex: str, logs: Logs, before_leaving: BeforeLeaving) -> int:
+async def _serve(
+    settings: Settings, client: Client, deployment: str, vertex: str, logs: Logs, terms: Terms, before_leaving: BeforeLeaving
+) -> int:
     spec = await load_deployment(client, settings.workspace, deployment)
-    mine = next((one for one in spec.vertices if one.name == vertex), None)
+    mine = vertex_of(spec, vertex)
     if mine is None:
         raise RejectedError(f"deployment {deployment} has no vertex {vertex}", code="vertex.unknown")
     logs.generation = mine.generation
-    return await run_while_wanted(client, spec, _run_in_place(settings, client, spec, mine, logs), before_leaving)
+    working = run_while_wanted(client, spec, _run_in_place(settings, client, spec, mine, logs, terms.secrets), before_leaving)
+    if not terms.kept:
+        return await working
+    obeying = asyncio.create_task(obey(client, spec, mine))
+    try:
+        code = await working
+    finally:
+        await end_tasks(obeying)
+    if code not in ENDED_CODES:
+        return code
+    say_ended(settings.alive_file)
+    return await until_replaced(client, spec, mine, code)
 
 
-async def _run_in_place(settings: Settings, client: Client, spec: DeploymentSpec, mine: VertexSpec, logs: Logs) -> int:
+async def _run_in_place(
+    settings: Settings, client: Client, spec: DeploymentSpec, mine: VertexSpec, logs: Logs, secrets_folder: Path | None
+) -> int:
     """Runs it in the environment that its release needs; nothing is taken from the launcher before, since this process may be replaced."""
     try:
         folder = await asyncio.to_thread(prepare, settings, mine)
@@ -94,7 +128,7 @@ async def _run_in_place(settings: Settings, client: Client, spec: DeploymentSpec
         return await _refuse(client, spec, mine, error)
     output = Output(logs.line)
     try:
-        return await _run(settings, client, spec, mine, folder, logs, output)
+        return await _run(settings, client, spec, mine, folder, logs, output, secrets_folder)
     finally:
         output.finish()
 
@@ -107,7 +141,14 @@ async def _refuse(client: Client, spec: DeploymentSpec, mine: VertexSpec, error:
 
 
 async def _run(
-    settings: Settings, client: Client, spec: DeploymentSpec, mine: VertexSpec, folder: Path | None, logs: Logs, output: Output
+    settings: Settings,
+    client: Client,
+    spec: DeploymentSpec,
+    mine: VertexSpec,
+    folder: Path | None,
+    logs: Logs,
+    output: Output,
+    secrets_folder: Path | None,
 ) -> int:
     scratch = settings.data / "scratch" / spec.name / mine.name
     release = None
@@ -121,7 +162,7 @@ async def _run(
         files = await asyncio.to_thread(fetch_files, settings, mine, spec.lease)
     except (RejectedError, RunFailedError, UsageError) as error:
         return await _refuse(client, spec, mine, error)
-    secrets = take_secrets(mine)  # not earlier: a process that becomes another one would have emptied the pipe
+    secrets = take_secrets(mine, secrets_folder)  # not earlier: a process that becomes another one would have emptied the pipe
     redactor = output.hide(secrets)
     logs.redact = redactor.text if redactor is not None else logs.redact
     by_arrival = release.component.combine == "arrival"

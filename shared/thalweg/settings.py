@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from thalweg.errors import UsageError
+from thalweg.launching import LauncherName
 
 SETTINGS_FILE = "thalweg.toml"
 EMBEDDED_NATS = "thalweg-embedded"  # name of the embedded server, which syncs what it acknowledges
@@ -18,9 +19,6 @@ SECRET_PREFIX = "THALWEG_SECRET_"  # and a secret's name, for runs without a sto
 SEALING_KEYS = ("THALWEG_SECRET_KEY", "THALWEG_SIGNING_KEY")
 _ALIVE_FILE = "THALWEG_ALIVE_FILE"  # of this process, not of its children
 _STORE_KEYS = ("THALWEG_S3_ACCESS_KEY", "THALWEG_S3_SECRET_KEY")
-
-
-LauncherName = Literal["process", "docker", "kubernetes", "static"]
 
 
 class Settings(BaseSettings):

@@ -7,15 +7,11 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgpack
-import nats
 import pytest
 
-from integration.composed import Stack, copy_of_repository, wait_until
+from integration.composed import Stack, copy_of_repository, doubled, wait_until
 from thalweg.bus.connection import connect
 from thalweg.errors import UnreachableError
-
-SUBJECTS = "tw.default.doubling.in.door.in", "tw.default.doubling.out.show.out"
 
 
 @pytest.fixture(scope="module")
@@ -31,18 +27,6 @@ def stack(folder: Path) -> Iterator[Stack]:
     found.compose("up", "-d", "--no-build", "--wait")
     yield found
     found.compose("down", "--volumes", "--timeout", "10")
-
-
-async def doubled(stack: Stack, numbers: range) -> list[int]:
-    """What comes out for what goes in, from a plain NATS client; numbers are told apart from those of a test before."""
-    secrets = stack.environment()
-    client = await nats.connect("127.0.0.1:4222", user=secrets["NATS_USER"], password=secrets["NATS_PASSWORD"])
-    answers = await client.subscribe(SUBJECTS[1])
-    for n in numbers:
-        await client.jetstream().publish(SUBJECTS[0], msgpack.packb({"n": n}), timeout=30)
-    found = [msgpack.unpackb((await answers.next_msg(timeout=60)).data)["twice"] for _ in numbers]
-    await client.close()
-    return found
 
 
 def test_the_docker_section_of_the_readme_runs_word_for_word(folder: Path) -> None:
@@ -77,6 +61,24 @@ def test_a_run_with_files_leaves_what_it_generates_in_the_store(stack: Stack) ->
     said = stack.thalweg("undeploy", "seattle-weather")
     assert "saved save.file: seattle-monthly.parquet" in said
     assert "evidence seattle-weather-" in said
+
+
+def test_a_pipeline_runs_from_a_compose_file_of_its_own_is_changed_and_ends(stack: Stack) -> None:
+    static = "docker compose --env-file deploy/.env -f examples/weather.compose.yaml"
+    stack.shell(".venv/bin/thalweg compose examples/weather/pipeline.yaml --name static --out examples/weather.compose.yaml")
+    stack.shell(f"{static} up -d --no-build")
+    wait_until(
+        lambda: "static: finished" in stack.shell(f"{stack.command('run', '--rm', '-T', 'cli', 'thalweg', 'status', 'static')} || true"),
+        "it has run",
+    )
+    graph = stack.folder / "examples/weather/pipeline.yaml"
+    graph.write_text(graph.read_text().replace("precipitation > 0", "precipitation > 1"))
+    assert "did not change" not in stack.shell(f"{static} up -d --no-build --force-recreate _deploy")
+    wait_until(lambda: "generation 2" in stack.thalweg("status", "static"), "it is redeployed")
+    said = stack.thalweg("undeploy", "static", "--discard")
+    assert "static: discarded" in said
+    stack.shell(f"{static} down --volumes --timeout 10")
+    assert stack.docker("ps", "-aq", "--filter", "label=com.docker.compose.project=thalweg-static") == ""
 
 
 def test_services_have_no_rights_and_stop_at_once_when_asked(stack: Stack) -> None:

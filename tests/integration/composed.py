@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgpack
+import nats
+from nats.js.api import DeliverPolicy
+
 ROOT = Path(__file__).resolve().parents[2]
+SUBJECTS = "tw.default.doubling.in.door.in", "tw.default.doubling.out.show.out"
 COMPOSE = ["docker", "compose", "-f", "deploy/compose.yaml"]
 
 
@@ -27,8 +33,9 @@ def copy_of_repository(folder: Path) -> Path:
 class Stack:
     """Commands in a copy of the repository."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *files: str) -> None:
         self.folder = folder
+        self._files = [part for name in files for part in ("-f", name)]
 
     def shell(self, script: str) -> str:
         """Runs lines of bash; they end at the first that fails."""
@@ -36,7 +43,11 @@ class Stack:
 
     def compose(self, *arguments: str) -> str:
         """Runs `docker compose`."""
-        return self._output([*COMPOSE, *arguments])
+        return self._output([*COMPOSE, *self._files, *arguments])
+
+    def command(self, *arguments: str) -> str:
+        """The same for a line of bash."""
+        return shlex.join([*COMPOSE, *self._files, *arguments])
 
     def thalweg(self, *arguments: str) -> str:
         """Runs `thalweg` in the stack."""
@@ -63,3 +74,20 @@ def wait_until(is_so: Callable[[], bool], what: str, timeout_s: float = 60.0) ->
     while not is_so():
         assert time.monotonic() < end, f"not in {timeout_s:g} s: {what}"
         time.sleep(0.2)
+
+
+async def doubled(stack: Stack, numbers: range) -> list[int]:
+    """What is on the log of what comes out for what goes in. A subscription past the log would also see what the log has refused."""
+    secrets = stack.environment()
+    client = await nats.connect("127.0.0.1:4222", user=secrets["NATS_USER"], password=secrets["NATS_PASSWORD"])
+    answers = await client.jetstream().subscribe(SUBJECTS[1], ordered_consumer=True, deliver_policy=DeliverPolicy.NEW)
+    for n in numbers:
+        await client.jetstream().publish(SUBJECTS[0], msgpack.packb({"n": n}), timeout=30)
+    found = [msgpack.unpackb((await answers.next_msg(timeout=60)).data)["twice"] for _ in numbers]
+    await client.close()
+    return found
+
+
+def socket_of_engine() -> str:
+    """Path of the Docker engine's socket."""
+    return os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")

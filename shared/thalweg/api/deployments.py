@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from thalweg.api.calls import Call
 from thalweg.api.leases import Leased
 from thalweg.graph.fields import Name, Strict
+from thalweg.launching import LauncherName
 
 State = Literal["starting", "running", "finished", "failed", "stopping", "stopped"]
 Outcome = Literal["finished", "failed", "discarded"]
@@ -22,6 +23,7 @@ class Deploy(Leased):
         capture: what is recorded of its log: `none`, `all`, `boundary`, or `vertex.port` joined by commas.
         keep_messages, keep_s: what is left on the log though all have read it, so that vertices can go back: so many messages, or
             the messages of so many seconds.
+        launcher: what runs its vertices; None for what the coordinator is set to.
     """
 
     backend: Name
@@ -30,6 +32,7 @@ class Deploy(Leased):
     capture: str = Field("none", max_length=4096)
     keep_messages: int = Field(0, ge=0, le=10**9)
     keep_s: float = Field(0.0, ge=0, le=10**8, allow_inf_nan=False)
+    launcher: LauncherName | None = None
 
     @model_validator(mode="after")
     def _keeps_by_one(self) -> Deploy:
@@ -197,6 +200,7 @@ class DeploymentStatus(Strict):
 
     Attributes:
         lease: who owns it; "" is the workspace.
+        launcher: what runs its vertices.
         current: the URLs of its backend's endpoints lead to it.
         report: there once it is undeployed; it has no vertices then.
         log_bytes, log_messages: what its log holds now.
@@ -210,6 +214,7 @@ class DeploymentStatus(Strict):
     deployed_ns: int
     state: State
     lease: str = ""
+    launcher: str = "process"
     current: bool = False
     vertices: list[VertexStatus] = Field(default_factory=list)
     report: Report | None = None

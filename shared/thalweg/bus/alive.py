@@ -36,6 +36,8 @@ def say_ended(path: Path | None) -> None:
 
 
 async def _beat(path: Path, client: Client) -> None:
+    with suppress(OSError):
+        await asyncio.to_thread(path.write_text, "")  # an earlier process may have left another word there
     while True:
         if client.is_connected:
             with suppress(OSError):  # a full disk shows by the file's age

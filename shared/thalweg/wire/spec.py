@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from thalweg.launching import LauncherName
 from thalweg.wire.commit import Commit
 from thalweg.wire.rewind import Rewind, Void, is_pending
 
@@ -78,6 +79,11 @@ class VertexSpec(msgspec.Struct, frozen=True):
     rewind: Rewind | None = None
     endpoint: EndpointSide = ""
 
+    @property
+    def uses_store(self) -> bool:
+        """Whether its process reads from the file store, or writes to it."""
+        return bool(self.files or self.generated or self.archive)
+
     def is_same_work(self, other: VertexSpec) -> bool:
         """Whether a vertex that works by one of the two may go on working by the other."""
         return self._work() == other._work()
@@ -107,6 +113,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
         keep_messages, keep_s: what trimming leaves on the log though everyone has read it: so many messages, or of so long.
         aliases: of the backend's endpoints, as `vertex.endpoint`.
         lease: which owns it; "" for the workspace.
+        launcher: what runs its vertices.
     """
 
     workspace: str
@@ -128,6 +135,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
     keep_s: float = 0.0
     aliases: dict[str, str] = {}
     lease: str = ""
+    launcher: LauncherName = "process"
 
     @property
     def is_traced(self) -> bool:

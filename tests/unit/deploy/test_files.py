@@ -23,17 +23,8 @@ def env_file(tmp_path: Path) -> Path:
 
 
 def composed(env_file: Path) -> dict[str, Any]:
-    command = [
-        BIN / "docker-compose",
-        "--env-file",
-        env_file,
-        "-f",
-        ROOT / "deploy/compose.yaml",
-        "--profile",
-        "cli",
-        "config",
-        "--format=json",
-    ]
+    options: list[str | Path] = ["--env-file", env_file, "-f", ROOT / "deploy/compose.yaml", "--profile", "cli"]
+    command: list[str | Path] = [BIN / "docker-compose", *options, "config", "--format=json"]
     found = subprocess.run(command, capture_output=True, text=True, env={"PATH": os.environ["PATH"]}, check=True)
     services: dict[str, Any] = json.loads(found.stdout)["services"]
     return services
@@ -72,7 +63,7 @@ def test_passwords_are_made_anew_are_for_their_owner_alone_and_are_never_replace
 
 def test_the_nats_server_accepts_its_settings(env_file: Path) -> None:
     env = {**dict(line.split("=", 1) for line in env_file.read_text().splitlines()), "NATS_NAME": "nats"}
-    subprocess.run([BIN / "nats-server", "-t", "-c", ROOT / "deploy/nats.conf"], env=env, check=True, capture_output=True)
+    subprocess.run([BIN / "nats-server", "-t", "-c", ROOT / "deploy/nats/nats.conf"], env=env, check=True, capture_output=True)
 
 
 def test_the_health_check_goes_by_the_age_of_the_file(tmp_path: Path) -> None:

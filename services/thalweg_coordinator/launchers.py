@@ -1,0 +1,79 @@
+"""The launchers of a coordinator: each is made when a deployment first needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from thalweg.errors import ThalwegError
+from thalweg.launching import LauncherName
+from thalweg.settings import Settings
+from thalweg_coordinator.launching import Launcher, StaticLauncher
+from thalweg_coordinator.processes import ProcessLauncher
+from thalweg_coordinator.statuses import Usage
+
+
+def _docker(settings: Settings) -> Launcher:
+    from thalweg_coordinator.containers import DockerLauncher  # not earlier: docker is an extra
+
+    return DockerLauncher(settings)
+
+
+def _kubernetes(settings: Settings) -> Launcher:
+    from thalweg_coordinator.kubernetes import Cluster, KubernetesLauncher  # not earlier: httpx is an extra
+
+    return KubernetesLauncher(settings, Cluster.around())
+
+
+MAKERS: Mapping[LauncherName, Callable[[Settings], Launcher]] = {
+    "process": lambda settings: ProcessLauncher(settings.data / "vertices", settings.data / "logs", settings.data / "scratch"),
+    "docker": _docker,
+    "kubernetes": _kubernetes,
+    "static": lambda settings: StaticLauncher(),
+}
+
+
+class Launchers:
+    """Launchers by name.
+
+    Args:
+        settings: where they work.
+        makers: how each is made.
+    """
+
+    def __init__(self, settings: Settings, makers: Mapping[LauncherName, Callable[[Settings], Launcher]] = MAKERS) -> None:
+        self._settings, self._makers = settings, makers
+        self._made: dict[LauncherName, Launcher] = {}
+
+    @property
+    def usual(self) -> LauncherName:
+        """That of deployments which do not say."""
+        return self._settings.launcher
+
+    def open_usual(self) -> None:
+        """Makes those that may know of vertices which another coordinator has started. Raises as `of`."""
+        for name in dict.fromkeys(("process", self.usual)):
+            self.of(name)
+
+    def of(self, name: LauncherName) -> Launcher:
+        """One of them. Blocking.
+
+        Raises:
+            RejectedError: `launcher.unavailable`, it cannot be used here.
+            UnreachableError: `launcher.unreachable`, what it works with does not answer.
+        """
+        if name not in self._made:
+            self._made[name] = self._makers[name](self._settings)
+        return self._made[name]
+
+    def made(self) -> dict[LauncherName, Launcher]:
+        """Those that are in use."""
+        return dict(self._made)
+
+    def usage(self, deployment: str) -> dict[str, Usage]:
+        """What vertices use, whoever has launched them, as far as it is known. Blocking."""
+        found: dict[str, Usage] = {}
+        for launcher in self.made().values():
+            with suppress(ThalwegError):
+                found |= launcher.usage(deployment)
+        return found
