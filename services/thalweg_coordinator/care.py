@@ -33,7 +33,6 @@ from thalweg_coordinator.trimming import Mark, Window, keep_of, plan_trim, plan_
 STALL_S = 10.0  # nobody has committed anything for so long, before a stall is looked for
 _log = logging.getLogger("thalweg.coordinator")
 Codes = dict[str, int | None]
-
 Reveal = Callable[[Mapping[str, str], str], Awaitable[dict[str, str]]]
 
 

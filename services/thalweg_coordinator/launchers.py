@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from threading import Lock
 
-from thalweg.errors import ThalwegError
+from thalweg.errors import ThalwegError, UnreachableError
 from thalweg.launching import LauncherName
 from thalweg.settings import Settings
 from thalweg_coordinator.launching import Launcher, StaticLauncher
@@ -44,6 +45,8 @@ class Launchers:
     def __init__(self, settings: Settings, makers: Mapping[LauncherName, Callable[[Settings], Launcher]] = MAKERS) -> None:
         self._settings, self._makers = settings, makers
         self._made: dict[LauncherName, Launcher] = {}
+        self._making = Lock()
+        self._blind = set[LauncherName]()  # those that could not look at what runs
 
     @property
     def usual(self) -> LauncherName:
@@ -62,9 +65,25 @@ class Launchers:
             RejectedError: `launcher.unavailable`, it cannot be used here.
             UnreachableError: `launcher.unreachable`, what it works with does not answer.
         """
-        if name not in self._made:
-            self._made[name] = self._makers[name](self._settings)
-        return self._made[name]
+        with self._making:
+            if name not in self._made:
+                made = self._makers[name](self._settings)
+                made.observe()  # before anything is decided by what it knows
+                self._made[name] = made
+            return self._made[name]
+
+    def observe(self, name: LauncherName) -> None:
+        """Lets one that is in use look at what runs; until it can, nothing is decided. Blocking; raises as `Launcher.observe`."""
+        self._blind.add(name)
+        self._made[name].observe()
+        self._blind.discard(name)
+
+    def sighted(self, name: LauncherName) -> Launcher:
+        """One that knows what runs. Blocking; raises as `of`, and UnreachableError (`launcher.blind`) where it could not look."""
+        launcher = self.of(name)
+        if name in self._blind:
+            raise UnreachableError(f"what launcher {name} runs is not known now", code="launcher.blind")
+        return launcher
 
     def made(self) -> dict[LauncherName, Launcher]:
         """Those that are in use."""

@@ -82,7 +82,6 @@ class Coordinator:
         folders = settings.data / "captures", settings.data / "logs", settings.data / "scratch"
         self._captures = ProcessLauncher(*folders, "thalweg_coordinator.capture")
         self._cares: dict[str, tuple[Launcher, Care]] = {}
-        self._blind = set[Launcher]()  # those that could not look at what runs
         self._reported: dict[str, str] = {}
         self._ending: set[str] = set()  # deployments that a lease's end takes away
         self._teardown: Teardown | None = None
@@ -242,26 +241,14 @@ class Coordinator:
         stored = await deployments.list_deployments(client, self._settings.workspace)
         names = [name for name in stored if self._is_mine(name)]
         launchers = self._launchers.made()
-        await asyncio.gather(*(self._observe(name, launcher) for name, launcher in launchers.items()))
+        looks = (self._guard(f"launcher {name}", asyncio.to_thread(self._launchers.observe, name)) for name in launchers)
+        await asyncio.gather(*looks)
         started = {name for launcher in (*launchers.values(), self._captures) for name in launcher.deployments()}
         gone = [name for name in {*started, *self._cares} - {*stored} if self._is_mine(name)]
         await asyncio.gather(
             *(self._guard(name, self._step(client, name)) for name in names),
             *(self._guard(name, self._forget(client, name)) for name in gone),
         )
-
-    async def _launcher_of(self, spec: DeploymentSpec) -> Launcher:
-        made = self._launchers.made().get(spec.launcher)
-        return made if made is not None else await asyncio.to_thread(self._launchers.of, spec.launcher)
-
-    async def _observe(self, name: str, launcher: Launcher) -> None:
-        self._blind.add(launcher)
-
-        async def look() -> None:
-            await asyncio.to_thread(launcher.observe)
-            self._blind.discard(launcher)
-
-        await self._guard(f"launcher {name}", look())
 
     def _is_mine(self, name: str) -> bool:
         only = self._only
@@ -276,9 +263,8 @@ class Coordinator:
                     return  # removed since it was listed
                 raise
             await self._guard(f"endpoints of {name}", self._note_endpoints(spec))
-            launcher = await self._launcher_of(spec)
-            if launcher not in self._blind:
-                await self._care_of(client, name, launcher).step(spec)
+            launcher = await asyncio.to_thread(self._launchers.sighted, spec.launcher)
+            await self._care_of(client, name, launcher).step(spec)
 
     async def _note_endpoints(self, spec: DeploymentSpec) -> None:
         """Whoever deployed it has done so already, unless it died in between."""
