@@ -181,18 +181,19 @@ class DockerLauncher:
 
     def vertices(self, deployment: str) -> list[str]:
         """Those with a container."""
-        return sorted(vertex for name, vertex in self._seen if name == deployment)
+        return sorted(vertex for name, vertex in tuple(self._seen) if name == deployment)
 
     def stop(self, deployment: str) -> None:
         """Stops its containers side by side, and removes them."""
         with _translated(), ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(self._end, [one["Id"] for one in self._list(deployment)]))
-        for key in [key for key in self._seen if key[0] == deployment]:
-            del self._seen[key]
+        for key in tuple(self._seen):  # other threads start vertices of others meanwhile
+            if key[0] == deployment:
+                self._seen.pop(key, None)
 
     def deployments(self) -> list[str]:
         """Those with containers."""
-        return sorted({name for name, _ in self._seen})
+        return sorted({name for name, _ in tuple(self._seen)})
 
     def log_tail(self, deployment: str, vertex: str) -> list[str]:
         """What the engine has kept of its output."""

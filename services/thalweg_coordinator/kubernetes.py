@@ -163,18 +163,20 @@ class KubernetesLauncher:
 
     def vertices(self, deployment: str) -> list[str]:
         """Those with a StatefulSet."""
-        return sorted(vertex for name, vertex in self._seen if name == deployment)
+        return sorted(vertex for name, vertex in tuple(self._seen) if name == deployment)
 
     def stop(self, deployment: str) -> None:
         """Deletes what owns the objects of a deployment; Kubernetes then stops their pods. Does not wait for that."""
         self._delete(self._path("v1", "configmaps", owner_manifest(self._workspace, deployment, self._placing)["metadata"]["name"]))
         for kind, version in (("statefulsets", "apps/v1"), ("secrets", "v1")):  # one without owner: it was applied by hand
             self._delete(self._path(version, kind), {"labelSelector": _selector(labels_of(self._workspace, deployment))})
-        self._seen = {key for key in self._seen if key[0] != deployment}
+        for key in tuple(self._seen):  # other threads start vertices of others meanwhile
+            if key[0] == deployment:
+                self._seen.discard(key)
 
     def deployments(self) -> list[str]:
         """Those with StatefulSets."""
-        return sorted({name for name, _ in self._seen})
+        return sorted({name for name, _ in tuple(self._seen)})
 
     def log_tail(self, deployment: str, vertex: str) -> list[str]:
         """What Kubernetes has of its pod's output."""

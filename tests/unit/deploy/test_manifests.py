@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,23 @@ def documents() -> list[dict[str, Any]]:
     return [one for path in sorted(FOLDER.glob("*.yaml")) if path.stem != "kustomization" for one in yaml.safe_load_all(path.read_text())]
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_the_base_is_valid(version: str) -> None:
+@pytest.mark.parametrize("schemas", VERSIONS)
+def test_the_base_is_valid(schemas: str) -> None:
     for one in documents():
-        kubernetes_validate.validate(one, version, strict=True)
+        kubernetes_validate.validate(one, schemas, strict=True)
 
 
 def test_the_base_names_what_is_there() -> None:
     resources = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["resources"]
     assert sorted({path.name for path in FOLDER.glob("*.yaml")} - {"kustomization.yaml"} | {"../nats"}) == sorted(resources)
+
+
+def test_the_base_has_the_images_of_this_version() -> None:
+    image = f"thalweg:{version('thalweg')}"
+    (named,) = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["images"]
+    (coordinator,) = (one for one in documents() if one["kind"] == "Deployment" and one["metadata"]["name"] == "thalweg-coordinator")
+    env = {one["name"]: one["value"] for one in coordinator["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert image == f"{named['name']}:{named['newTag']}" == env["THALWEG_VERTEX_IMAGE"]
 
 
 def test_every_container_is_bounded_watched_and_without_rights() -> None:
@@ -44,8 +53,8 @@ def test_every_container_is_bounded_watched_and_without_rights() -> None:
         assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys()
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_objects_of_vertices_are_valid_whatever_their_names(version: str) -> None:
+@pytest.mark.parametrize("schemas", VERSIONS)
+def test_objects_of_vertices_are_valid_whatever_their_names(schemas: str) -> None:
     for deployment, vertex in (("flow", "a"), ("A_-", "9--"), ("x" * 63, "-".join("abcdefgh") + "_")):
         placed = Placed("default", deployment, vertex, keeps_files=True, slots=("token",))
         for one in (
@@ -53,7 +62,7 @@ def test_objects_of_vertices_are_valid_whatever_their_names(version: str) -> Non
             secret_manifest(placed, PLACING, {"token": "x"}),
             vertex_manifest(placed, PLACING),
         ):
-            kubernetes_validate.validate(one, version, strict=True)
+            kubernetes_validate.validate(one, schemas, strict=True)
 
 
 def test_a_vertex_without_files_is_not_given_the_keys_of_the_file_store() -> None:
