@@ -116,6 +116,10 @@ class Flow:
                 progress.passed[vertex.name] = {port: self._written.get((vertex.name, port)) for port in vertex.outputs}
         return path.outlet in progress.passed
 
+    def is_made(self, progress: Progress, path: Path) -> bool:
+        """Whether all is written that the path's end is going to get of a record; call `advance` before."""
+        return all(one.name in progress.passed for one in path.vertices if one.name != path.outlet)
+
     def failure(self, progress: Progress, path: Path) -> tuple[str, Failure] | None:
         """A vertex of the path that has failed, and is not past the record."""
         for vertex in path.vertices:
