@@ -94,7 +94,7 @@ class Flow:
         place = parse_port(message.subject)
         if place is None:
             return None
-        vertex, port, _ = place
+        vertex, port = place
         text = message.headers.get(HEADER)
         if text is None or port in (STATE_PORT, DEAD_PORT):
             return None
