@@ -9,7 +9,7 @@ from typing import Any
 
 from thalweg.errors import RejectedError
 from thalweg.graph.plan import Plan
-from thalweg.wire.planned import spec_of
+from thalweg.wire.planned import spec_of, split
 from thalweg.wire.spec import VertexSpec
 
 HEAD = (
@@ -51,9 +51,9 @@ def compose_of(plan: Plan, pipeline: Path, folder: Path, name: str) -> dict[str,
     """
     home = pipeline.resolve().parent
     _refuse_outside(plan, home)
-    vertices = [spec_of(one) for one in plan.vertices]
-    files = {one.name: bool(one.files) for one in plan.vertices}
-    services = {one.name: _service(one, name, files[one.name] or one.uses_store) for one in vertices}
+    vertices = split([spec_of(one) for one in plan.vertices], plan.vertices)
+    with_files = {part for one in plan.vertices if one.files for part in one.parts}
+    services = {one.name.replace("~", "."): _service(one, name, one.name in with_files or one.uses_store) for one in vertices}
     found: dict[str, Any] = {
         "name": f"thalweg-{name.lower()}",
         "services": {DEPLOYING: _deploying(pipeline, os.path.relpath(home, folder), plan.pipeline.backend, name), **services},

@@ -243,7 +243,7 @@ class DockerLauncher:
         return f"{_LABEL}{name}={value}"
 
     def _name(self, deployment: str, vertex: str) -> str:
-        return f"thalweg.{self._settings.workspace}.{deployment}.{vertex}"  # no name has a dot
+        return f"thalweg.{self._settings.workspace}.{deployment}.{vertex.replace('~', '.')}"  # no name has a dot
 
     def _list(self, deployment: str) -> list[dict[str, Any]]:
         wanted = [self._label("workspace", self._settings.workspace), self._label("deployment", deployment)]

@@ -81,6 +81,16 @@ def test_secrets_are_files_that_are_mounted_by_slot(tmp_path: Path) -> None:
     assert found["services"]["check"]["command"][-2:] == ["--secrets", "/run/secrets"]
 
 
+def test_every_partition_is_a_service(tmp_path: Path) -> None:
+    graph = yaml.safe_load((ROOT / "examples/doubling.yaml").read_text())
+    graph["vertices"]["double"]["partitions"] = 2
+    (tmp_path / "graph.yaml").write_text(yaml.safe_dump(graph))
+    assert compose(tmp_path / "graph.yaml", "--out", tmp_path / "out.yaml") == (0, "")
+    services = composed(tmp_path / "out.yaml")["services"]
+    assert services.keys() == {"_deploy", "door", "double.1", "double.2", "show"}
+    assert services["double.2"]["command"][-2:] == ["double~2", "--kept"]
+
+
 @pytest.mark.parametrize(
     ("change", "code", "said"),
     [
