@@ -75,7 +75,7 @@ def _service(vertex: VertexSpec, name: str, uses_store: bool) -> dict[str, Any]:
         "labels": {"thalweg.component": vertex.component},
         **_SERVICE,
         # What it generates is made again from a spool that has to outlive the container.
-        "tmpfs": ["/tmp"] if vertex.generated else ["/tmp", "/data"],
+        "tmpfs": ["/tmp"] if vertex.generated else ["/tmp", "/data:uid=10001,gid=10001,mode=0700"],
         "deploy": {"resources": {"limits": {"cpus": "${VERTEX_CPUS:-1}", "memory": "${VERTEX_MEMORY:-1g}"}}},
     }
     if vertex.generated:
