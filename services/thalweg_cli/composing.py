@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from thalweg.errors import RejectedError
 from thalweg.graph.plan import Plan
+from thalweg.launching import usual_image
 from thalweg.wire.planned import spec_of, split
 from thalweg.wire.spec import VertexSpec
 
@@ -103,7 +103,7 @@ def _deploying(pipeline: Path, home: str, backend: str, name: str) -> dict[str, 
 
 
 def _image() -> str:
-    return f"${{THALWEG_IMAGE:-thalweg:{version('thalweg')}}}"
+    return f"${{THALWEG_IMAGE:-{usual_image()}}}"
 
 
 def _volume(vertex: VertexSpec) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,6 +48,7 @@ def manifests(
     namespace: Annotated[str, typer.Option("--namespace", help="Of Kubernetes.")] = "thalweg",
 ) -> None:
     """Prints the Kubernetes manifests of a deployment's vertices, for those who apply them by themselves (`deploy --launcher static`)."""
+    from thalweg.launching import usual_image
     from thalweg.settings import load_settings
     from thalweg.wire.manifests import Placed, Placing, vertex_manifest
 
@@ -57,8 +57,7 @@ def manifests(
         spec = asyncio.run(_spec(name))
     except ThalwegError as error:
         fail(error)
-    image = settings.vertex_image or f"thalweg:{version('thalweg')}"
-    placing = Placing(namespace, image, settings.vertex_memory_bytes, settings.vertex_cpus)
+    placing = Placing(namespace, settings.vertex_image or usual_image(), settings.vertex_memory_bytes, settings.vertex_cpus)
     typer.echo("---\n".join(_as_yaml(vertex_manifest(Placed.of(spec, one), placing)) for one in spec.vertices), nl=False)
     if spec.launcher != "static":
         typer.echo(f"warning: {name} has the launcher {spec.launcher}, which starts these vertices, too", err=True)

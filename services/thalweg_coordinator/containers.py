@@ -14,8 +14,8 @@ from typing import Any
 
 from thalweg.embedded.process import feed
 from thalweg.errors import RejectedError, UnreachableError
+from thalweg.launching import usual_image
 from thalweg.settings import Settings, child_environment
-from thalweg_coordinator.images import image_of
 from thalweg_coordinator.statuses import Usage
 
 try:
@@ -34,6 +34,7 @@ AT_ONCE = 16
 _TAIL_LINES, _LINE_LENGTH = 5, 200
 _LABEL = "thalweg."
 _SIGNALLED, _STOPPED = 128, 143
+_CONFLICT = 409  # it is not running (any more), is being removed, or another coordinator has made it
 _HERE_ALONE = (
     "THALWEG_DATA",
     "THALWEG_LAUNCHER",
@@ -97,7 +98,7 @@ class DockerLauncher:
         if time.monotonic() - self._looked_at < LOOK_S:
             return
         with _translated():
-            found = self._client.api.containers(all=True, filters={"label": [self._label("workspace", self._settings.workspace)]})
+            found = self._list()
         self._seen = {_key(one): Seen.of(one) for one in found if one["State"] != "removing"}
         self._looked_at = time.monotonic()
 
@@ -161,7 +162,7 @@ class DockerLauncher:
         if found is None or found.code is not None:
             return None
         if number:
-            with _translated(), suppress(NotFound):
+            with _translated(), _unless_gone():
                 self._client.api.kill(found.id, number)
         return int(found.id[:8], 16)
 
@@ -175,7 +176,7 @@ class DockerLauncher:
 
     def forget(self, deployment: str, vertex: str) -> None:
         """Removes its container."""
-        with _translated(), suppress(NotFound):
+        with _translated(), _unless_gone():
             self._client.containers.get(self._name(deployment, vertex)).remove(force=True)
         self._seen.pop((deployment, vertex), None)
 
@@ -212,7 +213,7 @@ class DockerLauncher:
         wanted += [self._label("vertex", vertex)] if vertex is not None else []
         with _translated():
             for volume in self._client.volumes.list(filters={"label": wanted}):
-                with suppress(NotFound):
+                with _unless_gone():
                     volume.remove(force=True)
 
     def _options(self, deployment: str, vertex: str, generation: int, *, drains: bool, with_store: bool) -> dict[str, Any]:
@@ -220,7 +221,7 @@ class DockerLauncher:
         volume = self._name(deployment, vertex)
         self._client.volumes.create(volume, labels=labels)
         return {
-            "image": image_of(settings),
+            "image": settings.vertex_image or usual_image(),
             "command": ["vertex", "--deployment", deployment, "--vertex", vertex],
             "environment": environment_of(settings, with_store=with_store),
             "labels": labels | {_LABEL + "generation": str(generation), _LABEL + "drains": str(int(drains))},
@@ -245,13 +246,14 @@ class DockerLauncher:
     def _name(self, deployment: str, vertex: str) -> str:
         return f"thalweg.{self._settings.workspace}.{deployment}.{vertex.replace('~', '.')}"  # no name has a dot
 
-    def _list(self, deployment: str) -> list[dict[str, Any]]:
-        wanted = [self._label("workspace", self._settings.workspace), self._label("deployment", deployment)]
+    def _list(self, deployment: str | None = None) -> list[dict[str, Any]]:
+        wanted = [_LABEL + "generation", self._label("workspace", self._settings.workspace)]
+        wanted += [self._label("deployment", deployment)] if deployment is not None else []
         found: list[dict[str, Any]] = self._client.api.containers(all=True, filters={"label": wanted})
         return found
 
     def _end(self, container: str) -> None:
-        with suppress(NotFound):
+        with _unless_gone():
             self._client.api.stop(container, timeout=STOP_TIMEOUT_S)
             self._client.api.remove_container(container, force=True)
 
@@ -270,6 +272,18 @@ def _usage(stats: Mapping[str, Any]) -> Usage:
 
 
 @contextmanager
+def _unless_gone() -> Iterator[None]:
+    """Within the block it is fine when a container or volume is gone, or goes at the same moment."""
+    try:
+        yield
+    except NotFound:
+        return
+    except APIError as error:
+        if error.status_code != _CONFLICT:
+            raise
+
+
+@contextmanager
 def _translated() -> Iterator[None]:
     try:
         yield
@@ -277,7 +291,7 @@ def _translated() -> Iterator[None]:
         hint = "`make image` builds it; THALWEG_VERTEX_IMAGE names another one"
         raise RejectedError(f"Docker: {error.explanation}", code="launcher.image_unknown", hint=hint) from error
     except APIError as error:
-        if error.is_server_error():
+        if error.is_server_error() or error.status_code == _CONFLICT:
             raise UnreachableError(f"Docker: {error.explanation}", code="launcher.unreachable") from error
         raise RejectedError(f"Docker: {error.explanation}", code="launcher.refused") from error
     except (DockerException, RequestException) as error:

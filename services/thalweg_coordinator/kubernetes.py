@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.errors import RejectedError, UnreachableError
+from thalweg.launching import usual_image
 from thalweg.settings import Settings
 from thalweg.wire.manifests import (
     DEPLOYMENT,
@@ -25,7 +26,6 @@ from thalweg.wire.manifests import (
     secret_manifest,
     vertex_manifest,
 )
-from thalweg_coordinator.images import image_of
 from thalweg_coordinator.statuses import Usage
 
 try:
@@ -84,7 +84,7 @@ class KubernetesLauncher:
         verify: Any = httpx.create_ssl_context(verify=str(cluster.account / "ca.crt")) if cluster.url.startswith("https") else True
         self._http = httpx.Client(base_url=cluster.url, verify=verify, timeout=CALL_TIMEOUT_S, trust_env=False)
         namespace = (cluster.account / "namespace").read_text().strip()
-        self._placing = Placing(namespace, image_of(settings), settings.vertex_memory_bytes, settings.vertex_cpus)
+        self._placing = Placing(namespace, settings.vertex_image or usual_image(), settings.vertex_memory_bytes, settings.vertex_cpus)
         self._seen: set[tuple[str, str]] = set()
         self._ending: set[tuple[str, str]] = set()  # those that were deleted, and are still there
         self._looked_at = float("-inf")

@@ -38,13 +38,13 @@ def is_to_drain(spec: DeploymentSpec, mine: VertexSpec, now: DeploymentSpec) -> 
 
 async def until_deployed(client: Client, workspace: str, deployment: str, vertex: str) -> None:
     """Waits until the vertex is deployed, and the log is there."""
+    _log.info("waiting for vertex %s of deployment %s", vertex, deployment)
     while True:
         spec = await _look(client, workspace, deployment)
         if spec is not None and spec.desired in ("running", "draining") and vertex_of(spec, vertex) is not None:
             with suppress(UnreachableError, NatsError, OSError, TimeoutError):
                 if await log_state(client, workspace, deployment) is not None:
                     return
-        _log.info("waiting for vertex %s of deployment %s", vertex, deployment)
         await asyncio.sleep(CHECK_S)
 
 
