@@ -23,6 +23,8 @@ def copy_of_repository(folder: Path) -> Path:
     """The files under version control, and the virtual environment by a link."""
     names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     for name in filter(None, names.decode().split("\0")):
+        if not (ROOT / name).exists():  # removed, and not committed yet
+            continue
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, target)
