@@ -170,7 +170,7 @@ class Care:
         return held is not None and any(head.sequence >= held for head in heads if (parse_port(head.subject) or ("",))[0] == vertex)
 
     async def _end(self, vertex: str) -> None:
-        if self._launcher.is_heeded:
+        if self._launcher.is_kept:
             await asyncio.to_thread(self._launcher.forget, self._name, vertex)
         else:
             await self._ask(vertex)
@@ -186,7 +186,7 @@ class Care:
         if not self._launcher.knows(self._name, vertex.name):
             await self._start(spec, vertex)
             return
-        if self._launcher.is_heeded:
+        if self._launcher.is_kept:
             return
         code = codes.get(vertex.name)
         is_former = self._launcher.generation(self._name, vertex.name) < vertex.generation

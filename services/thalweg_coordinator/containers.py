@@ -83,7 +83,7 @@ class DockerLauncher:
         settings: workspace, image, network and limits.
     """
 
-    is_heeded = False
+    is_kept = False
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

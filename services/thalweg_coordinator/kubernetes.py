@@ -77,7 +77,7 @@ class KubernetesLauncher:
         cluster: where.
     """
 
-    is_heeded = True
+    is_kept = True
 
     def __init__(self, settings: Settings, cluster: Cluster) -> None:
         self._workspace, self._account = settings.workspace, cluster.account

@@ -53,9 +53,13 @@ class Launchers:
         """That of deployments which do not say."""
         return self._settings.launcher
 
-    def open_usual(self) -> None:
-        """Makes those that may know of vertices which another coordinator has started. Raises as `of`."""
-        for name in dict.fromkeys(("process", self.usual)):
+    def open_known(self, *, with_usual: bool) -> None:
+        """Makes those that may know of vertices which another coordinator has started. Blocking; raises as `of`.
+
+        Args:
+            with_usual: also the usual one; a run's vertices are processes whatever is usual.
+        """
+        for name in dict.fromkeys(("process", *((self.usual,) if with_usual else ()))):
             self.of(name)
 
     def of(self, name: LauncherName) -> Launcher:

@@ -15,11 +15,11 @@ class Launcher(Protocol):
     found it, and what was done here since; it does not block. All else may block, and is called from threads.
 
     Attributes:
-        is_heeded: its vertices heed the spec by themselves, and are started again by something else: nobody signals them.
+        is_kept: something else keeps its vertices running, and they heed the spec by themselves (`--kept`): nobody signals them.
     """
 
     @property
-    def is_heeded(self) -> bool: ...
+    def is_kept(self) -> bool: ...
 
     def observe(self) -> None:
         """Looks at what runs; called before every round of decisions. Raises UnreachableError when it cannot be known."""
@@ -90,7 +90,7 @@ class Launcher(Protocol):
 class StaticLauncher:
     """Starts nothing: Compose, or whoever applies manifests, runs the vertices."""
 
-    is_heeded = True
+    is_kept = True
 
     def observe(self) -> None:
         """Nothing is known."""

@@ -33,7 +33,7 @@ class ProcessLauncher:
         module: what is started.
     """
 
-    is_heeded = False
+    is_kept = False
 
     def __init__(self, folder: Path, logs: Path, scratch: Path, module: str = "thalweg_vertex") -> None:
         self._folder, self._logs, self._scratch, self._module = folder, logs, scratch, module

@@ -104,7 +104,7 @@ class Coordinator:
             await deployments.ensure_bucket(client, self._settings.workspace)
             for bucket in (holds_bucket, captures_bucket):
                 await bucket(client, self._settings.workspace).ensure()
-            await asyncio.to_thread(self._launchers.open_usual)
+            await asyncio.to_thread(self._launchers.open_known, with_usual=self._only is None)
             await self._guard("logs", self._keep_logs(client))
             await self._prepare(client)
             tasks.append(asyncio.create_task(self._end_leases(client)))

@@ -32,7 +32,9 @@ def test_a_launcher_is_made_once_and_has_looked_before_it_is_used() -> None:
 
     launchers = Launchers(Settings(launcher="docker"), {"docker": make, "process": lambda _: StaticLauncher()})
     assert launchers.made() == {}
-    launchers.open_usual()
+    launchers.open_known(with_usual=False)
+    assert launchers.made().keys() == {"process"}
+    launchers.open_known(with_usual=True)
     assert launchers.of("docker") is launchers.sighted("docker") is made[0]
     assert len(made) == 1 and made[0].looks == 1 and launchers.made().keys() == {"process", "docker"}
 
