@@ -8,12 +8,15 @@ import json
 import logging
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import uvloop
 
 from thalweg.errors import ThalwegError
 from thalweg.settings import Settings
 from thalweg_coordinator.service import Coordinator
+
+THREADS = 64
 
 
 def main() -> int:
@@ -32,6 +35,8 @@ def main() -> int:
 
 
 async def _serve(only: str | None, secrets: dict[str, str] | None) -> None:
+    # Of its own size: teardowns that wait for the file store must not keep vertices from being started.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

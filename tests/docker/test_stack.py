@@ -26,6 +26,8 @@ def stack(folder: Path) -> Iterator[Stack]:
         found.shell("deploy/make-env.sh")
     found.compose("up", "-d", "--no-build", "--wait")
     yield found
+    for project in ("thalweg-static", "thalweg-doubling"):  # what a test that failed has left
+        found.docker("compose", "-p", project, "down", "--volumes", "--timeout", "10")
     found.compose("down", "--volumes", "--timeout", "10")
 
 

@@ -70,7 +70,7 @@ class Stack:
         return found.stdout
 
 
-def wait_until(is_so: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
+def wait_until(is_so: Callable[[], bool], what: str, timeout_s: float = 180.0) -> None:
     """Fails when it does not become so in time."""
     end = time.monotonic() + timeout_s
     while not is_so():
