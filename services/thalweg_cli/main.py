@@ -25,6 +25,7 @@ from thalweg_cli import (
     replay,
     replay_play,
     replay_rerun,
+    replay_save,
     replay_trace,
     replay_trim,
     secret,
@@ -54,6 +55,7 @@ app.add_typer(secret.app, name="secret")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(endpoint.app, name="endpoint")
 app.add_typer(replay.app, name="replay")
+replay.app.command("save")(replay_save.save)
 replay.app.command("rerun")(replay_rerun.rerun)
 replay.app.command("play")(replay_play.play)
 replay.app.command("trace")(replay_trace.trace)

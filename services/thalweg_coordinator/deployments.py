@@ -92,7 +92,9 @@ class Deployments:
             raise RejectedError(f"a deployment cannot be called {name}", code="name.reserved", hint="--name gives it another name")
         spec = await self._spec(asked.backend, asked.revision, asked.owner)
         kept = {"keep_messages": asked.keep_messages, "keep_s": asked.keep_s}
-        spec = msgspec.structs.replace(spec, name=name, deployed_ns=time.time_ns(), capture=asked.capture, **kept)
+        fields = ("capture", "capture_last_s", "capture_max_bytes", "capture_on")
+        captured = {field: getattr(asked, field) for field in fields}
+        spec = msgspec.structs.replace(spec, name=name, deployed_ns=time.time_ns(), **captured, **kept)
         check_capture(spec.capture, {one.name: one.outputs for one in spec.vertices})
         try:
             await stored.store_deployment(self._client, spec, expected=0)

@@ -23,6 +23,9 @@ _KEPT = (
     "keep_s",
     "lease",
     "capture",
+    "capture_last_s",
+    "capture_max_bytes",
+    "capture_on",
 )
 
 

@@ -104,6 +104,9 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
         revision, graph_digest: of the backend; 0 and "" where it is no stored one.
         deployed_ns: when the name was deployed; tells this deployment from another one of the same name.
         capture: what is recorded of its log: `none`, `all`, `boundary`, or `vertex.port` joined by commas.
+        capture_last_s: only the last part of that is kept, so long; 0 for all of it.
+        capture_max_bytes: how much disk that part may take.
+        capture_on: what has it saved by itself: see `thalweg.wire.capturing.TRIGGERS`.
         keep_messages, keep_s: what trimming leaves on the log though everyone has read it: so many messages, or of so long.
         aliases: of the backend's endpoints, as `vertex.endpoint`.
         lease: which owns it; "" for the workspace.
@@ -124,6 +127,9 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
     batch_records: int = 4096
     batch_bytes: int = 1_048_576
     capture: str = "none"
+    capture_last_s: float = 0.0
+    capture_max_bytes: int = 1 << 30
+    capture_on: list[str] = []
     keep_messages: int = 0
     keep_s: float = 0.0
     aliases: dict[str, str] = {}
