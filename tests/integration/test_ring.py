@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from integration.deploying import Place, has, status_of, store_backend, store_lines, undeploy, until, when
+from integration.deploying import Place, evidence_of, has, status_of, store_backend, store_lines, undeploy, until, when
 from thalweg.api import deployments as api
 from thalweg.api import replays as replays_api
 from thalweg.api.backends import APPLY, Apply
@@ -19,6 +19,7 @@ from thalweg.client import Session
 from thalweg.embedded.leftovers import process_of
 from thalweg.replay.reader import Replay
 from thalweg.wire import subjects
+from thalweg_cli.first_difference import PART, check_replay
 
 ENDLESS = 10_000_000
 
@@ -39,8 +40,7 @@ async def test_the_last_part_of_a_live_run_is_saved_and_can_be_run_again_though_
     place: Place, asking: Session, tmp_path: Path
 ) -> None:
     name = await store_lines(asking, ENDLESS, pause_s=0.002)
-    deployed = await asyncio.to_thread(place.command, "deploy", name, "--capture-last", "1s")
-    assert deployed.returncode == 0, deployed.stderr
+    await asking.ask(api.DEPLOY, api.Deploy(backend=name, capture="all", capture_last_s=1.0))
     await when(asking, name, has("lines", 100))
 
     async def keeps() -> bool:
@@ -59,15 +59,17 @@ async def test_the_last_part_of_a_live_run_is_saved_and_can_be_run_again_though_
     numbers = [msgspec.msgpack.decode(one.packed) for one in replay.records("numbers", "out")]
     assert numbers[0] > 0 and numbers == list(range(numbers[0], numbers[-1] + 1))
     assert (await status_of(asking, name)).log_messages < 800  # it is trimmed behind what the ring has
-    shown = await asyncio.to_thread(place.command, "replay", "show", str(tmp_path / "last.mcap"))
-    assert shown.returncode == 0 and "\nwindow: messages" in shown.stdout and "INCOMPLETE" not in shown.stdout
+    again = await asyncio.to_thread(place.command, "replay", "rerun", str(tmp_path / "last.mcap"), "--json")
+    assert again.returncode == 0, (again.stdout, again.stderr)
+    (tagged,) = json.loads(again.stdout)["ports"]
+    assert tagged["same"] and 0 < tagged["before"] <= len(numbers)
 
     report = await undeploy(asking, name)
     assert report.replay is not None and report.replay.window and report.replay.complete, report.replay
     listed = [one for one in (await asking.ask(replays_api.LIST, Nothing())).replays if one.deployment == name]
     assert [(one.cause, one.window, bool(one.evidence)) for one in listed] == [("asked for", True, False), ("", True, True)]
-    verified = await asyncio.to_thread(place.command, "evidence", "verify", report.evidence or "")
-    assert verified.returncode == 0, verified.stderr
+    document = await evidence_of(asking, report)
+    assert check_replay(place.store(), document) == ([], [PART])
 
 
 async def test_a_dead_letter_has_the_last_part_saved_once_a_minute_even_when_the_capture_is_killed_just_then(
@@ -106,8 +108,8 @@ async def test_a_dead_letter_has_the_last_part_saved_once_a_minute_even_when_the
     assert replay.verify() and len(list(replay.records("door", "out"))) == 20
     status = await asyncio.to_thread(place.command, "status", name)
     assert f"window {window.id}: {window.captured.artifact}" in status.stdout and "within a minute" in status.stdout
-    listed = json.loads((await asyncio.to_thread(place.command, "replay", "list", "--json")).stdout)
-    assert [one["artifact"] for one in listed if one["deployment"] == name] == [window.captured.artifact]
+    listed = (await asking.ask(replays_api.LIST, Nothing())).replays
+    assert [one.artifact for one in listed if one.deployment == name] == [window.captured.artifact]
     await undeploy(asking, name, discard=True)
 
 

@@ -15,7 +15,8 @@ from thalweg.graph.plan import check_pipeline
 from thalweg.replay.compare import Difference, first_difference, upstream_first
 from thalweg.replay.counting import PortChange, port_changes
 from thalweg.replay.feeding import FedReleases, content_of, fed, pinned
-from thalweg.replay.reader import Record, Replay, records_of
+from thalweg.replay.partial import Beside, Inside, check_rerun, is_window, paired_in
+from thalweg.replay.reader import Record, Recording, Replay, records_of
 from thalweg.sdk.catalog import Catalog
 from thalweg.testing.run import Result, run_plan
 from thalweg.wire.batch import Batch
@@ -70,7 +71,8 @@ def run_replay(
         workdir: where generated files go.
 
     Raises:
-        RejectedError: the replay cannot be read, lacks records of a source (`replay.no_input`), or the graph has faults.
+        RejectedError: the replay cannot be read, lacks records of a source (`replay.no_input`), the graph has faults, or it is a window
+            before which something was that has a part in it (`replay.window`).
         RunFailedError: a vertex failed.
     """
     before, found = Replay(replay), catalog or Catalog()
@@ -86,12 +88,18 @@ def run_replay(
     pipeline, replaced = fed(content, ran, replay.resolve(), recorded)
     _check_files(pipeline.vertices)
     plan = check_pipeline(pipeline, FedReleases(found, ran), replay.parent)
+    if is_window(before):
+        check_rerun(before, ran, replaced, paired_in(plan))
     results = run_plan(plan, found, workdir=workdir)
     there = [one for one in upstream_first(ran) if one in captured_ports(ran) and one[0] not in replaced]
-    after = _InMemory(results)
-    changes = port_changes(before, after, there)
+    old: Recording = before
+    new: Recording = _InMemory(results)
+    if is_window(before):
+        old = inside = Inside(before, ran, replaced)
+        new, there = Beside(inside, new), [one for one in there if inside.has(*one)]
+    changes = port_changes(old, new, there)
     differing = [(one.vertex, one.port) for one in changes if not one.is_same]
-    return Rerun(results, changes, first_difference(before, after, differing))
+    return Rerun(results, changes, first_difference(old, new, differing))
 
 
 def _set(content: dict[str, Any], sets: Mapping[str, Any]) -> None:

@@ -1,0 +1,154 @@
+"""Compares a window of a run with another run of its records, as far as both have read the same.
+
+At the edges of a window something is always missing: what vertices put out first comes from records before it, and of its last records
+not all had been worked on. So a port is compared from the first commit on of which everything that it comes from is in the window, up to
+the last record that it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from thalweg.errors import RejectedError
+from thalweg.graph.plan import Plan
+from thalweg.replay.compare import upstream_first
+from thalweg.replay.format import decode_headers
+from thalweg.replay.reader import Record, Recording, Replay
+from thalweg.wire.commit import HEADER, decode_commit
+from thalweg.wire.spec import DeploymentSpec, VertexSpec
+from thalweg.wire.subjects import STATE_PORT, parse_port
+
+_NEVER = 1 << 63
+_Commits = dict[str, list[tuple[int, dict[str, tuple[int, int]]]]]
+
+
+class _State(msgspec.Struct):
+    """What of a batch tells of the state of its writer."""
+
+    s: Any = None
+
+
+_states = msgspec.msgpack.Decoder(_State)
+
+
+def is_window(replay: Replay) -> bool:
+    """Whether a replay says that it has a part of a run alone."""
+    return replay.completeness is not None and replay.completeness.window is not None
+
+
+def check_rerun(replay: Replay, spec: DeploymentSpec, given: Collection[str], paired: Collection[str]) -> None:
+    """Refuses to run a window again where what came before it has a part in what its vertices put out.
+
+    Args:
+        replay: the window.
+        spec: what ran.
+        given: vertices that do not run.
+        paired: vertices that pair records of several inputs.
+
+    Raises:
+        RejectedError: `replay.window`.
+    """
+    keeping = _with_state(replay) | set(paired)
+    named = [one.name for one in spec.vertices if one.outputs and one.name in keeping and one.name not in given]
+    if named:
+        hint = f"{' '.join(f'--recorded {name}' for name in named)} gives what was put out; `replay trim` makes a replay that begins anew"
+        who = f"{', '.join(named)} {'keeps' if len(named) == 1 else 'keep'}"
+        raise RejectedError(f"this is a window, and {who} something of what came before it", code="replay.window", hint=hint)
+
+
+def paired_in(plan: Plan) -> list[str]:
+    """Vertices that pair records of several inputs, and so keep some."""
+    return [one.name for one in plan.vertices if one.manifest.combine in ("zip", "latest") and len(one.inputs) > 1]
+
+
+def _with_state(replay: Replay) -> set[str]:
+    """Vertices that have written state, large or small."""
+    subjects = replay.completeness.subjects if replay.completeness is not None else {}
+    found = {place[0] for subject in subjects if (place := parse_port(subject)) is not None and place[1] == STATE_PORT}
+    looked_at: set[str] = set()
+    for body in replay.bodies(commits=True):
+        if body.vertex in looked_at:
+            continue
+        looked_at.add(body.vertex)
+        try:
+            if body.data and _states.decode(body.data).s is not None:
+                found.add(body.vertex)
+        except msgspec.DecodeError:
+            continue
+    return found
+
+
+class Inside:
+    """The records of a window that have all they come from in it.
+
+    Args:
+        replay: the window.
+        spec: what ran.
+        given: vertices that do not run in the other run, but give what they have put out here.
+    """
+
+    def __init__(self, replay: Replay, spec: DeploymentSpec, given: Collection[str]) -> None:
+        self._replay = replay
+        commits, self._starts = _commits_of(replay), dict[str, int]()
+        vertices, first = {one.name: one for one in spec.vertices}, replay.completeness.first if replay.completeness is not None else 1
+        for name in dict.fromkeys(vertex for vertex, _ in upstream_first(spec)):
+            is_given = name in given or not vertices[name].inputs
+            self._starts[name] = first if is_given else _start(vertices[name], commits.get(name, []), self._starts)
+
+    def records(self, vertex: str, port: str) -> Iterator[Record]:
+        """As `Recording`."""
+        start = self._starts.get(vertex, _NEVER)
+        return (one for one in self._replay.records(vertex, port) if one.sequence >= start)
+
+    def has(self, vertex: str, port: str) -> bool:
+        """Whether there is anything to compare of a port."""
+        return next(self.records(vertex, port), None) is not None
+
+
+class Beside:
+    """The records of another run that stand beside those of a window.
+
+    Args:
+        inside: the window.
+        other: the run.
+    """
+
+    def __init__(self, inside: Inside, other: Recording) -> None:
+        self._inside, self._other = inside, other
+
+    def records(self, vertex: str, port: str) -> Iterator[Record]:
+        """As `Recording`: from the first record of the window up to its last one."""
+        first = last = None
+        for one in self._inside.records(vertex, port):
+            first, last = first if first is not None else one.record_id, one.record_id
+        begin, end = 0, None
+        is_begun = False
+        for index, one in enumerate(self._other.records(vertex, port)):
+            if one.record_id == first and not is_begun:
+                begin, is_begun = index, True
+            if one.record_id == last:
+                end = index + 1
+        return islice(self._other.records(vertex, port), begin, end)
+
+
+def _commits_of(replay: Replay) -> _Commits:
+    """Of each vertex, the last message of each commit and what it has read by then."""
+    found: _Commits = {}
+    for entry in replay.entries():
+        place, text = parse_port(entry.subject), decode_headers(entry.headers).headers.get(HEADER)
+        if place is not None and text is not None:
+            found.setdefault(place[0], []).append((entry.sequence, decode_commit(text).positions))
+    return found
+
+
+def _start(vertex: VertexSpec, commits: list[tuple[int, dict[str, tuple[int, int]]]], starts: dict[str, int]) -> int:
+    """The sequence from which on what a vertex writes comes from what is inside alone."""
+    for sequence, positions in commits:
+        reached = [(positions.get(edge.key, (0, 0))[0], starts.get(edge.src_vertex, _NEVER)) for edge in vertex.inputs]
+        if all(position >= start for position, start in reached):
+            return sequence + 1
+    return _NEVER
