@@ -25,6 +25,7 @@ from thalweg.replay.commits import EVERYTHING, Window
 from thalweg.replay.compare import Difference, first_difference, upstream_first
 from thalweg.replay.counting import PortChange, port_changes
 from thalweg.replay.feeding import FedReleases, content_of, fed, pinned
+from thalweg.replay.feeds import types_of_ports
 from thalweg.replay.partial import Beside, Inside, check_rerun, is_window, paired_in
 from thalweg.replay.reader import Replay
 from thalweg.sdk.catalog import Catalog
@@ -157,7 +158,7 @@ def _planned(settings: Settings, before: Replay, ran: DeploymentSpec, changes: C
         pipeline, replaced = fed(content, ran, before.path.resolve(), changes.recorded, changes.window)
     except ValidationError as error:
         raise RejectedError("\n".join(fault_lines(error)), code="pipeline.invalid") from error
-    releases = FedReleases(releases_at_hand(changes.components, as_json), ran)
+    releases = FedReleases(releases_at_hand(changes.components, as_json), types_of_ports(ran))
     bound = any(text.startswith("sha256:") for vertex in pipeline.vertices.values() for text in vertex.files.values())
     with servers_of_data(settings) if bound else nullcontext() as ready:  # types may depend on what is in a file
         store = Store.of(ready) if ready is not None else None

@@ -14,6 +14,7 @@ INDEX: dict[str, str] = {
     "timer-source@1.0.0": f"{_SOURCES}.timer_source",
     "random-source@1.0.0": f"{_SOURCES}.random_source",
     "audio-file-source@1.0.0": f"{_SOURCES}.audio_file_source",
+    "fixture-source@1.0.0": f"{_SOURCES}.fixture_source",
     "replay-source@1.0.0": f"{_SOURCES}.replay_source",
     "filter@1.0.0": f"{_PROCESSORS}.filter",
     "map@1.0.0": f"{_PROCESSORS}.map",

@@ -15,6 +15,7 @@ from thalweg.graph.plan import check_pipeline
 from thalweg.replay.compare import Difference, first_difference, upstream_first
 from thalweg.replay.counting import PortChange, port_changes
 from thalweg.replay.feeding import FedReleases, content_of, fed, pinned
+from thalweg.replay.feeds import types_of_ports
 from thalweg.replay.partial import Beside, Inside, check_rerun, is_window, paired_in
 from thalweg.replay.reader import Record, Recording, Replay, records_of
 from thalweg.sdk.catalog import Catalog
@@ -87,7 +88,7 @@ def run_replay(
             content["vertices"][vertex]["files"][slot] = str(path.resolve())
     pipeline, replaced = fed(content, ran, replay.resolve(), recorded)
     _check_files(pipeline.vertices)
-    plan = check_pipeline(pipeline, FedReleases(found, ran), replay.parent)
+    plan = check_pipeline(pipeline, FedReleases(found, types_of_ports(ran)), replay.parent)
     if is_window(before):
         check_rerun(before, ran, replaced, paired_in(plan))
     results = run_plan(plan, found, workdir=workdir)
