@@ -12,6 +12,7 @@ import typer
 
 from thalweg.errors import RunFailedError, ThalwegError
 from thalweg_cli.capture_options import Capture, CaptureLast, CaptureOn, CaptureSize, read_capture
+from thalweg_cli.feeding import Continue, Recorded, Replace, replaced_of
 from thalweg_cli.output import AsJson, Lease, ask, checked, fail, show_table
 from thalweg_cli.replay_save import show_ring
 
@@ -36,6 +37,9 @@ def deploy(
         str | None,
         typer.Option("--keep-log", metavar="DURATION|COUNT", help="What the log keeps, to go back to: 10m, or 5000.", show_default=False),
     ] = None,
+    replay: Recorded = None,
+    replace: Replace = [],  # noqa: B006
+    go_on: Continue = False,
     lease: Lease = None,
     as_json: AsJson = False,
 ) -> None:
@@ -46,9 +50,14 @@ def deploy(
     try:
         kept = parse_keep(keep_log) if keep_log is not None else {}
         captured = read_capture(capture, capture_last, capture_size, capture_on)
+        replaced = replaced_of(replay, replace, go_on, lease)
     except ThalwegError as error:
         fail(error, as_json)
-    found = ask(DEPLOY, checked(Deploy, as_json, backend=backend, name=name, revision=revision, lease=lease, **captured, **kept), as_json)
+    found = ask(
+        DEPLOY,
+        checked(Deploy, as_json, backend=backend, name=name, revision=revision, lease=lease, replaced=replaced, **captured, **kept),
+        as_json,
+    )
     if as_json:
         typer.echo(found.model_dump_json())
         return
@@ -71,6 +80,9 @@ def redeploy(
         list[str] | None,
         typer.Option("--vertex", metavar="V", help="Which vertices do; default: all that read inputs. Repeat it.", show_default=False),
     ] = None,
+    replay: Recorded = None,
+    replace: Replace = [],  # noqa: B006
+    go_on: Continue = False,
     lease: Lease = None,
     as_json: AsJson = False,
 ) -> None:
@@ -80,10 +92,13 @@ def redeploy(
 
     try:
         place = parse_start(start, time.time_ns()) if start is not None else None
+        replaced = replaced_of(replay, replace, go_on, lease)
     except ThalwegError as error:
         fail(error, as_json)
     found = ask(
-        REDEPLOY, checked(Redeploy, as_json, name=name, revision=revision, start=place, vertices=vertices or [], lease=lease), as_json
+        REDEPLOY,
+        checked(Redeploy, as_json, name=name, revision=revision, start=place, vertices=vertices or [], lease=lease, replaced=replaced),
+        as_json,
     )
     if as_json:
         typer.echo(found.model_dump_json())

@@ -15,6 +15,22 @@ Outcome = Literal["finished", "failed", "discarded"]
 StateThen = Literal["kept", "empty", "none yet"]  # as in `thalweg.wire.rewind`
 
 
+class Replaced(Strict):
+    """Sources whose records come from a file.
+
+    Attributes:
+        artifact: a replay or fixture.
+        name: of that file, which tells what it is.
+        vertices: which sources; without any, all.
+        go_on: they go on by themselves where its records end.
+    """
+
+    artifact: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    name: str = Field(min_length=1, max_length=255, pattern=r"^[^/\x00]+$")
+    vertices: list[Name] = Field(default_factory=list, max_length=1000)
+    go_on: bool = False
+
+
 class Deploy(Leased):
     """A backend to run at a revision (the newest without), under a name (the backend's without).
 
@@ -23,6 +39,7 @@ class Deploy(Leased):
         capture_last_s: only the last part of that is kept, so long, and saved when it is asked for; 0 for all of it.
         capture_max_bytes: how much disk that part may take.
         capture_on: what has it saved by itself.
+        replaced: sources whose records come from a file.
         keep_messages, keep_s: what is left on the log though all have read it, so that vertices can go back: so many messages, or
             the messages of so many seconds.
     """
@@ -34,6 +51,7 @@ class Deploy(Leased):
     capture_last_s: float = Field(0.0, ge=0, le=10**7, allow_inf_nan=False)
     capture_max_bytes: int = Field(1 << 30, ge=64 << 20, le=1 << 44)
     capture_on: list[Literal["error", "expectation", "dead-letter"]] = Field(default_factory=list, max_length=3)
+    replaced: Replaced | None = None
     keep_messages: int = Field(0, ge=0, le=10**9)
     keep_s: float = Field(0.0, ge=0, le=10**8, allow_inf_nan=False)
 
@@ -71,12 +89,14 @@ class Redeploy(Leased):
     Attributes:
         start: what vertices have committed from there on, they do again.
         vertices: which do; without any, all that read inputs.
+        replaced: sources whose records come from a file from now on; those that did before and are not among them are live again.
     """
 
     name: Name
     revision: int | None = Field(None, ge=0)
     start: Start | None = None
     vertices: list[Name] = Field(default_factory=list, max_length=1000)
+    replaced: Replaced | None = None
 
 
 class Undeploy(Leased):

@@ -15,6 +15,7 @@ EndpointSide = Literal["", "in", "out"]
 Desired = Literal["running", "draining", "discarding", "stopped"]
 
 
+OPENING = "_opening"  # slot of the recorded records that a source puts out before its own; no component can have one of that name
 INLET_KEY = "outside>in"  # in a vertex's positions, for its input endpoint
 
 
@@ -55,6 +56,8 @@ class VertexSpec(msgspec.Struct, frozen=True):
         stop_after: a source ends after so many records, as one did that was drained, and so does what comes from outside; None where it
             ends by itself.
         rewind: it was asked to go back; stays when that is done.
+        fed: artifact id of a file whose records come in place of its own, or before them; "" for none.
+        fresh_since: a source's cursor of an earlier generation does not count: it was that of another source.
         endpoint: `in`: its input port of that name is fed from outside, `out`: its output port of that name is read there.
     """
 
@@ -77,6 +80,8 @@ class VertexSpec(msgspec.Struct, frozen=True):
     stop_after: int | None = None
     rewind: Rewind | None = None
     endpoint: EndpointSide = ""
+    fed: str = ""
+    fresh_since: int = 0
 
     def is_same_work(self, other: VertexSpec) -> bool:
         """Whether a vertex that works by one of the two may go on working by the other."""
@@ -84,7 +89,7 @@ class VertexSpec(msgspec.Struct, frozen=True):
 
     def _work(self) -> VertexSpec:
         inputs = [msgspec.structs.replace(one, voids=[], start=0) for one in self.inputs]
-        return msgspec.structs.replace(self, generation=0, rewind=None, inputs=inputs)
+        return msgspec.structs.replace(self, generation=0, rewind=None, inputs=inputs, fresh_since=0)
 
 
 class ExpectSpec(msgspec.Struct, frozen=True):
