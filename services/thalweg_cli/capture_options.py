@@ -43,6 +43,7 @@ def read_capture(capture: str | None, last: str | None, size: str, on: str | Non
     Raises:
         UsageError: `capture.invalid`.
     """
+    from thalweg.api.deployments import MIN_RING_BYTES
     from thalweg.wire.capturing import ALL, NONE, TRIGGERS
     from thalweg_cli.durations import parse_duration_s
     from thalweg_cli.sizes import parse_size_bytes
@@ -56,8 +57,9 @@ def read_capture(capture: str | None, last: str | None, size: str, on: str | Non
     seconds, size_bytes = parse_duration_s(last), parse_size_bytes(size)
     if not seconds:
         raise UsageError(f"--capture-last {last}: not a duration", code="capture.invalid", hint="as in 30s, 10m or 2h")
-    if size_bytes is None:
-        raise UsageError(f"--capture-size {size}: not a size", code="capture.invalid", hint="as in 512M or 2G")
+    if size_bytes is None or size_bytes < MIN_RING_BYTES:
+        what = "not a size" if size_bytes is None else "that is too small"
+        raise UsageError(f"--capture-size {size}: {what}", code="capture.invalid", hint="as in 512M or 2G; at least 64M")
     if capture == NONE:
         raise UsageError("--capture-last keeps nothing with --capture none", code="capture.invalid", hint="leave one of them out")
     triggers = list(dict.fromkeys(one.strip() for one in on.split(","))) if on is not None else []

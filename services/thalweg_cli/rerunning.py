@@ -233,7 +233,8 @@ def _compared_within(again: Again, ports: list[tuple[str, str]], notes: list[str
     changes = port_changes(inside, beside, there)
     differing = [(one.vertex, one.port) for one in changes if not one.is_same]
     notes = [*notes, "a window: ports are compared as far as all that they come from is in it"]
-    notes += [f"{vertex}.{port}: nothing of it comes from the window alone" for vertex, port in ports if (vertex, port) not in there]
+    left_out = [one for one in ports if one not in there and next(again.before.records(*one), None) is not None]
+    notes += [f"{vertex}.{port}: nothing of it comes from the window alone" for vertex, port in left_out]
     return Reran(again.replaced, changes, first_difference(inside, beside, differing), [], notes)
 
 

@@ -28,6 +28,7 @@ def test_what_is_captured_is_all_where_only_its_last_part_is_wanted() -> None:
         ((None, "soon", "1G", None), "--capture-last soon: not a duration"),
         ((None, "0s", "1G", None), "--capture-last 0s: not a duration"),
         ((None, "10m", "much", None), "--capture-size much: not a size"),
+        ((None, "10m", "1M", None), "--capture-size 1M: that is too small"),
         ((None, "10m", "1G", "error,fire"), "--capture-on fire: there is no such trigger"),
         (("none", "10m", "1G", None), "keeps nothing with --capture none"),
         ((None, None, "1G", "error"), "which is not kept"),

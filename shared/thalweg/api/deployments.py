@@ -12,6 +12,7 @@ from thalweg.graph.fields import Name, Strict
 
 State = Literal["starting", "running", "finished", "failed", "stopping", "stopped"]
 Outcome = Literal["finished", "failed", "discarded"]
+MIN_RING_BYTES = 64 << 20  # a few commits at least, however large
 StateThen = Literal["kept", "empty", "none yet"]  # as in `thalweg.wire.rewind`
 
 
@@ -49,7 +50,7 @@ class Deploy(Leased):
     revision: int | None = Field(None, ge=0)
     capture: str = Field("none", max_length=4096)
     capture_last_s: float = Field(0.0, ge=0, le=10**7, allow_inf_nan=False)
-    capture_max_bytes: int = Field(1 << 30, ge=64 << 20, le=1 << 44)
+    capture_max_bytes: int = Field(1 << 30, ge=MIN_RING_BYTES, le=1 << 44)
     capture_on: list[Literal["error", "expectation", "dead-letter"]] = Field(default_factory=list, max_length=3)
     replaced: Replaced | None = None
     keep_messages: int = Field(0, ge=0, le=10**9)
