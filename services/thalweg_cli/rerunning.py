@@ -26,7 +26,7 @@ from thalweg.replay.compare import Difference, first_difference, upstream_first
 from thalweg.replay.counting import PortChange, port_changes
 from thalweg.replay.feeding import FedReleases, content_of, fed, pinned
 from thalweg.replay.feeds import types_of_ports
-from thalweg.replay.partial import Beside, Inside, check_rerun, is_window, paired_in
+from thalweg.replay.partial import Beside, Inside, check_rerun, is_window
 from thalweg.replay.reader import Replay
 from thalweg.sdk.catalog import Catalog
 from thalweg.settings import Settings
@@ -136,7 +136,7 @@ def run_again(settings: Settings, which: str, changes: Changes, as_json: bool, v
         raise RejectedError(f"the replay is incomplete: {why}", code="replay.incomplete", hint="`thalweg replay show` tells more")
     plan, replaced = _planned(settings, before, ran, changes, as_json)
     if verb == RERUN and is_window(before):
-        check_rerun(before, ran, replaced, paired_in(plan))
+        check_rerun(plan)
     name = f"{verb}-{ran.name[:40]}-{os.urandom(4).hex()}"
     capture = _capture_again(ran, plan)
 

@@ -22,7 +22,7 @@ from thalweg.graph.status import Status, status_of
 from thalweg.replay.feeds import open_feed
 from thalweg.wire.capturing import check_capture
 from thalweg.wire.commit import Commit
-from thalweg.wire.planned import bound_artifact, expectations_of, spec_of
+from thalweg.wire.planned import bound_artifact, expectations_of, spec_of, split
 from thalweg.wire.spec import DeploymentSpec, FileSpec, VertexSpec
 from thalweg_coordinator.api import Handler
 from thalweg_coordinator.artifacts import LocateFor
@@ -233,7 +233,7 @@ class Deployments:
             self._workspace,
             backend,
             backend,
-            vertices,
+            split(vertices, status.plan.vertices),
             revision=at,
             graph_digest=graph.digest(),
             expect=expectations_of(graph.expect),

@@ -9,6 +9,7 @@ import msgspec
 
 from thalweg.api.deployments import Restart
 from thalweg.errors import RejectedError
+from thalweg.graph.partitions import partition_of
 from thalweg.wire.commit import Commit
 from thalweg.wire.spec import OPENING, DeploymentSpec, VertexSpec, has_ended, is_failed
 from thalweg_coordinator.reprocessing import Going, go_back
@@ -46,8 +47,9 @@ def plan_redeploy(
         goings: vertices that go back to an earlier position of the log, and how.
 
     Raises:
-        RejectedError: `redeploy.ended`, a vertex would have to change that has ended already.
+        RejectedError: `redeploy.ended`, a vertex would have to change that has ended already; `redeploy.partitions`.
     """
+    _refuse_other_partitions(old, new)
     generation, former = old.generation + 1, {one.name: one for one in old.vertices}
     vertices: list[VertexSpec] = []
     changes: list[Restart] = []
@@ -89,6 +91,16 @@ def _fed_on(old: VertexSpec, new: VertexSpec, generation: int) -> VertexSpec:
     if OPENING in old.files and not new.fed:
         new = msgspec.structs.replace(new, files={**new.files, OPENING: old.files[OPENING]}, fed=old.fed)
     return msgspec.structs.replace(new, fresh_since=old.fresh_since if old.fed == new.fed else generation)
+
+
+def _refuse_other_partitions(old: DeploymentSpec, new: DeploymentSpec) -> None:
+    """Partitions each have a position of their own, and state by key: what one took up where another is would be lost, or double."""
+    before, after = (
+        {partition_of(one.name)[0]: (one.share.count, one.share.key) if one.share else None for one in spec.vertices} for spec in (old, new)
+    )
+    if changed := [name for name, share in after.items() if before.get(name, share) != share]:
+        what = f"{', '.join(changed)}: partitions and their key stay what they are while the deployment runs"
+        raise RejectedError(what, code="redeploy.partitions", hint="undeploy, then deploy the revision anew")
 
 
 def _carried(old: VertexSpec, new: VertexSpec) -> VertexSpec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from thalweg.graph.partitions import partition_of
 from thalweg.wire.capturing import DEAD_LETTER, ERROR, EXPECTATION
 from thalweg.wire.commit import HEADER, Commit, decode_commit
 from thalweg.wire.spec import DeploymentSpec, ExpectSpec
@@ -23,6 +24,7 @@ class Triggers:
 
     def __init__(self, spec: DeploymentSpec, errors: Mapping[str, int], told: Collection[str]) -> None:
         self._spec, self.errors, self.told = spec, dict(errors), list(told)
+        self._commits: dict[str, Commit] = {}
 
     def take_over(self, spec: DeploymentSpec) -> None:
         """The deployment is another generation from here on."""
@@ -53,23 +55,26 @@ class Triggers:
     def _expectation(self, vertex: str, commit: Commit) -> str | None:
         if EXPECTATION not in self._spec.capture_on:
             return None
-        broken = ((one, _broken(one, commit)) for one in self._spec.expect if one.vertex == vertex)
+        self._commits[vertex] = commit
+        own = [one for one in self._spec.expect if one.vertex == partition_of(vertex)[0]]
+        broken = ((one, self._broken(one)) for one in own)
         told = (self._once(f"{one.vertex}.{one.port} {one.min} {one.max}", said) for one, said in broken if said is not None)
         return next((said for said in told if said is not None), None)
+
+    def _broken(self, expected: ExpectSpec) -> str | None:
+        """Of all partitions of its vertex, as far as they have committed since this began to look."""
+        parts = [one.name for one in self._spec.vertices if partition_of(one.name)[0] == expected.vertex]
+        commits = [self._commits[name] for name in parts if name in self._commits]
+        count = sum(one.ports[expected.port].count for one in commits if expected.port in one.ports)
+        said = f"{EXPECTATION}: {expected.vertex}.{expected.port} has put out {count:,} records"
+        if expected.max is not None and count > expected.max:
+            return f"{said}, more than {expected.max:,}"
+        if expected.min is not None and count < expected.min and len(commits) == len(parts) and all(one.ended for one in commits):
+            return f"{said} at its end, fewer than {expected.min:,}"
+        return None
 
     def _once(self, key: str, said: str) -> str | None:
         if key in self.told:
             return None
         self.told.append(key)
         return said
-
-
-def _broken(expected: ExpectSpec, commit: Commit) -> str | None:
-    port = commit.ports.get(expected.port)
-    count = port.count if port is not None else 0
-    said = f"{EXPECTATION}: {expected.vertex}.{expected.port} has put out {count:,} records"
-    if expected.max is not None and count > expected.max:
-        return f"{said}, more than {expected.max:,}"
-    if commit.ended and expected.min is not None and count < expected.min:
-        return f"{said} at its end, fewer than {expected.min:,}"
-    return None

@@ -9,30 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from itertools import islice
-from typing import Any
-
-import msgspec
 
 from thalweg.errors import RejectedError
-from thalweg.graph.plan import Plan
+from thalweg.graph.partitions import partition_of
+from thalweg.graph.plan import Plan, PlannedVertex
 from thalweg.replay.compare import upstream_first
 from thalweg.replay.format import decode_headers
 from thalweg.replay.reader import Record, Recording, Replay
 from thalweg.wire.commit import HEADER, decode_commit
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
-from thalweg.wire.subjects import STATE_PORT, parse_port
+from thalweg.wire.subjects import parse_port
 
 _NEVER = 1 << 63
 _Commits = dict[str, list[tuple[int, dict[str, tuple[int, int]]]]]
-
-
-class _State(msgspec.Struct):
-    """What of a batch tells of the state of its writer."""
-
-    s: Any = None
-
-
-_states = msgspec.msgpack.Decoder(_State)
 
 
 def is_window(replay: Replay) -> bool:
@@ -40,46 +29,24 @@ def is_window(replay: Replay) -> bool:
     return replay.completeness is not None and replay.completeness.window is not None
 
 
-def check_rerun(replay: Replay, spec: DeploymentSpec, given: Collection[str], paired: Collection[str]) -> None:
-    """Refuses to run a window again where what came before it has a part in what its vertices put out.
+def check_rerun(plan: Plan) -> None:
+    """Refuses to run a window again where what came before it has a part in what is put out: in a state, or as the half of a pair.
 
     Args:
-        replay: the window.
-        spec: what ran.
-        given: vertices that do not run.
-        paired: vertices that pair records of several inputs.
+        plan: of the second run; vertices that do not run are sources in it.
 
     Raises:
         RejectedError: `replay.window`.
     """
-    keeping = _with_state(replay) | set(paired)
-    named = [one.name for one in spec.vertices if one.outputs and one.name in keeping and one.name not in given]
+    named = [one.name for one in plan.vertices if one.outputs and _keeps(one)]
     if named:
         hint = f"{' '.join(f'--recorded {name}' for name in named)} gives what was put out; `replay trim` makes a replay that begins anew"
         who = f"{', '.join(named)} {'keeps' if len(named) == 1 else 'keep'}"
         raise RejectedError(f"this is a window, and {who} something of what came before it", code="replay.window", hint=hint)
 
 
-def paired_in(plan: Plan) -> list[str]:
-    """Vertices that pair records of several inputs, and so keep some."""
-    return [one.name for one in plan.vertices if one.manifest.combine in ("zip", "latest") and len(one.inputs) > 1]
-
-
-def _with_state(replay: Replay) -> set[str]:
-    """Vertices that have written state, large or small."""
-    subjects = replay.completeness.subjects if replay.completeness is not None else {}
-    found = {place[0] for subject in subjects if (place := parse_port(subject)) is not None and place[1] == STATE_PORT}
-    looked_at: set[str] = set()
-    for body in replay.bodies(commits=True):
-        if body.vertex in looked_at:
-            continue
-        looked_at.add(body.vertex)
-        try:
-            if body.data and _states.decode(body.data).s is not None:
-                found.add(body.vertex)
-        except msgspec.DecodeError:
-            continue
-    return found
+def _keeps(vertex: PlannedVertex) -> bool:
+    return vertex.manifest.stateful or (vertex.manifest.combine in ("zip", "latest") and len(vertex.inputs) > 1)
 
 
 class Inside:
@@ -96,7 +63,7 @@ class Inside:
         commits, self._starts = _commits_of(replay), dict[str, int]()
         vertices, first = {one.name: one for one in spec.vertices}, replay.completeness.first if replay.completeness is not None else 1
         for name in dict.fromkeys(vertex for vertex, _ in upstream_first(spec)):
-            is_given = name in given or not vertices[name].inputs
+            is_given = partition_of(name)[0] in given or not vertices[name].inputs
             self._starts[name] = first if is_given else _start(vertices[name], commits.get(name, []), self._starts)
 
     def records(self, vertex: str, port: str) -> Iterator[Record]:

@@ -18,6 +18,7 @@ from thalweg.replay.format import Entry, decode_headers, entry_of
 from thalweg.replay.tail import Tail, frame, unframe
 from thalweg.wire.commit import HEADER, decode_commit
 from thalweg.wire.logged import Logged
+from thalweg.wire.subjects import parse_port
 
 SEGMENT_BYTES = 1 << 20
 MAX_SEGMENT_BYTES = 16 << 20  # a commit of one vertex that no other writes beside may be larger than that, and is then cut
@@ -208,8 +209,8 @@ def is_boundary(before: Entry, entry: Entry) -> bool:
 
 
 def _owner(subject: str) -> tuple[bool, str]:
-    parts = subject.split(".")
-    return parts[3] == "in", parts[4]
+    place, parts = parse_port(subject), subject.split(".")
+    return parts[3] == "in", place[0] if place is not None else parts[4]
 
 
 def _commit(entry: Entry) -> tuple[int, int] | None:

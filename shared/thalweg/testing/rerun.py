@@ -16,7 +16,7 @@ from thalweg.replay.compare import Difference, first_difference, upstream_first
 from thalweg.replay.counting import PortChange, port_changes
 from thalweg.replay.feeding import FedReleases, content_of, fed, pinned
 from thalweg.replay.feeds import types_of_ports
-from thalweg.replay.partial import Beside, Inside, check_rerun, is_window, paired_in
+from thalweg.replay.partial import Beside, Inside, check_rerun, is_window
 from thalweg.replay.reader import Record, Recording, Replay, records_of
 from thalweg.sdk.catalog import Catalog
 from thalweg.testing.run import Result, run_plan
@@ -90,7 +90,7 @@ def run_replay(
     _check_files(pipeline.vertices)
     plan = check_pipeline(pipeline, FedReleases(found, types_of_ports(ran)), replay.parent)
     if is_window(before):
-        check_rerun(before, ran, replaced, paired_in(plan))
+        check_rerun(plan)
     results = run_plan(plan, found, workdir=workdir)
     there = [one for one in upstream_first(ran) if one in captured_ports(ran) and one[0] not in replaced]
     old: Recording = before

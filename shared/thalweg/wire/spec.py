@@ -48,6 +48,20 @@ class FileSpec(msgspec.Struct, frozen=True):
     directory: bool = False
 
 
+class Share(msgspec.Struct, frozen=True):
+    """Which records one partition of a vertex takes: those whose key, or id where there is no key, falls to it.
+
+    Attributes:
+        index: of the partition, from 0.
+        count: of partitions.
+        key: field of the records that decides; None deals them out by their ids.
+    """
+
+    index: int
+    count: int
+    key: str | None = None
+
+
 class VertexSpec(msgspec.Struct, frozen=True):
     """One vertex as deployed. `outputs` maps port -> resolved stream type; `code` locates the component's module.
 
@@ -58,6 +72,7 @@ class VertexSpec(msgspec.Struct, frozen=True):
         rewind: it was asked to go back; stays when that is done.
         fed: artifact id of a file whose records come in place of its own, or before them; "" for none.
         fresh_since: a source's cursor of an earlier generation does not count: it was that of another source.
+        share: of its input, for one partition of a vertex; None takes all.
         endpoint: `in`: its input port of that name is fed from outside, `out`: its output port of that name is read there.
     """
 
@@ -82,6 +97,7 @@ class VertexSpec(msgspec.Struct, frozen=True):
     endpoint: EndpointSide = ""
     fed: str = ""
     fresh_since: int = 0
+    share: Share | None = None
 
     def is_same_work(self, other: VertexSpec) -> bool:
         """Whether a vertex that works by one of the two may go on working by the other."""

@@ -9,10 +9,13 @@ import msgspec
 import pytest
 
 from thalweg.errors import RejectedError
+from thalweg.graph.pipeline import Pipeline
+from thalweg.graph.plan import Plan, check_pipeline
 from thalweg.replay.completeness import Stretch
 from thalweg.replay.partial import Beside, Inside, check_rerun
 from thalweg.replay.reader import Record, Replay
 from thalweg.replay.recorder import Recorder
+from thalweg.sdk.catalog import Catalog
 from thalweg.wire import subjects
 from thalweg.wire.batch import encode_batch
 from thalweg.wire.commit import HEADER, Commit, encode_commit
@@ -32,7 +35,7 @@ SPEC = DeploymentSpec(
 )
 
 
-def _window(path: Path, state: bytes | None = None) -> Replay:
+def _window(path: Path) -> Replay:
     """Messages 10 to 16: of two records that were read before it, of two in one commit with one before it, then of those within."""
     recorder = Recorder(
         path, {"format": "thalweg-replay/1", "capture": "all"}, msgspec.json.encode(SPEC), lambda *_: "int", is_gapless=True, start=10
@@ -40,7 +43,7 @@ def _window(path: Path, state: bytes | None = None) -> Replay:
 
     def write(sequence: int, vertex: str, records: list[int], read_up_to: int = 0) -> None:
         positions = {EDGE.key: (read_up_to, 1)} if read_up_to else {}
-        body = encode_batch([msgspec.msgpack.encode(one) for one in records], records, records, 0, state if vertex == "twice" else None)
+        body = encode_batch([msgspec.msgpack.encode(one) for one in records], records, records, 0, None)
         headers = {HEADER: encode_commit(Commit(1, sequence, positions=positions))}
         recorder.add(Logged(subjects.port("w", "d", vertex, "out"), sequence, sequence, headers, body))
 
@@ -69,12 +72,23 @@ def test_what_comes_from_before_a_window_and_what_it_had_not_worked_on_is_left_o
     assert [one.record_id for one in inside.records("rows", "out")] == [4, 5, 6, 7, 8]
 
 
-def test_a_vertex_with_state_keeps_a_window_from_being_run_again_unless_it_is_given(tmp_path: Path) -> None:
-    replay = _window(tmp_path / "w.mcap", msgspec.msgpack.encode({"sum": 3}))
+def _plan(*edges: str, **components: str) -> Plan:
+    vertices = {name: {"component": component, "params": _PARAMS.get(name, {})} for name, component in components.items()}
+    plan = check_pipeline(Pipeline.model_validate({"backend": "g", "vertices": vertices, "edges": list(edges)}), Catalog(), Path())
+    plan.raise_if_faulty()
+    return plan
+
+
+_PARAMS = {
+    "rows": {"every_s": 1, "live": True},
+    "some": {"where": "index > 1"},
+    "first": {"key": ["index"]},
+}
+
+
+def test_a_vertex_with_state_keeps_a_window_from_being_run_again() -> None:
+    check_rerun(_plan("rows.out -> some.in", rows="timer-source@1.0.0", some="filter@1.0.0"))
     with pytest.raises(RejectedError) as refused:
-        check_rerun(replay, SPEC, ["rows"], [])
-    assert refused.value.code == "replay.window" and "twice keeps" in str(refused.value)
-    check_rerun(replay, SPEC, ["rows", "twice"], [])
-    check_rerun(_window(tmp_path / "stateless.mcap"), SPEC, ["rows"], [])
-    with pytest.raises(RejectedError):
-        check_rerun(_window(tmp_path / "paired.mcap"), SPEC, ["rows"], ["twice"])
+        check_rerun(_plan("rows.out -> first.in", rows="timer-source@1.0.0", first="deduplicate@1.0.0"))
+    assert refused.value.code == "replay.window" and "first keeps" in str(refused.value)
+    assert refused.value.hint is not None and refused.value.hint.startswith("--recorded first gives")
