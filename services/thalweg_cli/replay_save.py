@@ -32,11 +32,11 @@ def save(
 
     settings, asked = load_settings(), checked(Save, as_json, name=name)
     try:
-        found = asyncio.run(_saved(settings, asked.name, timeout_s))
+        found, lease = asyncio.run(_saved(settings, asked.name, timeout_s))
         if found.captured.artifact is None:
             raise RunFailedError(f"{name}: {found.captured.reason}", code="replay.not_saved")
         if out is not None:
-            _write(settings, found.captured.artifact, out)
+            _write(settings, lease, found.captured.artifact, out)
     except OSError as error:
         fail(RejectedError(f"{out}: {error.strerror or error}", code="replay.not_writable"), as_json)
     except ThalwegError as error:
@@ -48,30 +48,33 @@ def save(
     typer.echo(what_it_is(found))
 
 
-async def _saved(settings: Settings, name: str, timeout_s: float) -> KeptWindow:
+async def _saved(settings: Settings, name: str, timeout_s: float) -> tuple[KeptWindow, str]:
+    """The window, and the lease that it belongs to."""
     from thalweg.api.replays import SAVE, SAVED, Save
+    from thalweg.bus.deployments import load_deployment
     from thalweg.client import open_session
 
     async with open_session(settings) as session:
+        lease = (await load_deployment(session.client, session.workspace, name)).lease
         asked = await session.ask(SAVE, Save(name=name))
         try:
             async with asyncio.timeout(timeout_s):
                 while (found := (await session.ask(SAVED, asked)).window) is None:  # noqa: ASYNC110
                     await asyncio.sleep(POLL_S)
-                return found
+                return found, lease
         except TimeoutError:
             hint = "it may still be: `thalweg replay list`"
             raise RunFailedError(f"{name}: nothing was saved in {timeout_s:g} s", code="replay.not_saved", hint=hint) from None
 
 
-def _write(settings: Settings, artifact: str, out: Path) -> None:
+def _write(settings: Settings, lease: str, artifact: str, out: Path) -> None:
     """Raises OSError: it cannot be written."""
     from thalweg.artifacts import Store
     from thalweg_cli.first_difference import FILE_NAME
 
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.partial")
-    shutil.copyfile(Store.of(settings).fetch(artifact, FILE_NAME), partial)
+    shutil.copyfile(Store.of(settings, lease).fetch(artifact, FILE_NAME), partial)
     partial.replace(out)
 
 

@@ -130,6 +130,7 @@ async def test_a_port_that_a_redeploy_adds_is_captured_from_its_first_record_on(
     await asking.ask(APPLY, Apply(backend=name, author="ada", document={"backend": name, "vertices": vertices, "edges": edges}))
     await asking.ask(api.REDEPLOY, api.Redeploy(name=name))
     await when(asking, name, has("more", 50))
+    _kill_capture(place, name)
     start = api.Start(position=(await status_of(asking, name)).position // 2)
     await asking.ask(api.REDEPLOY, api.Redeploy(name=name, start=start, vertices=["tag"]))
     await when(asking, name, has("more", 200))

@@ -28,6 +28,7 @@ from thalweg_coordinator.capture.uploading import replay_path, until_wanted
 
 _log = logging.getLogger("thalweg.capture")
 NOTE_S = 1.0
+MAX_TOLD = 200
 TRIGGER_PAUSE_NS = 60_000_000_000  # between two windows that are saved by themselves
 
 
@@ -100,7 +101,7 @@ class RingKeeper:
             size_bytes=extent.size_bytes,
             seen=extent.last,
             errors=triggers.errors,
-            told=triggers.told,
+            told=triggers.told[-MAX_TOLD:],
             failing=failing or self.note.failing,
         )
         await self._notes.note(self.note)
