@@ -26,7 +26,7 @@ from thalweg.replay.compare import Difference, first_difference, upstream_first
 from thalweg.replay.counting import PortChange, port_changes
 from thalweg.replay.feeding import FedReleases, content_of, fed, pinned
 from thalweg.replay.feeds import types_of_ports
-from thalweg.replay.partial import Beside, Inside, check_rerun, is_window
+from thalweg.replay.partial import check_rerun, compare_within, is_window
 from thalweg.replay.reader import Replay
 from thalweg.sdk.catalog import Catalog
 from thalweg.settings import Settings
@@ -228,14 +228,12 @@ def _compared(again: Again) -> Reran:
 
 def _compared_within(again: Again, ports: list[tuple[str, str]], notes: list[str]) -> Reran:
     """As far as the window of the first run has all that a port comes from; files are of a whole run, and not compared."""
-    inside = Inside(again.before, again.ran, again.replaced)
-    beside, there = Beside(inside, again.after), [one for one in ports if inside.has(*one)]
-    changes = port_changes(inside, beside, there)
-    differing = [(one.vertex, one.port) for one in changes if not one.is_same]
+    changes, first = compare_within(again.before, again.after, again.ran, again.replaced, ports)
+    compared = {(one.vertex, one.port) for one in changes}
+    left_out = [one for one in ports if one not in compared and next(again.before.records(*one), None) is not None]
     notes = [*notes, "a window: ports are compared as far as all that they come from is in it"]
-    left_out = [one for one in ports if one not in there and next(again.before.records(*one), None) is not None]
     notes += [f"{vertex}.{port}: nothing of it comes from the window alone" for vertex, port in left_out]
-    return Reran(again.replaced, changes, first_difference(inside, beside, differing), [], notes)
+    return Reran(again.replaced, changes, first, [], notes)
 
 
 def _files(before: Mapping[str, Commit], after: Mapping[str, Commit]) -> list[str]:

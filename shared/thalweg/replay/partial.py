@@ -7,19 +7,21 @@ the last record that it has.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 
 from thalweg.errors import RejectedError
 from thalweg.graph.partitions import partition_of
 from thalweg.graph.plan import Plan, PlannedVertex
-from thalweg.replay.compare import upstream_first
+from thalweg.replay.compare import Difference, first_difference, upstream_first
+from thalweg.replay.counting import PortChange, port_changes
 from thalweg.replay.format import decode_headers
 from thalweg.replay.reader import Record, Recording, Replay
 from thalweg.wire.commit import HEADER, decode_commit
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 from thalweg.wire.subjects import parse_port
 
+Port = tuple[str, str]
 _NEVER = 1 << 63
 _Commits = dict[str, list[tuple[int, dict[str, tuple[int, int]]]]]
 
@@ -49,6 +51,25 @@ def _keeps(vertex: PlannedVertex) -> bool:
     return vertex.manifest.stateful or (vertex.manifest.combine in ("zip", "latest") and len(vertex.inputs) > 1)
 
 
+def compare_within(
+    window: Replay, other: Recording, ran: DeploymentSpec, given: Collection[str], ports: Sequence[Port]
+) -> tuple[list[PortChange], Difference | None]:
+    """How some ports differ, as far as the window has all that they come from; those of which it has nothing such are left out.
+
+    Args:
+        window: the first run.
+        other: the second one.
+        ran: what the first one was.
+        given: vertices that did not run in the second one, but gave what they had put out.
+        ports: upstream ones first.
+    """
+    inside = Inside(window, ran, given)
+    beside = Beside(inside, other)
+    changes = port_changes(inside, beside, [one for one in ports if next(inside.records(*one), None) is not None])
+    differing = [(one.vertex, one.port) for one in changes if not one.is_same]
+    return changes, first_difference(inside, beside, differing)
+
+
 class Inside:
     """The records of a window that have all they come from in it.
 
@@ -70,10 +91,6 @@ class Inside:
         """As `Recording`."""
         start = self._starts.get(vertex, _NEVER)
         return (one for one in self._replay.records(vertex, port) if one.sequence >= start)
-
-    def has(self, vertex: str, port: str) -> bool:
-        """Whether there is anything to compare of a port."""
-        return next(self.records(vertex, port), None) is not None
 
 
 class Beside:

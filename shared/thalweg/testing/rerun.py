@@ -16,8 +16,8 @@ from thalweg.replay.compare import Difference, first_difference, upstream_first
 from thalweg.replay.counting import PortChange, port_changes
 from thalweg.replay.feeding import FedReleases, content_of, fed, pinned
 from thalweg.replay.feeds import types_of_ports
-from thalweg.replay.partial import Beside, Inside, check_rerun, is_window
-from thalweg.replay.reader import Record, Recording, Replay, records_of
+from thalweg.replay.partial import check_rerun, compare_within, is_window
+from thalweg.replay.reader import Record, Replay, records_of
 from thalweg.sdk.catalog import Catalog
 from thalweg.testing.run import Result, run_plan
 from thalweg.wire.batch import Batch
@@ -93,14 +93,12 @@ def run_replay(
         check_rerun(plan)
     results = run_plan(plan, found, workdir=workdir)
     there = [one for one in upstream_first(ran) if one in captured_ports(ran) and one[0] not in replaced]
-    old: Recording = before
-    new: Recording = _InMemory(results)
+    after = _InMemory(results)
     if is_window(before):
-        old = inside = Inside(before, ran, replaced)
-        new, there = Beside(inside, new), [one for one in there if inside.has(*one)]
-    changes = port_changes(old, new, there)
+        return Rerun(results, *compare_within(before, after, ran, replaced, there))
+    changes = port_changes(before, after, there)
     differing = [(one.vertex, one.port) for one in changes if not one.is_same]
-    return Rerun(results, changes, first_difference(old, new, differing))
+    return Rerun(results, changes, first_difference(before, after, differing))
 
 
 def _set(content: dict[str, Any], sets: Mapping[str, Any]) -> None:
