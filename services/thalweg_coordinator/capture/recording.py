@@ -14,7 +14,7 @@ from thalweg.bus.puller import BUFFER_BYTES
 from thalweg.bus.raw_reader import RawReader
 from thalweg.errors import ThalwegError
 from thalweg.wire import subjects
-from thalweg.wire.capturing import captured_subjects
+from thalweg.wire.capturing import ALL, captured_subjects
 from thalweg.wire.logged import Logged
 from thalweg.wire.spec import DeploymentSpec
 
@@ -22,6 +22,7 @@ HOLDER = "capture"
 CHECK_S = 0.2
 WANTED_CHECK_S = 0.01
 ASK_S = 2.0  # it is told at once, unless the server was away then
+MAX_SEQUENCE = 1 << 63
 AT_ONCE = 64  # messages between two looks at what else there is to do
 
 
@@ -56,8 +57,9 @@ class Keeper(Protocol):
 class Recording:
     """Records until everything that is wanted is there.
 
-    Ports that a redeploy adds are read from their first message on. A message is taken only up to a sequence that the log had when the
-    spec was still what is read by: behind it there may be messages of a port that nobody asks for yet. The hold stays below it as well.
+    Ports that a redeploy adds are read from their first message on. Where not all is read, a message is taken only up to a sequence that
+    the log had when the spec was still what is read by: behind it there may be messages of a port that nobody asks for yet. The hold
+    stays below it as well.
 
     Args:
         client: NATS connection.
@@ -120,9 +122,9 @@ class Recording:
             if reader.arrived and not is_bound:
                 await asyncio.sleep(0)
                 continue
-            if self._is_asked or reader.buffered_bytes > BUFFER_BYTES // 2:
+            if self._is_asked:
                 return
-            if self._wanted is not None:
+            if self._wanted is not None or reader.buffered_bytes > BUFFER_BYTES // 2:
                 end = min(end, loop.time() + WANTED_CHECK_S)
             self._stirred.clear()
             with suppress(TimeoutError):
@@ -142,7 +144,7 @@ class Recording:
             return "more"  # the server is away
         if state is None:
             raise StoppedError("the log is gone")
-        self._bound = state[1]
+        self._bound = state[1] if self._spec.capture != ALL else MAX_SEQUENCE
         up_to = state[1] if has_all else self._keeper.next_sequence - 1
         is_let_go = self._looked_at == (up_to, self._keeper.next_sequence) or await self._let_go(up_to, hold)
         return "all" if is_let_go and self._wanted is not None and up_to >= self._wanted else "more"
