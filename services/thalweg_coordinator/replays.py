@@ -63,6 +63,10 @@ class Replays:
         """Asks the capture of a deployment for what it has."""
         spec = await self._ring(asked.name)
         notes = CaptureNotes(self._client, spec)
+        if (over := await notes.result()) is not None:
+            raise RejectedError(
+                f"the last part of {asked.name} is not kept any more: {over.reason or 'it has ended'}", code="replay.no_ring"
+            )
         if len(await notes.requests()) >= MAX_WAITING:
             raise RejectedError(f"{MAX_WAITING} windows of {asked.name} are being saved", code="replay.busy", hint="try again")
         state = await log_state(self._client, self._workspace, spec.name)

@@ -47,7 +47,7 @@ def test_an_expectation_is_broken_by_too_many_at_any_time_and_by_too_few_at_the_
 
 def test_a_dead_letter_is_told_and_what_is_not_asked_for_is_not() -> None:
     dead = Commit(1, 1, counters=Counters(dead=1, errors=1))
-    assert _look(_triggers("dead-letter"), "_dead", dead) == "dead-letter: rows has put 1 records aside"
+    assert _look(_triggers("dead-letter"), "_dead", dead) == "dead-letter: rows has put 1 record aside"
     assert _look(_triggers("dead-letter"), "out", dead) is None
     assert _look(_triggers("expectation"), "_dead", dead) is None
     assert _look(_triggers(), "_dead", dead) is None

@@ -39,7 +39,7 @@ class Triggers:
         is_dead = place[1] == DEAD_PORT and DEAD_LETTER in self._spec.capture_on
         found = self._error(vertex, commit) or self._expectation(vertex, commit)
         if is_dead and found is None:
-            found = f"{DEAD_LETTER}: {vertex} has put {commit.counters.dead:,} records aside"
+            found = f"{DEAD_LETTER}: {vertex} has put {_count(commit.counters.dead, 'record')} aside"
         return found[:MAX_CAUSE] if found is not None else None
 
     def _error(self, vertex: str, commit: Commit) -> str | None:
@@ -50,7 +50,7 @@ class Triggers:
         if commit.failure is not None:
             said = f"{ERROR}: {vertex} has failed: {commit.failure.message}"
             return self._once(f"{vertex} failed in {commit.epoch}", said)
-        return f"{ERROR}: {vertex} has met {now:,} errors" if now > before else None
+        return f"{ERROR}: {vertex} has met {_count(now, 'error')}" if now > before else None
 
     def _expectation(self, vertex: str, commit: Commit) -> str | None:
         if EXPECTATION not in self._spec.capture_on:
@@ -78,3 +78,7 @@ class Triggers:
             return None
         self.told.append(key)
         return said
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
