@@ -158,7 +158,7 @@ def _check_known(params: Params, model: dict[str, dict[str, str]]) -> None:
 
 def _rows(params: Params, asked: dict[str, str]) -> int:
     fixed = rows_of(asked) if params.batch_axis else 1
-    if fixed is not None and "batch" in params.model_fields_set and params.batch not in (1, fixed):
+    if fixed is not None and params.batch not in (1, fixed):
         raise RejectedError(f"batch: the model takes {fixed} record{'s' if fixed > 1 else ''} a run", code="params.invalid")
     return fixed or params.batch
 
