@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _SOURCES, _PROCESSORS, _FILES = f"{__name__}.sources", f"{__name__}.processors", f"{__name__}.files"
-_ENDPOINTS, _CONVERTERS = f"{__name__}.endpoints", f"{__name__}.converters"
+_ENDPOINTS, _CONVERTERS, _MODELS = f"{__name__}.endpoints", f"{__name__}.converters", f"{__name__}.models"
 
 INDEX: dict[str, str] = {
     "csv-source@1.0.0": f"{_SOURCES}.csv_source",
@@ -51,6 +51,12 @@ INDEX: dict[str, str] = {
     "image-format@1.0.0": f"{_CONVERTERS}.image_format",
     "resample-audio@1.0.0": f"{_PROCESSORS}.resample_audio",
     "spectrogram@1.0.0": f"{_PROCESSORS}.spectrogram",
+    "onnx@1.0.0": f"{_MODELS}.onnx",
+    "detect-faces@1.0.0": f"{_MODELS}.detect_faces",
+    "ocr@1.0.0": f"{_MODELS}.ocr",
+    "ocr-text@1.0.0": f"{_MODELS}.ocr_text",
+    "qr@1.0.0": f"{_MODELS}.qr",
+    "speech-activity@1.0.0": f"{_MODELS}.speech_activity",
     "http-in@1.0.0": f"{_ENDPOINTS}.http_in",
     "http-out@1.0.0": f"{_ENDPOINTS}.http_out",
     "csv-file@1.0.0": f"{_FILES}.csv_file",
