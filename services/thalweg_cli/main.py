@@ -32,12 +32,12 @@ from thalweg_cli import (
     top,
 )
 from thalweg_cli.at_hand import releases_at_hand
+from thalweg_cli.checking import Components, Files, PipelineFile, Sets, check, validate
 from thalweg_cli.output import AsJson, fail, show_table
 from thalweg_cli.testing import command as testing
 
 # What commands need is imported by them: pydantic, NATS and the rest would make `--help` wait.
 if TYPE_CHECKING:
-    from thalweg.graph.plan import Plan
     from thalweg.graph.releases import Release, Releases
 
 app = typer.Typer(
@@ -71,13 +71,9 @@ app.command("diagnose")(diagnose.diagnose)
 app.command("logs")(logs.logs)
 app.command("top")(top.top)
 app.command()(documents.asyncapi)
+app.command()(validate)
 for _command in (deployments.deploy, deployments.redeploy, deployments.undeploy, deployments.status):
     app.command()(_command)
-
-PipelineFile = Annotated[Path, typer.Argument(help="The pipeline file (YAML).", show_default=False)]
-Sets = Annotated[list[str], typer.Option("--set", help="vertex.param=VALUE (VALUE as YAML); may be repeated.")]
-Files = Annotated[list[str], typer.Option("--file", help="vertex.slot=PATH; may be repeated.")]
-Components = Annotated[list[Path], typer.Option("--components", help="A .py file or folder with components of your own; may be repeated.")]
 
 
 def main() -> None:
@@ -110,16 +106,6 @@ def options(
     """Data pipelines as typed graphs whose every run can be re-run and proved."""
 
 
-def _check(pipeline: Path, sets: list[str], files: list[str], components: list[Path], as_json: bool, *, needed: bool = False) -> Plan:
-    from thalweg.artifacts.content.bound import check_bound
-    from thalweg.graph.draft import check_draft, read_draft
-    from thalweg.graph.pipeline import load_content
-    from thalweg_cli.overrides import apply_overrides
-
-    draft = read_draft(apply_overrides(load_content(pipeline), sets, files), str(pipeline))
-    return check_draft(draft, releases_at_hand(components, as_json, needed=needed), pipeline.resolve().parent, check_bound)
-
-
 @app.command()
 def run(
     pipeline: PipelineFile,
@@ -139,7 +125,7 @@ def run(
     from thalweg_cli.run import run_pipeline
 
     try:
-        plan = _check(pipeline, sets, files, components, as_json, needed=True)
+        plan = check(pipeline, sets, files, components, as_json, needed=True)
         plan.raise_if_faulty()
         summary = run_pipeline(load_settings(), plan, out, keep=keep, quiet=as_json, capture=capture)
     except ThalwegError as error:
@@ -175,41 +161,6 @@ def up(
         run_up(load_settings(data=data, metrics_port=metrics_port), nats_port, http_port, typer.echo)
     except ThalwegError as error:
         fail(error)
-
-
-@app.command()
-def validate(
-    pipeline: PipelineFile,
-    sets: Sets = [],
-    files: Files = [],
-    components: Components = [],
-    as_json: AsJson = False,
-) -> None:
-    """Checks a pipeline file without running it, and tells all of its faults at once."""
-    from thalweg.graph.types import format_type
-
-    try:
-        plan = _check(pipeline, sets, files, components, as_json)
-        if as_json and plan.faults:
-            typer.echo(
-                json.dumps(
-                    {
-                        "valid": False,
-                        "faults": [{"code": one.code, "where": one.where, "message": one.message, "hint": one.hint} for one in plan.faults],
-                    }
-                )
-            )
-            raise typer.Exit(3)
-        plan.raise_if_faulty()
-    except ThalwegError as error:
-        fail(error, as_json)
-    types = {f"{one.name}.{port}": format_type(kind) for one in plan.vertices for port, kind in one.outputs.items()}
-    if as_json:
-        typer.echo(json.dumps({"valid": True, "ports": types}))
-    else:
-        typer.echo(f"{pipeline}: valid, {len(plan.vertices)} vertices")
-        for port, kind in types.items():
-            typer.echo(f"  {port}: {kind}")
 
 
 @app.command()

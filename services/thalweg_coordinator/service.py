@@ -47,6 +47,7 @@ from thalweg_coordinator.lease_ends import LeaseEnds
 from thalweg_coordinator.leases import LeaseCalls
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
 from thalweg_coordinator.looks import Looks
+from thalweg_coordinator.probing import Probes
 from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.replays import Replays
 from thalweg_coordinator.secrets import SecretCalls, Secrets
@@ -189,6 +190,7 @@ class Coordinator:
             stored.refreshing({**backends.handlers(), **components.handlers(), **deployed.handlers()})
             | files.handlers()
             | secrets.handlers()
+            | Probes(sealed).handlers()
             | endpoints.handlers()
             | lease_calls.handlers()
             | Replays(Records(client, workspace)).handlers()
