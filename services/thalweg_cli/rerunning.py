@@ -30,6 +30,7 @@ from thalweg.sdk.catalog import Catalog
 from thalweg.settings import Settings
 from thalweg.wire.capturing import ALL, BOUNDARY, captured_ports
 from thalweg.wire.commit import Commit
+from thalweg.wire.receipts import receipt_ports
 from thalweg.wire.spec import DeploymentSpec, FileSpec
 from thalweg_cli.at_hand import releases_at_hand
 from thalweg_cli.deploying import deploy, spec_of_plan
@@ -210,7 +211,7 @@ def _compared(before: Replay, after: Replay, ran: DeploymentSpec, again: Deploym
     old = [one for one in upstream_first(ran) if one in captured_ports(ran) and one[0] not in replaced]
     known = {(one.name, port) for one in ran.vertices for port in one.outputs}
     new = [one for one in upstream_first(again) if one in captured_ports(again) and one not in known]
-    changes = port_changes(before, after, [*old, *new])
+    changes = port_changes(before, after, [*old, *new], receipt_ports(again))
     differing = [(one.vertex, one.port) for one in changes if not one.is_same]
     files = _files(before.last_commits(), after.last_commits())
     return Reran(replaced, changes, first_difference(before, after, differing), files, notes)

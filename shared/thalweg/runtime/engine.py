@@ -142,6 +142,7 @@ class Engine:
             for name, stored in commit.ports.items():
                 if name in self.outbox.ports:  # a redeploy may have taken it away
                     self.outbox.ports[name].restore(stored)
+            self.outbox.target = commit.target
             self.rebuild.begin(commit, self.edges, from_start=self.has_spool)
             self._floor = dict(commit.floor) if commit.floor is not None else None
         try:
@@ -401,6 +402,7 @@ class Engine:
             missing=list(self.missing),
             undeclared=list(self.undeclared),
             rewound=self.rewound,
+            target=self.outbox.target,
         )
 
 

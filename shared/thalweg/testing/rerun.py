@@ -20,6 +20,7 @@ from thalweg.sdk.catalog import Catalog
 from thalweg.testing.run import Result, run_plan
 from thalweg.wire.batch import Batch
 from thalweg.wire.capturing import captured_ports
+from thalweg.wire.receipts import receipt_ports
 
 _batches = msgspec.msgpack.Decoder(Batch[msgspec.Raw])
 
@@ -89,7 +90,7 @@ def run_replay(
     results = run_plan(plan, found, workdir=workdir)
     there = [one for one in upstream_first(ran) if one in captured_ports(ran) and one[0] not in replaced]
     after = _InMemory(results)
-    changes = port_changes(before, after, there)
+    changes = port_changes(before, after, there, receipt_ports(ran))
     differing = [(one.vertex, one.port) for one in changes if not one.is_same]
     return Rerun(results, changes, first_difference(before, after, differing))
 

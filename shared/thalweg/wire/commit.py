@@ -71,6 +71,7 @@ class Commit(msgspec.Struct, omit_defaults=True):
         dead_commits: how many commits so far had dead letters.
         generation: `VertexSpec.generation` of the writer.
         drained: a source was asked to end before its end.
+        target: who took the last record of a sink that gives receipts.
         rewound: the generation in which the vertex last went back (`thalweg.wire.rewind`); 0: it never did.
         missing: slots of generated files that the component has not written.
         undeclared: what it wrote beside them.
@@ -97,6 +98,7 @@ class Commit(msgspec.Struct, omit_defaults=True):
     missing: list[str] = []
     undeclared: list[str] = []
     rewound: int = 0
+    target: str = ""
 
     @property
     def promised(self) -> int:
