@@ -192,7 +192,8 @@ def _show_status(found: DeploymentStatus) -> None:
     heads = ["  vertex", "state", "in", "out", "dead", "lag", "restarts", "watermark", *(["delivered"] if proves else []), "reason"]
     table = Table(*heads, box=None, pad_edge=False)
     for one in found.vertices:
-        counts = [f"{count:,}" for count in (one.records_in, one.records_out, one.dead)]
+        dead = f"{one.dead:,}" + (f" ({one.dead_open:,} open)" if one.dead_open != one.dead else "")
+        counts = [f"{one.records_in:,}", f"{one.records_out:,}", dead]
         lag = "" if one.lag is None else f"{one.lag:,}"
         sent = [_delivered(one)] if proves else []
         table.add_row(f"  {one.vertex}", one.state, *counts, lag, str(one.restarts), _time(one.watermark_ns), *sent, one.reason or "")

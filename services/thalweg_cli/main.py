@@ -14,6 +14,7 @@ from thalweg.errors import NotReproducedError, RejectedError, ThalwegError
 from thalweg_cli import (
     backend,
     component,
+    dead_letters,
     deployments,
     diagnose,
     documents,
@@ -53,6 +54,7 @@ app.add_typer(file.app, name="file")
 app.add_typer(secret.app, name="secret")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(endpoint.app, name="endpoint")
+app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(replay.app, name="replay")
 replay.app.command("rerun")(replay_rerun.rerun)
 replay.app.command("play")(replay_play.play)

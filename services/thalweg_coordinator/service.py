@@ -39,6 +39,7 @@ from thalweg_coordinator.backends import Backends
 from thalweg_coordinator.capturing import Capturing
 from thalweg_coordinator.care import Care
 from thalweg_coordinator.components import Components
+from thalweg_coordinator.dead_letters import DeadLetters
 from thalweg_coordinator.deployments import Deployments
 from thalweg_coordinator.endpoints import Endpoints
 from thalweg_coordinator.files import Files
@@ -191,6 +192,7 @@ class Coordinator:
             | files.handlers()
             | secrets.handlers()
             | Probes(sealed).handlers()
+            | DeadLetters(client, workspace).handlers()
             | endpoints.handlers()
             | lease_calls.handlers()
             | Replays(Records(client, workspace)).handlers()

@@ -99,6 +99,7 @@ def _vertex(
         records_in=commit.counters.records_in,
         records_out=commit.counters.records_out,
         dead=commit.counters.dead,
+        dead_open=commit.counters.open_letters,
         lag=_lag(spec, commit, commits, sequences) if is_counted else None,
         restarts=max(0, commit.epoch - 1),
         watermark_ns=commit.watermark if BEGINNING < commit.watermark < END_OF_TIME else None,

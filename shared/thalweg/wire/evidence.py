@@ -83,6 +83,8 @@ def _vertex(spec: VertexSpec, commit: Commit | None) -> dict[str, Any]:
         "records_in": commit.counters.records_in,
         "records_out": commit.counters.records_out,
         "dead": commit.counters.dead,
+        "redriven": commit.counters.redriven,
+        "dropped": commit.counters.dropped,
         "late": commit.counters.late,
         "errors": commit.counters.errors,
         "ports": {port: {"count": stored.count, "digest": stored.digest} for port, stored in sorted(commit.ports.items())},

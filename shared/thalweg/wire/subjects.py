@@ -54,6 +54,11 @@ def inlet(workspace: str, deployment: str, vertex: str) -> str:
     return f"tw.{workspace}.{deployment}.in.{vertex}.{IN_ENDPOINT}"
 
 
+def again(workspace: str, deployment: str, vertex: str) -> str:
+    """Subject of dead letters that are given again to a vertex, or dropped; written by the coordinator only."""
+    return f"tw.{workspace}.{deployment}.again.{vertex}"
+
+
 def outlet(workspace: str, deployment: str, vertex: str) -> str:
     """Subject of an output endpoint: bare msgpack values, written by its vertex only."""
     return f"tw.{workspace}.{deployment}.out.{vertex}.{OUT_ENDPOINT}"
@@ -65,8 +70,8 @@ def all_outlets(workspace: str, deployment: str) -> str:
 
 
 def all_of_vertex(workspace: str, deployment: str, vertex: str) -> list[str]:
-    """Wildcards over all that belongs to a vertex: what it writes, what is written to it from outside."""
-    return [f"tw.{workspace}.{deployment}.{side}.{vertex}.>" for side in ("v", "in", "out")]
+    """Wildcards over all that belongs to a vertex: what it writes, what is written to it from outside, or again."""
+    return [*(f"tw.{workspace}.{deployment}.{side}.{vertex}.>" for side in ("v", "in", "out")), again(workspace, deployment, vertex)]
 
 
 def all_vertices(workspace: str, deployment: str) -> str:

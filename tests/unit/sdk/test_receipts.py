@@ -75,7 +75,7 @@ def test_a_commit_says_who_took_the_last_record_also_after_a_restart() -> None:
     for message in pack("from_in.out>in", ["a", "b"], [1, 2], STR, 2)[:1]:
         first.offer(message)
     while first.step() is not Turn.IDLE:
-        pass
+        assert first.failure is None, first.failure
     commit = first.cut().commit
     again = engine_of(drop_off)
     again.restore(commit, None)
