@@ -121,10 +121,10 @@ def export(
     values: Annotated[bool, typer.Option("--values", help="The records alone, as jsonl-source reads them.")] = False,
 ) -> None:
     """Saves open dead letters as JSON lines, to feed them into a new run."""
-    from thalweg.client.dead_letters import value_as_json, vertex_named
+    from thalweg.client.dead_letters import value_as_json, vertices_named
 
     async def write(session: Session, spec: DeploymentSpec) -> tuple[int, int]:
-        mine, count, left = vertex_named(spec, vertex), 0, 0
+        mine, count, left = vertices_named(spec, vertex)[0], 0, 0
         with nullcontext(sys.stdout) if str(file) == "-" else file.open("x", encoding="utf-8") as out:
             async for one in _open(session, spec, vertex):
                 if values and not one.letter.whole:
@@ -213,9 +213,9 @@ def _look(name: str, read: Callable[[Session, DeploymentSpec], Coroutine[Any, An
 
 
 async def _open(session: Session, spec: DeploymentSpec, vertex: str | None) -> AsyncIterator[OpenLetter]:
-    from thalweg.client.dead_letters import open_letters, vertex_named
+    from thalweg.client.dead_letters import open_letters, vertices_named
 
-    wanted = [vertex_named(spec, vertex)] if vertex is not None else spec.vertices
+    wanted = vertices_named(spec, vertex) if vertex is not None else spec.vertices
     async for one in open_letters(session.client, spec, wanted):
         yield one
 

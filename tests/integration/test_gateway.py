@@ -271,6 +271,7 @@ async def test_every_reader_gets_everything_from_where_it_wants(session: Session
     name, go_in, out = await _doubling(session)
     url, socket_url = f"/e/{name}/door/in", f"{str(http.base_url).replace('http', 'ws')}/e/{name}/show/out"
     await http.post(f"{url}?wait=10s", json={"n": 1, "x": 0}, headers=go_in)
+    await until_out(session, name, 1)  # the answer may come first
     async with (
         connect(f"{socket_url}?from=start", additional_headers=out) as old,
         connect(f"{socket_url}?from=now&meta=1", additional_headers=out) as new,

@@ -11,6 +11,7 @@ from thalweg.api.leases import Leased
 from thalweg.graph.fields import Name, Strict
 
 MAX_NAMED = 1000
+PARTITION_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}(~[0-9]{1,4})?$"
 SETTLE_TIMEOUT_S = 60.0
 
 
@@ -25,12 +26,13 @@ class Settle(Leased):
     """What is to be done about dead letters of a vertex.
 
     Attributes:
+        vertex: or one partition of it, as `alarm~2`.
         letters: which; without any, all that are open.
         value: what is given in place of the record of the only letter that is named, as JSON of the port's type.
     """
 
     name: Name
-    vertex: Name
+    vertex: str = Field(pattern=PARTITION_PATTERN)
     action: Literal["redrive", "drop"]
     letters: list[Which] = Field(default_factory=list, max_length=MAX_NAMED)
     value: Any = None

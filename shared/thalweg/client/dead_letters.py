@@ -13,6 +13,7 @@ from thalweg.bus.dead_letters import read_letters, read_standing
 from thalweg.client.runs import read_commits
 from thalweg.errors import RejectedError
 from thalweg.graph.parse import parse_type
+from thalweg.graph.partitions import partition_of
 from thalweg.replay.showing import plain
 from thalweg.sdk.records import python_type
 from thalweg.wire.dead_letters import Letter, is_settled
@@ -51,6 +52,15 @@ def vertex_named(spec: DeploymentSpec, name: str) -> VertexSpec:
         hint = f"it has {', '.join(one.name for one in spec.vertices)}"
         raise RejectedError(f"deployment {spec.name} has no vertex {name}", code="vertex.unknown", hint=hint)
     return found
+
+
+def vertices_named(spec: DeploymentSpec, name: str) -> list[VertexSpec]:
+    """A vertex of a deployment, or all partitions of one.
+
+    Raises:
+        RejectedError: `vertex.unknown`.
+    """
+    return [one for one in spec.vertices if partition_of(one.name)[0] == name] or [vertex_named(spec, name)]
 
 
 async def open_letters(client: Client, spec: DeploymentSpec, vertices: list[VertexSpec]) -> AsyncIterator[OpenLetter]:

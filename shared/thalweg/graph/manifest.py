@@ -44,6 +44,7 @@ class Manifest(BaseModel):
     converter: bool = False  # may be suggested where an edge is refused
     has_probe: bool = False  # can say whether what it needs outside can be reached
     deterministic: bool = True
+    stateful: bool = False  # records of one key must come to one partition
     combine: Literal["arrival", "event-time", "zip", "latest"] = "event-time"
     summary: str = ""
     help: str = ""

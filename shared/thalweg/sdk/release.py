@@ -85,6 +85,7 @@ class ComponentRelease:
             converter=found.converter,
             has_probe=found.is_class and hasattr(found.target, "probe"),
             deterministic=found.deterministic,
+            stateful=found.state is not None,
             combine=found.combine,
             code=self.code,
             digest=source_digest(found),

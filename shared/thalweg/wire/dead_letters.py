@@ -1,7 +1,7 @@
 """Dead letters on the log, and what is done about them: given again to the vertex that refused them, or dropped.
 
-What is done is a message on `….again.<vertex>`, written by the coordinator: a batch of `Again`, whose `s` says which letters are settled
-with it. The vertex reads it as one more inlet and commits how far it is; so a letter is done with once, whatever is killed.
+What is done is a message on `….again.<vertex>.<partition>`, written by the coordinator: a batch of `Again`, whose `s` says which letters
+are settled with it. The vertex reads it as one more inlet and commits how far it is; so a letter is done with once, whatever is killed.
 """
 
 from __future__ import annotations
