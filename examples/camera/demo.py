@@ -31,9 +31,8 @@ def main() -> int:
             receiver.terminate()
             said, _ = receiver.communicate(timeout=PATIENCE_S)
     counts = [json.loads(line.partition("  ")[2]) for line in said.splitlines()]
-    print(
-        f"  received: {len(counts)} signed sightings, {sum(one['left'] for one in counts)} left, {sum(one['right'] for one in counts)} right"
-    )
+    left, right = (sum(one[side] for one in counts) for side in ("left", "right"))
+    print(f"  received: {len(counts)} signed sightings, {left} left, {right} right")
     return 0 if counts else 1
 
 
