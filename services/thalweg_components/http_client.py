@@ -61,7 +61,7 @@ class HttpClient:
         if not params.private_addresses:
             transport._pool._network_backend = _PublicOnly()  # the address that was looked at is the one that is connected to
         timeout = httpx.Timeout(params.timeout_s)
-        self._client = httpx.AsyncClient(headers=headers, timeout=timeout, follow_redirects=False, transport=transport)
+        self._client = httpx.AsyncClient(headers=headers, timeout=timeout, follow_redirects=False, transport=transport, trust_env=False)
 
     async def close(self) -> None:
         """Closes its connections."""
