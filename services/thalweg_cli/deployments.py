@@ -17,7 +17,7 @@ from thalweg_cli.output import AsJson, Lease, ask, checked, fail, show_table
 from thalweg_cli.replay_save import show_ring
 
 if TYPE_CHECKING:
-    from thalweg.api.deployments import DeploymentStatus, KeptReplay, Report
+    from thalweg.api.deployments import DeploymentStatus, KeptReplay, Report, VertexStatus
     from thalweg.wire.capturing import Captured
 
 POLL_S = 0.2
@@ -206,14 +206,24 @@ def _show_status(found: DeploymentStatus) -> None:
     if found.report is not None:
         show_report(found.report)
         return
-    table = Table("  vertex", "state", "in", "out", "dead", "lag", "restarts", "watermark", "reason", box=None, pad_edge=False)
+    proves = any(one.delivered is not None for one in found.vertices)
+    heads = ["  vertex", "state", "in", "out", "dead", "lag", "restarts", "watermark", *(["delivered"] if proves else []), "reason"]
+    table = Table(*heads, box=None, pad_edge=False)
     for one in found.vertices:
-        counts = [f"{count:,}" for count in (one.records_in, one.records_out, one.dead)]
+        dead = f"{one.dead:,}" + (f" ({one.dead_open:,} open)" if one.dead_open != one.dead else "")
+        counts = [f"{one.records_in:,}", f"{one.records_out:,}", dead]
         lag = "" if one.lag is None else f"{one.lag:,}"
-        table.add_row(f"  {one.vertex}", one.state, *counts, lag, str(one.restarts), _time(one.watermark_ns), one.reason or "")
+        sent = [_delivered(one)] if proves else []
+        table.add_row(f"  {one.vertex}", one.state, *counts, lag, str(one.restarts), _time(one.watermark_ns), *sent, one.reason or "")
     show_table(table)
     if found.ring is not None:
         show_ring(found.ring)
+
+
+def _delivered(one: VertexStatus) -> str:
+    if one.delivered is None:
+        return ""
+    return f"{one.delivered:,}" + (f" to {one.target}" if one.target else "")
 
 
 def _owner(lease: str) -> str:

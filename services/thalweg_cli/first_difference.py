@@ -13,6 +13,7 @@ from thalweg.errors import ThalwegError
 from thalweg.replay.compare import Difference, first_difference, upstream_first
 from thalweg.replay.reader import Replay
 from thalweg.wire.capturing import NONE, captured_ports
+from thalweg.wire.evidence import is_receipts
 from thalweg.wire.spec import DeploymentSpec
 from thalweg_cli.leased import Place
 
@@ -66,7 +67,14 @@ async def find_first(place: Place, document: Mapping[str, Any], again: Mapping[s
 def differing_ports(document: Mapping[str, Any], again: Mapping[str, Any], spec: DeploymentSpec) -> list[tuple[str, str]]:
     """Captured ports whose count or digest is another, upstream ones first."""
     there = set(captured_ports(spec)) if spec.capture != NONE else set()
-    return [one for one in upstream_first(spec) if one in there and _port(document, one) != _port(again, one)]
+    return [one for one in upstream_first(spec) if one in there and not _is_same(document, again, one)]
+
+
+def _is_same(document: Mapping[str, Any], again: Mapping[str, Any], place: tuple[str, str]) -> bool:
+    old, new = _port(document, place), _port(again, place)
+    if old and new and is_receipts(document, *place):
+        return bool(old["count"] == new["count"])
+    return bool(old == new)
 
 
 def _port(document: Mapping[str, Any], place: tuple[str, str]) -> Any:

@@ -14,6 +14,7 @@ from thalweg.errors import NotReproducedError, RejectedError, ThalwegError
 from thalweg_cli import (
     backend,
     component,
+    dead_letters,
     deployments,
     diagnose,
     documents,
@@ -34,10 +35,11 @@ from thalweg_cli import (
     top,
 )
 from thalweg_cli.at_hand import releases_at_hand
-from thalweg_cli.checking import check_file
+from thalweg_cli.checking import Components, Files, PipelineFile, Sets, check_file
 from thalweg_cli.feeding import Replace, ReplayFile, feeding_of
 from thalweg_cli.output import AsJson, fail, show_table
 from thalweg_cli.testing import command as testing
+from thalweg_cli.validating import validate
 
 # What commands need is imported by them: pydantic, NATS and the rest would make `--help` wait.
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ app.add_typer(file.app, name="file")
 app.add_typer(secret.app, name="secret")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(endpoint.app, name="endpoint")
+app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(replay.app, name="replay")
 replay.app.command("save")(replay_save.save)
 replay.app.command("capture-fixture")(replay_fixture.capture_fixture)
@@ -76,13 +79,9 @@ app.command("diagnose")(diagnose.diagnose)
 app.command("logs")(logs.logs)
 app.command("top")(top.top)
 app.command()(documents.asyncapi)
+app.command()(validate)
 for _command in (deployments.deploy, deployments.redeploy, deployments.undeploy, deployments.status):
     app.command()(_command)
-
-PipelineFile = Annotated[Path, typer.Argument(help="The pipeline file (YAML).", show_default=False)]
-Sets = Annotated[list[str], typer.Option("--set", help="vertex.param=VALUE (VALUE as YAML); may be repeated.")]
-Files = Annotated[list[str], typer.Option("--file", help="vertex.slot=PATH; may be repeated.")]
-Components = Annotated[list[Path], typer.Option("--components", help="A .py file or folder with components of your own; may be repeated.")]
 
 
 def main() -> None:
@@ -172,41 +171,6 @@ def up(
         run_up(load_settings(data=data, metrics_port=metrics_port), nats_port, http_port, typer.echo)
     except ThalwegError as error:
         fail(error)
-
-
-@app.command()
-def validate(
-    pipeline: PipelineFile,
-    sets: Sets = [],
-    files: Files = [],
-    components: Components = [],
-    as_json: AsJson = False,
-) -> None:
-    """Checks a pipeline file without running it, and tells all of its faults at once."""
-    from thalweg.graph.types import format_type
-
-    try:
-        plan = check_file(pipeline, sets, files, components, as_json)
-        if as_json and plan.faults:
-            typer.echo(
-                json.dumps(
-                    {
-                        "valid": False,
-                        "faults": [{"code": one.code, "where": one.where, "message": one.message, "hint": one.hint} for one in plan.faults],
-                    }
-                )
-            )
-            raise typer.Exit(3)
-        plan.raise_if_faulty()
-    except ThalwegError as error:
-        fail(error, as_json)
-    types = {f"{one.name}.{port}": format_type(kind) for one in plan.vertices for port, kind in one.outputs.items()}
-    if as_json:
-        typer.echo(json.dumps({"valid": True, "ports": types}))
-    else:
-        typer.echo(f"{pipeline}: valid, {len(plan.vertices)} vertices")
-        for port, kind in types.items():
-            typer.echo(f"  {port}: {kind}")
 
 
 @app.command()

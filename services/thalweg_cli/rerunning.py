@@ -32,6 +32,7 @@ from thalweg.sdk.catalog import Catalog
 from thalweg.settings import Settings
 from thalweg.wire.capturing import ALL, BOUNDARY, captured_ports
 from thalweg.wire.commit import Commit
+from thalweg.wire.receipts import receipt_ports
 from thalweg.wire.spec import DeploymentSpec, FileSpec
 from thalweg_cli.at_hand import releases_at_hand
 from thalweg_cli.deploying import deploy, spec_of_plan
@@ -220,7 +221,7 @@ def _compared(again: Again) -> Reran:
     new = [one for one in upstream_first(spec) if one in captured_ports(spec) and one not in known]
     if is_window(before):
         return _compared_within(again, old, notes)
-    changes = port_changes(before, after, [*old, *new])
+    changes = port_changes(before, after, [*old, *new], receipt_ports(spec))
     differing = [(one.vertex, one.port) for one in changes if not one.is_same]
     files = _files(before.last_commits(), after.last_commits())
     return Reran(replaced, changes, first_difference(before, after, differing), files, notes)

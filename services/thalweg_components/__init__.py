@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _SOURCES, _PROCESSORS, _FILES = f"{__name__}.sources", f"{__name__}.processors", f"{__name__}.files"
+_SINKS = f"{__name__}.sinks"
 _ENDPOINTS, _CONVERTERS, _MODELS = f"{__name__}.endpoints", f"{__name__}.converters", f"{__name__}.models"
 
 INDEX: dict[str, str] = {
@@ -16,6 +17,9 @@ INDEX: dict[str, str] = {
     "audio-file-source@1.0.0": f"{_SOURCES}.audio_file_source",
     "fixture-source@1.0.0": f"{_SOURCES}.fixture_source",
     "replay-source@1.0.0": f"{_SOURCES}.replay_source",
+    "http-poll-source@1.0.0": f"{_SOURCES}.http_poll_source",
+    "nats-source@1.0.0": f"{_SOURCES}.nats_source",
+    "websocket-source@1.0.0": f"{_SOURCES}.websocket_source",
     "filter@1.0.0": f"{_PROCESSORS}.filter",
     "map@1.0.0": f"{_PROCESSORS}.map",
     "select@1.0.0": f"{_PROCESSORS}.select",
@@ -32,6 +36,7 @@ INDEX: dict[str, str] = {
     "flatten@1.0.0": f"{_PROCESSORS}.flatten",
     "template@1.0.0": f"{_PROCESSORS}.template",
     "enrich@1.0.0": f"{_PROCESSORS}.enrich",
+    "http-enrich@1.0.0": f"{_PROCESSORS}.http_enrich",
     "python@1.0.0": f"{_PROCESSORS}.python",
     "resize@1.0.0": f"{_PROCESSORS}.resize",
     "crop@1.0.0": f"{_PROCESSORS}.crop",
@@ -64,6 +69,9 @@ INDEX: dict[str, str] = {
     "parquet-file@1.0.0": f"{_FILES}.parquet_file",
     "image-directory@1.0.0": f"{_FILES}.image_directory",
     "video-file@1.0.0": f"{_FILES}.video_file",
+    "log-sink@1.0.0": f"{_SINKS}.log_sink",
+    "nats-sink@1.0.0": f"{_SINKS}.nats_sink",
+    "webhook@1.0.0": f"{_SINKS}.webhook",
 }
 
 __all__ = ["INDEX"]

@@ -39,6 +39,7 @@ from thalweg_coordinator.backends import Backends
 from thalweg_coordinator.capturing import Capturing
 from thalweg_coordinator.care import Care
 from thalweg_coordinator.components import Components
+from thalweg_coordinator.dead_letters import DeadLetters
 from thalweg_coordinator.deployments import Deployments
 from thalweg_coordinator.endpoints import Endpoints
 from thalweg_coordinator.files import Files
@@ -47,6 +48,7 @@ from thalweg_coordinator.lease_ends import LeaseEnds
 from thalweg_coordinator.leases import LeaseCalls
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
 from thalweg_coordinator.looks import Looks
+from thalweg_coordinator.probing import Probes
 from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.replays import Replays
 from thalweg_coordinator.secrets import SecretCalls, Secrets
@@ -189,6 +191,8 @@ class Coordinator:
             stored.refreshing({**backends.handlers(), **components.handlers(), **deployed.handlers()})
             | files.handlers()
             | secrets.handlers()
+            | Probes(sealed).handlers()
+            | DeadLetters(client, workspace).handlers()
             | endpoints.handlers()
             | lease_calls.handlers()
             | Replays(client, workspace).handlers()

@@ -154,6 +154,9 @@ class VertexStatus(Strict):
         commit_ns: when its newest commit was stored.
         waiting_s: age of the oldest record that waits for it; 0 where none does, None where that is not known.
         latency_s: from the newest input that it has taken being stored to that being committed; None where that is not known.
+        dead_open: dead letters about which nothing was done.
+        delivered: records that its target has taken; None for one that gives no receipts.
+        target: who took the last one, without credentials.
         memory_bytes, cpu_s: of its process; None where it does not run, or the one who answers has not started it.
     """
 
@@ -177,6 +180,9 @@ class VertexStatus(Strict):
     latency_s: float | None = None
     memory_bytes: int | None = None
     cpu_s: float | None = None
+    delivered: int | None = None
+    target: str = ""
+    dead_open: int = 0
 
 
 class Kept(Strict):

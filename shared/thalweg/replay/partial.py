@@ -18,6 +18,7 @@ from thalweg.replay.counting import PortChange, port_changes
 from thalweg.replay.format import decode_headers
 from thalweg.replay.reader import Record, Recording, Replay
 from thalweg.wire.commit import HEADER, decode_commit
+from thalweg.wire.receipts import receipt_ports
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 from thalweg.wire.subjects import parse_port
 
@@ -65,7 +66,8 @@ def compare_within(
     """
     inside = Inside(window, ran, given)
     beside = Beside(inside, other)
-    changes = port_changes(inside, beside, [one for one in ports if next(inside.records(*one), None) is not None])
+    there = [one for one in ports if next(inside.records(*one), None) is not None]
+    changes = port_changes(inside, beside, there, receipt_ports(ran))
     differing = [(one.vertex, one.port) for one in changes if not one.is_same]
     return changes, first_difference(inside, beside, differing)
 

@@ -176,7 +176,7 @@ class VertexLoop:
         await self._on_thread_if(self._is_slow, lambda: engine.restore(found.commit, found.state))
         try:
             await self._replay()
-            await self.log.open({edge.key: self._next_of(edge.key) for edge in engine.edges}, self._allows)
+            await self.log.open({edge.key: self._next_of(edge.key) for edge in engine.read_edges}, self._allows)
             await self._work()
         finally:
             await self._close()
@@ -195,12 +195,12 @@ class VertexLoop:
 
     def _allows(self, key: str) -> bool:
         """Whether an edge may deliver: it is not far ahead of the others."""
-        edge = next(edge for edge in self.engine.edges if edge.key == key)
+        edge = next(edge for edge in self.engine.read_edges if edge.key == key)
         return edge.head is None or edge.waiting_bytes < MAX_WAITING_BYTES
 
     def _next_of(self, key: str) -> tuple[int, int]:
         """Where to read an edge from."""
-        return next((edge.next_sequence, 0) for edge in self.engine.edges if edge.key == key)
+        return next((edge.next_sequence, 0) for edge in self.engine.read_edges if edge.key == key)
 
     async def _work(self) -> None:
         engine = self.engine
@@ -298,7 +298,7 @@ class VertexLoop:
 
     def _more_ready(self) -> bool:
         self._take_ready()
-        return any(edge.head for edge in self.engine.edges) and not self._stuck
+        return any(edge.head for edge in self.engine.read_edges) and not self._stuck
 
     _stuck = False
 

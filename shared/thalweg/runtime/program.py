@@ -76,9 +76,7 @@ class Program:
             if len(found.arguments) > 1:
                 self.calls = {"*": partial(self._named, found.target, self._fixed())}
             return
-        self.instance = found.target()
-        for name, value in self._bound.items():
-            setattr(self.instance, name, value)
+        self._make_instance()
         self.restore(state)
         if hasattr(self.instance, "setup"):
             self._settle(self.instance.setup(self.context))
@@ -89,6 +87,20 @@ class Program:
             self.calls = {"*": partial(self._named, self.instance.process, fixed)}
         elif found.arguments:
             self.calls = {"in": self._method(self.instance.process)}
+
+    def probe(self) -> None:
+        """Has the component, which is not started, open and close what it needs outside; does nothing for one that cannot.
+
+        Raises:
+            Exception: whatever it raises; by its contract UnreachableError or RejectedError.
+        """
+        if not hasattr(self.component.target, "probe"):
+            return
+        self._make_instance()
+        try:
+            self._settle(self.instance.probe())
+        finally:
+            self._coroutines.close()
 
     def restore(self, state: bytes | None) -> None:
         """Sets the component's state from a snapshot, or to its default."""
@@ -146,6 +158,11 @@ class Program:
             self._settle(self.instance.close())
         self._coroutines.close()
 
+    def _make_instance(self) -> None:
+        self.instance = self.component.target()
+        for name, value in self._bound.items():
+            setattr(self.instance, name, value)
+
     def _fixed(self) -> dict[str, Any]:
         found = self.component
         fixed = dict(self._bound)
@@ -202,5 +219,5 @@ def _takes_context(method: Callable[..., Any]) -> bool:
 def _has_coroutines(component: Component) -> bool:
     """Whether calls will have to be waited for; what this overlooks is found out at the first coroutine."""
     target = component.target
-    found = [value for _, value in inspect.getmembers(target, inspect.isfunction)] if component.is_class else [target]
+    found = [value for name, value in inspect.getmembers(target, inspect.isfunction) if name != "probe"] if component.is_class else [target]
     return any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in found)

@@ -22,6 +22,7 @@ from thalweg.sdk.catalog import Catalog
 from thalweg.testing.run import Result, run_plan
 from thalweg.wire.batch import Batch
 from thalweg.wire.capturing import captured_ports
+from thalweg.wire.receipts import receipt_ports
 
 _batches = msgspec.msgpack.Decoder(Batch[msgspec.Raw])
 
@@ -96,7 +97,7 @@ def run_replay(
     after = _InMemory(results)
     if is_window(before):
         return Rerun(results, *compare_within(before, after, ran, replaced, there))
-    changes = port_changes(before, after, there)
+    changes = port_changes(before, after, there, receipt_ports(ran))
     differing = [(one.vertex, one.port) for one in changes if not one.is_same]
     return Rerun(results, changes, first_difference(before, after, differing))
 
