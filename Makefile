@@ -14,10 +14,10 @@ IMAGE ?= thalweg:$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGE_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock digests demo lint test test-docker image bench up clean
+.PHONY: help setup lock digests demo demo-all lint test test-docker image bench up clean
 
 help:
-	@echo "make demo | test | test-docker | lint | bench | up | image | setup | lock | digests | clean"
+	@echo "make demo | demo-all | test | test-docker | lint | bench | up | image | setup | lock | digests | clean"
 
 # Two stamps: a change of pyproject.toml does not install the locked packages again.
 .venv/locked.stamp: $(LOCK)
@@ -43,6 +43,9 @@ digests: setup
 
 demo: setup
 	@bash examples/demo.sh
+
+demo-all: setup
+	@bash examples/demo.sh all
 
 lint: setup
 	$(BIN)/ruff format --check .

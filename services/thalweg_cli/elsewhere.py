@@ -26,11 +26,11 @@ def compose(
 ) -> None:
     """Prints a Compose file that runs one pipeline, a service for each vertex, beside the stack of deploy/compose.yaml."""
     from thalweg.wire.subjects import check_token
-    from thalweg_cli.checking import check
+    from thalweg_cli.checking import check_file
     from thalweg_cli.composing import HEAD, compose_of
 
     try:
-        plan = check(pipeline, [], [], components, False)
+        plan = check_file(pipeline, [], [], components, False)
         plan.raise_if_faulty()
         deployment = check_token("deployment", name or plan.pipeline.backend)
         folder = out.resolve().parent if out is not None else Path.cwd()
