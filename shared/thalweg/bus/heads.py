@@ -12,6 +12,7 @@ from typing import Any
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
+from nats.errors import TimeoutError as NatsTimeoutError
 
 from thalweg.bus import errors
 from thalweg.bus.connection import request_json
@@ -19,6 +20,7 @@ from thalweg.errors import RunFailedError, UnreachableError
 from thalweg.wire import subjects
 from thalweg.wire.commit import HEADER, Commit, decode_commit
 
+SILENCE_S = 0.3  # in the middle of messages that are pending, until the server is asked whether they still are
 _HEADERS_ONLY = {"headers_only": True, "ack_policy": "none", "mem_storage": True, "inactive_threshold": 5_000_000_000}
 
 
@@ -97,7 +99,8 @@ async def read_last_of_each(client: Client, stream: str, wildcard: str, timeout_
             if answer["error"].get("err_code") == errors.STREAM_NOT_FOUND:
                 return []
             raise UnreachableError(f"the heads of {stream} cannot be read: {answer['error'].get('description')}", code="nats.unreachable")
-        return await _collect(subscription, answer["num_pending"] + answer["delivered"]["consumer_seq"], timeout_s)
+        count = answer["num_pending"] + answer["delivered"]["consumer_seq"]
+        return await _collect(client, subscription, f"{stream}.{name}", count, timeout_s)
     finally:
         await subscription.unsubscribe()
         if client.is_connected:
@@ -137,11 +140,16 @@ def _place(reply: str) -> tuple[int, int, str]:
     return (int(tokens[5]), int(tokens[7]), tokens[8]) if len(tokens) == 9 else (int(tokens[7]), int(tokens[9]), tokens[10])
 
 
-async def _collect(subscription: Subscription, count: int, timeout_s: float) -> list[StoredMessage]:
+async def _collect(client: Client, subscription: Subscription, consumer: str, count: int, timeout_s: float) -> list[StoredMessage]:
     """`count` messages, or fewer where the server says that no more are pending; the newest of each subject."""
     found: dict[str, StoredMessage] = {}
-    for _ in range(count):
-        message = await subscription.next_msg(timeout=timeout_s)
+    for taken in range(count):
+        try:
+            message = await subscription.next_msg(timeout=min(SILENCE_S, timeout_s))
+        except NatsTimeoutError:
+            if await _is_drained(client, consumer, taken, timeout_s):
+                break  # what was pending was purged before it was sent
+            message = await subscription.next_msg(timeout=timeout_s)
         headers = message.headers or {}
         sequence, time_ns, pending = _place(message.reply)
         text = headers.get(HEADER)
@@ -149,6 +157,12 @@ async def _collect(subscription: Subscription, count: int, timeout_s: float) -> 
         if pending == "0":
             break
     return list(found.values())
+
+
+async def _is_drained(client: Client, consumer: str, taken: int, timeout_s: float) -> bool:
+    """Whether a consumer has sent `taken` messages, and has no more."""
+    answer = await request_json(client, f"$JS.API.CONSUMER.INFO.{consumer}", {}, timeout_s)
+    return "error" not in answer and answer["num_pending"] == 0 and answer["delivered"]["consumer_seq"] == taken
 
 
 def latest_commits(heads: list[StoredMessage]) -> dict[str, Commit]:
