@@ -120,7 +120,7 @@ async def test_heads_that_are_purged_while_they_are_read_are_not_waited_for(stac
         stream = subjects.stream("default", name)
         for number in range(1000):
             await client.publish(subjects.port("default", name, f"v{number}", "out"), b"")
-        await client.flush()
+        await _write(client, name, "last", 1)  # is acknowledged, so that all before it are stored
 
         async def purge(stream: str = stream) -> None:
             await other.request(f"$JS.API.STREAM.PURGE.{stream}", b"{}", timeout=10)

@@ -20,7 +20,7 @@ from thalweg.errors import RunFailedError, UnreachableError
 from thalweg.wire import subjects
 from thalweg.wire.commit import HEADER, Commit, decode_commit
 
-SILENCE_S = 0.3  # in the middle of messages that are pending, until the server is asked whether they still are
+_SILENCES_S = (0.3, 0.6)  # in the middle of messages that are pending, until they are asked for anew; then as long as may be waited
 _HEADERS_ONLY = {"headers_only": True, "ack_policy": "none", "mem_storage": True, "inactive_threshold": 5_000_000_000}
 
 
@@ -83,6 +83,19 @@ async def read_last_of_each(client: Client, stream: str, wildcard: str, timeout_
         UnreachableError: `nats.unreachable`, the server refuses for now.
         nats.errors.TimeoutError: the server did not answer in time.
     """
+    for silence_s in _SILENCES_S:
+        try:
+            return await _read_once(client, stream, wildcard, timeout_s, min(silence_s, timeout_s))
+        except _SilentError:
+            continue  # what it has counted as pending was purged before it was sent
+    return await _read_once(client, stream, wildcard, timeout_s, timeout_s)
+
+
+class _SilentError(NatsTimeoutError):
+    """A consumer that has said how much is pending sends nothing more."""
+
+
+async def _read_once(client: Client, stream: str, wildcard: str, timeout_s: float, silence_s: float) -> list[StoredMessage]:
     name, inbox = f"tw{os.urandom(6).hex()}", client.new_inbox()
     config = {
         **_HEADERS_ONLY,
@@ -100,7 +113,7 @@ async def read_last_of_each(client: Client, stream: str, wildcard: str, timeout_
                 return []
             raise UnreachableError(f"the heads of {stream} cannot be read: {answer['error'].get('description')}", code="nats.unreachable")
         count = answer["num_pending"] + answer["delivered"]["consumer_seq"]
-        return await _collect(client, subscription, f"{stream}.{name}", count, timeout_s)
+        return await _collect(subscription, count, silence_s)
     finally:
         await subscription.unsubscribe()
         if client.is_connected:
@@ -140,16 +153,14 @@ def _place(reply: str) -> tuple[int, int, str]:
     return (int(tokens[5]), int(tokens[7]), tokens[8]) if len(tokens) == 9 else (int(tokens[7]), int(tokens[9]), tokens[10])
 
 
-async def _collect(client: Client, subscription: Subscription, consumer: str, count: int, timeout_s: float) -> list[StoredMessage]:
+async def _collect(subscription: Subscription, count: int, silence_s: float) -> list[StoredMessage]:
     """`count` messages, or fewer where the server says that no more are pending; the newest of each subject."""
     found: dict[str, StoredMessage] = {}
-    for taken in range(count):
+    for _ in range(count):
         try:
-            message = await subscription.next_msg(timeout=min(SILENCE_S, timeout_s))
-        except NatsTimeoutError:
-            if await _is_drained(client, consumer, taken, timeout_s):
-                break  # what was pending was purged before it was sent
-            message = await subscription.next_msg(timeout=timeout_s)
+            message = await subscription.next_msg(timeout=silence_s)
+        except NatsTimeoutError as error:
+            raise _SilentError from error
         headers = message.headers or {}
         sequence, time_ns, pending = _place(message.reply)
         text = headers.get(HEADER)
@@ -157,12 +168,6 @@ async def _collect(client: Client, subscription: Subscription, consumer: str, co
         if pending == "0":
             break
     return list(found.values())
-
-
-async def _is_drained(client: Client, consumer: str, taken: int, timeout_s: float) -> bool:
-    """Whether a consumer has sent `taken` messages, and has no more."""
-    answer = await request_json(client, f"$JS.API.CONSUMER.INFO.{consumer}", {}, timeout_s)
-    return "error" not in answer and answer["num_pending"] == 0 and answer["delivered"]["consumer_seq"] == taken
 
 
 def latest_commits(heads: list[StoredMessage]) -> dict[str, Commit]:
