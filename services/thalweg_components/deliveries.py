@@ -23,8 +23,8 @@ class Target(Protocol):
             RejectedError: never, as it is.
         """
 
-    def write(self, rows: list[Any], places: list[Place]) -> None:
-        """Delivers those that are not delivered yet, all or none.
+    def write(self, rows: list[Any], places: list[Place]) -> list[str] | None:
+        """Delivers those that are not delivered yet; what the target calls each of them, where it does.
 
         Raises:
             UnreachableError: not now; whether they are delivered nobody knows.
@@ -69,7 +69,7 @@ class Deliveries:
         while True:
             attempts += 1
             try:
-                await asyncio.to_thread(self._once, rows, places)
+                references = await asyncio.to_thread(self._once, rows, places)
             except UnreachableError as error:
                 await asyncio.to_thread(self._target.close)
                 pause_s = self._backoff.failed(error)
@@ -78,12 +78,13 @@ class Deliveries:
                 await asyncio.sleep(pause_s)
             else:
                 self._backoff.worked()
-                return [Receipt(self._target.name, f"{one.sequence}/{one.offset}", attempts) for one in places]
+                names = references or [f"{one.sequence}/{one.offset}" for one in places]
+                return [Receipt(self._target.name, name, attempts) for name in names]
 
     async def end(self) -> None:
         """Closes the target."""
         await asyncio.to_thread(self._target.close)
 
-    def _once(self, rows: list[Any], places: list[Place]) -> None:
+    def _once(self, rows: list[Any], places: list[Place]) -> list[str] | None:
         self._target.open()
-        self._target.write(rows, places)
+        return self._target.write(rows, places)

