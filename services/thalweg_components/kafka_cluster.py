@@ -45,14 +45,16 @@ def partitions(client: Any, topic: str, errors: Errors) -> list[int]:
         RejectedError: `kafka.refused`, it lets nobody in; `kafka.no_topic`.
     """
     try:
-        found = client.list_topics(topic, timeout=ANSWER_TIMEOUT_S).topics[topic]
+        found = client.list_topics(timeout=ANSWER_TIMEOUT_S).topics.get(topic)  # of all: asked for one alone, brokers may make it
     except KafkaException as error:
         client.poll(0)  # hears of errors
         if errors.refusal is not None:
             raise RejectedError(errors.refusal, code="kafka.refused") from None
         raise UnreachableError(error.args[0].str(), code="kafka.unreachable") from error
+    if found is None:
+        raise RejectedError(f"there is no topic {topic}", code="kafka.no_topic")
     if found.error is not None:
-        raise RejectedError(f"{topic}: {found.error.str()}", code="kafka.no_topic")
+        raise UnreachableError(found.error.str(), code="kafka.unreachable")
     return sorted(found.partitions)
 
 

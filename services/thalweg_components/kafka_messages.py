@@ -92,7 +92,9 @@ class KafkaMessages:
 
     def _begin_anew(self, partition: int) -> None:
         """What the cursor says is no longer there: retention has removed it."""
-        self._logger.warning("%s [%d]: messages from %d on were removed before they were read", self._topic, partition, self.offsets[partition])
+        self._logger.warning(
+            "%s [%d]: messages from %d on were removed before they were read", self._topic, partition, self.offsets[partition]
+        )
         try:
             self._consumer.seek(TopicPartition(self._topic, partition, OFFSET_BEGINNING))
         except KafkaException as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import conninfo
@@ -46,7 +46,11 @@ def connect(url: Secret) -> Connection:
         UnreachableError: not now.
         RejectedError: `postgres.refused`, the server does not let in whoever this is.
     """
-    said = {"connect_timeout": CONNECT_TIMEOUT_S, "tcp_user_timeout": SILENCE_MS, "application_name": "thalweg"} | parse_url(url)
+    said: dict[str, Any] = {
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "tcp_user_timeout": SILENCE_MS,
+        "application_name": "thalweg",
+    } | parse_url(url)
     with told():
         try:
             opened = psycopg.connect(autocommit=True, **said)
@@ -78,7 +82,7 @@ def told() -> Iterator[None]:
 
 def with_names(statement: str) -> LiteralString:
     """A statement with `:names` as psycopg spells them; for those of the code, never for text from outside."""
-    return cast(LiteralString, _NAMES.sub(r"%(\1)s", statement))
+    return _NAMES.sub(r"%(\1)s", statement)
 
 
 def _line(error: psycopg.Error) -> str:

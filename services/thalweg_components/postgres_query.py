@@ -113,19 +113,19 @@ class PostgresQuery:
         names = [connection.execute("select format_type(%s, null)", [oids[one]]).fetchone() for one in self._params.cursor]
         self._types = [one[0] for one in names if one is not None]
 
-    def _run(self, statement: sql.Composable, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    def _run(self, statement: sql.SQL | sql.Composed, values: dict[str, Any]) -> list[tuple[Any, ...]]:
         assert self._connection is not None, "it is opened before"
         with told():
-            return self._connection.execute(statement, values).fetchall()  # type: ignore[arg-type]  # composed of parts that are
+            return self._connection.execute(statement, values).fetchall()
 
     def _query(self) -> sql.Composable:
-        return sql.SQL("({}) as q").format(sql.SQL(self._params.query.replace("%", "%%")))  # type: ignore[arg-type]  # it is the user's own
+        return sql.SQL("({}) as q").format(sql.SQL(self._params.query.replace("%", "%%")))
 
     def _keys(self) -> list[sql.Composable]:
         return [sql.SQL("q.{}").format(sql.Identifier(one)) for one in self._params.cursor]
 
     def _given(self, name: str) -> sql.Composable:
-        places = [sql.Placeholder(f"{name}{index}") + sql.SQL(f"::{kind}") for index, kind in enumerate(self._types)]  # type: ignore[arg-type]
+        places = [sql.Placeholder(f"{name}{index}") + sql.SQL(f"::{kind}") for index, kind in enumerate(self._types)]
         return sql.SQL(", ").join(places)
 
     def _named(self, name: str, cursor: Cursor) -> dict[str, Any]:

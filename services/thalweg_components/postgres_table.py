@@ -111,7 +111,9 @@ class PostgresTable:
         written = {one.name for one in self._columns}
         if left_out := [name for name, _, _, is_needed in found if is_needed and name not in written]:
             hint = "give it a default, or name the field that goes there in columns"
-            raise RejectedError(f"{self._params.table}.{left_out[0]} must not be null, and no field goes there", code="postgres.misfit", hint=hint)
+            raise RejectedError(
+                f"{self._params.table}.{left_out[0]} must not be null, and no field goes there", code="postgres.misfit", hint=hint
+            )
         for one in self._columns:
             if one.name not in types:
                 hint = f"it has: {', '.join(types)}"

@@ -26,7 +26,9 @@ class QueryParams(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     query: str = Field(min_length=1, max_length=65_536, description="a SELECT without ORDER BY and LIMIT")
-    cursor: list[str] = Field(min_length=1, max_length=8, description="columns that together are unique, never null, and rise with new rows")
+    cursor: list[str] = Field(
+        min_length=1, max_length=8, description="columns that together are unique, never null, and rise with new rows"
+    )
     schema_: str = Field(alias="schema", max_length=MAX_TYPE, description="type of a row, as in `record{id: int, name: str?}`")
     time_field: str | None = Field(None, description="timestamp that is the event time; without it, the number of the row")
     page_rows: int = Field(1000, ge=1, le=100_000, description="rows that are asked for at once")
@@ -105,7 +107,7 @@ class QueryPages:
                 self._look_at(self._origin.open())
                 upto = self._origin.newest()
                 while upto is not None and (rows := self._origin.page(after, upto)):
-                    for row, after in rows:  # noqa: B020  # where to go on is what the last row says
+                    for row, after in rows:  # where to go on is what the last row says
                         yield self._item(row, after)
                 self._backoff.worked()
                 if not self._params.follow:

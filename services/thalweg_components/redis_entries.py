@@ -116,7 +116,9 @@ class RedisEntries:
         with told():
             is_there = self._client.xrange(self._key, min=after, max=after)
         if not is_there:
-            self._logger.warning("%s: entry %s is no longer there; some behind it may have been removed before they were read", self._key, after)
+            self._logger.warning(
+                "%s: entry %s is no longer there; some behind it may have been removed before they were read", self._key, after
+            )
 
 
 def _number(entry_id: str | None) -> tuple[int, int]:

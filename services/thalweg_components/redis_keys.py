@@ -13,14 +13,15 @@ from thalweg_components.redis_connection import greet, make_client, name_of, tol
 PLACES = "thalweg:places"
 _FENCED = "fenced out"
 
-# Redis runs a script as one step, so what it writes, the fence and the places are together. KEYS: the hash of the places, then for each record
-# its key. ARGV: the epoch, then for each record edge, sequence, offset, command, and how many words follow with the words themselves.
+# Redis runs a script as one step, so what it writes, the fence and the places are together. KEYS: the hash of the places, then for each
+# record its key. ARGV: the epoch, then for each record edge, sequence, offset, command, how many words follow, and those words.
 _DELIVER = """
 local keeps, at, answers = KEYS[1] ~= '', 2, {}
 local kept = keeps and redis.call('hget', KEYS[1], 'epoch')
 if kept and tonumber(kept) > tonumber(ARGV[1]) then return redis.error_reply('fenced out') end
 for n = 2, #KEYS do
-  local edge, sequence, offset, command, count = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), ARGV[at + 3], tonumber(ARGV[at + 4])
+  local edge, sequence, offset = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  local command, count = ARGV[at + 3], tonumber(ARGV[at + 4])
   local last, is_new = keeps and redis.call('hget', KEYS[1], edge), true
   if last then
     local a, b = string.match(last, '^(%d+)/(%d+)$')

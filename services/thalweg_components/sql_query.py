@@ -64,7 +64,7 @@ class SqlQuery:
         return self._columns
 
     def newest(self) -> Cursor | None:
-        """See `Origin.newest`. A row whose lower cursor is committed later is passed over: databases have no common way to see it coming."""
+        """See `Origin.newest`. A lower cursor that is committed later is passed over: databases have no common way to foresee it."""
         known = " and ".join(f"{one} is not null" for one in self._keys)
         keys, order = ", ".join(self._keys), ", ".join(f"{one} desc" for one in self._keys)
         found = self._run(f"select {keys} from {self._query} where {known} order by {order}", {}, 1)

@@ -92,7 +92,9 @@ class SqlTable:
     def _look_up(self, connection: sqlalchemy.Connection) -> sqlalchemy.Table:
         *schema, name = self._params.table.split(".")
         try:
-            table = sqlalchemy.Table(name, sqlalchemy.MetaData(), schema=schema[0] if schema else None, autoload_with=connection, resolve_fks=False)
+            table = sqlalchemy.Table(
+                name, sqlalchemy.MetaData(), schema=schema[0] if schema else None, autoload_with=connection, resolve_fks=False
+            )
         except exc.NoSuchTableError:
             raise RejectedError(f"there is no table {self._params.table}", code="sql.no_table") from None
         written = {one.name for one in self._columns}
@@ -132,7 +134,7 @@ class SqlTable:
 
     def _statement(self, table: sqlalchemy.Table) -> Any:
         """Adds rows, or replaces those with the same keys where the database can."""
-        values = {one.name: sqlalchemy.bindparam(f"c{index}") for index, one in enumerate(self._columns)}
+        values: dict[str, Any] = {one.name: sqlalchemy.bindparam(f"c{index}") for index, one in enumerate(self._columns)}
         if not self._params.keys:
             return sqlalchemy.insert(table).values(values)
         others = [one.name for one in self._columns if one.name not in self._params.keys]

@@ -26,7 +26,15 @@ class Copy:
     """
 
     def __init__(
-        self, component: Any, kind: str, params: dict[str, Any], secrets: dict[str, str], *, epoch: int = 1, rewound: int = 0, run: str = "default/d@1"
+        self,
+        component: Any,
+        kind: str,
+        params: dict[str, Any],
+        secrets: dict[str, str],
+        *,
+        epoch: int = 1,
+        rewound: int = 0,
+        run: str = "default/d@1",
     ) -> None:
         self.context = Context("sink", {"in": parse_type(kind)}, {}, {})
         self.context.run, self.context.epoch, self.context.rewound = run, epoch, rewound

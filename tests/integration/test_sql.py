@@ -94,8 +94,17 @@ def test_keys_replace_rows_and_what_is_refused_leaves_nothing(url: str) -> None:
 
 
 def test_a_query_is_read_in_pages_exactly_from_every_cursor(url: str) -> None:
-    run(url, "create table read (at timestamp, n numeric(9, 2))", *(f"insert into read values ('2024-01-01 00:00:0{n // 4}', {n}.25)" for n in range(9)))
-    params = {"query": "select * from read where 'a:b' like '%:b'", "cursor": ["at", "n"], "schema": "record{at: timestamp, n: float}", "page_rows": 2}
+    run(
+        url,
+        "create table read (at timestamp, n numeric(9, 2))",
+        *(f"insert into read values ('2024-01-01 00:00:0{n // 4}', {n}.25)" for n in range(9)),
+    )
+    params = {
+        "query": "select * from read where 'a:b' like '%:b'",
+        "cursor": ["at", "n"],
+        "schema": "record{at: timestamp, n: float}",
+        "page_rows": 2,
+    }
     found, cursor = [], None
     for _ in range(9):  # a restart behind every row
         with Reading(SqlSource, params | {"time_field": "at"}, {"url": url}) as one:
@@ -155,7 +164,7 @@ def test_a_query_that_is_none_is_refused(url: str, query: str, error: str) -> No
         one.take(1)
 
 
-_text = some.text(some.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=20)
+_text = some.text(some.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 _values = some.fixed_dictionaries(
     {
         "name": some.none() | _text,

@@ -23,8 +23,8 @@ class PostgresSink:
     unique index: a row that is there is replaced; without them rows are added, by COPY), `give_up_after_s`. **Secrets**: `url`, as in
     `postgresql://user:password@host:5432/database`.
 
-    **Types** are checked against the table before the first record: bool, int and float go into columns of such types and `numeric`, str into
-    all that is written as text, timestamp into `timestamptz`, `timestamp` (UTC) and `date`, duration into `interval`, bytes and images into
+    **Types** are checked against the table before the first record: bool, int and float go into columns of such types and `numeric`, str
+    into all that is written as text, timestamp into `timestamptz`, `timestamp` (UTC) and `date`, duration into `interval`, bytes and images into
     `bytea`, lists of scalars into arrays, everything into `json` and `jsonb`.
 
     **Delivery**: the last place of each edge is stored in the table `thalweg_places`, which it makes, in the transaction that writes the

@@ -24,7 +24,9 @@ _MESSAGE = Record((("key", OptionalOf(BYTES)), ("payload", OptionalOf(BYTES)), (
 class Params(KafkaParams):
     """What is read, and what it holds."""
 
-    schema_: str | None = Field(None, alias="schema", max_length=MAX_TYPE, description="stream type of the payload, as in `record{t: float}`")
+    schema_: str | None = Field(
+        None, alias="schema", max_length=MAX_TYPE, description="stream type of the payload, as in `record{t: float}`"
+    )
     key_field: str | None = Field(None, description="field that the key is added as, as text, where the schema is a record")
     time_field: str | None = Field(None, description="timestamp of the schema that is the event time; without it, the message's own")
     follow: bool = Field(True, description="false: end when all that is there is read")
@@ -54,7 +56,8 @@ class KafkaSource:
     """Reads all partitions of a topic of Kafka.
 
     **Emits** on `out`, with `schema`, the payload as that type: `str` is UTF-8, `bytes` and `image` (a JPEG or PNG file) are the payload
-    itself, all else is JSON; `key_field` adds the key to a record. Without it `record{key: bytes?, payload: bytes?, partition: int, offset: int}`.
+    itself, all else is JSON; `key_field` adds the key to a record. Without it
+    `record{key: bytes?, payload: bytes?, partition: int, offset: int}`.
 
     **Params**: `brokers` (HOST:PORT), `topic`, `schema`, `key_field`, `time_field`, `follow` (false ends when all that is there is read),
     `tls`, `mechanism` (of SASL). **Secrets**: `user`, `password`. **Files**: `ca` (text), PEM certificates to trust.

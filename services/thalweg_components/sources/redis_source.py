@@ -25,7 +25,9 @@ class Params(BaseModel):
 
     key: str = Field(min_length=1, max_length=1024, description="of the stream or list, or name of the channel")
     kind: Literal["stream", "list", "channel"] = Field("stream", description="a stream is read exactly; the others lose at a kill")
-    schema_: str | None = Field(None, alias="schema", max_length=MAX_TYPE, description="stream type of the payload, as in `record{t: float}`")
+    schema_: str | None = Field(
+        None, alias="schema", max_length=MAX_TYPE, description="stream type of the payload, as in `record{t: float}`"
+    )
     payload_field: str = Field("payload", min_length=1, description="field of a stream's entry that is the payload")
     time_field: str | None = Field(None, description="timestamp of the schema that is the event time")
     follow: bool = Field(True, description="false: end with the last entry of the stream")
