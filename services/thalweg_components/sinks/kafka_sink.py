@@ -35,7 +35,7 @@ class KafkaSink:
     **Params**: `brokers` (HOST:PORT), `topic`, `key_field`, `payload_field`, `tls`, `mechanism` (of SASL), `give_up_after_s`. **Secrets**:
     `user`, `password`. **Files**: `ca` (text), PEM certificates to trust.
 
-    **Delivery**: every record is acknowledged by all replicas in sync, and its id is in the header `thalweg-id`. The producer is idempotent,
+    **Delivery**: every record is acknowledged by all replicas in sync, its id in the header `thalweg-id`. The producer is idempotent,
     so a broken connection doubles nothing by itself; a record may come twice where the vertex is killed before its commit, or where an
     outage lasted longer than 20 s: such have the same `thalweg-id`. An outage is waited out, or ends as a faulty record after
     `give_up_after_s`. The topic has to be there.
