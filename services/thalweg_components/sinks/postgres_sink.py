@@ -24,8 +24,8 @@ class PostgresSink:
     `postgresql://user:password@host:5432/database`.
 
     **Types** are checked against the table before the first record: bool, int and float go into columns of such types and `numeric`, str
-    into all that is written as text, timestamp into `timestamptz`, `timestamp` (UTC) and `date`, duration into `interval`, bytes and images into
-    `bytea`, lists of scalars into arrays, everything into `json` and `jsonb`.
+    into all that is written as text, timestamp into `timestamptz`, `timestamp` (UTC) and `date`, duration into `interval`, bytes and
+    images into `bytea`, lists of scalars into arrays, everything into `json` and `jsonb`.
 
     **Delivery**: the last place of each edge is stored in the table `thalweg_places`, which it makes, in the transaction that writes the
     rows: a restart writes nothing twice and leaves nothing out. An older copy of the vertex can no longer write once a newer one has

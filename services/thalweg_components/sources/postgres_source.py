@@ -39,8 +39,8 @@ class PostgresSource:
     `poll_s`). **Secrets**: `url`, as in `postgresql://user:password@host:5432/database`.
 
     **Without `follow`** it ends with the row that is the last one when it begins. **With it**, a row comes when all transactions that were
-    under way when it was first seen have ended, so that none is passed over whose lower number was committed later; one that has written and
-    stays open holds it up. For changed rows, have a column like `changed_at` in `cursor`, set by each change.
+    under way when it was first seen have ended, so that none is passed over whose lower number was committed later; one that has
+    written and stays open holds it up. For changed rows, have a column like `changed_at` in `cursor`, set by each change.
 
     **Types**: numeric becomes float, str or int as the schema says, a date the midnight of it in UTC, `timestamp` is taken as UTC, uuid and
     other types that JSON does not have are str, arrays are lists, json and jsonb become what the schema says.
