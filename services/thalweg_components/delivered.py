@@ -34,6 +34,7 @@ class Delivered:
         self._is_kept = bool(context.run)
         self._whose = {"run": context.run, "vertex": context.vertex}
         self._epoch, self._rewound = context.epoch, context.rewound
+        self._last: dict[str, list[int]] = {}
 
     def claim(self, execute: Execute) -> None:
         """Makes the table, and takes the row over: older copies cannot write from here on. In a transaction of its own.
@@ -65,7 +66,7 @@ class Delivered:
         if not locked.rowcount:
             raise self._fenced_out()
         text, rewound = execute(f"select places, rewound from {TABLE} {_MINE}", self._whose).fetchone()
-        self._last: dict[str, list[int]] = json.loads(text) if rewound == self._rewound else {}
+        self._last = json.loads(text) if rewound == self._rewound else {}
         return [index for index, one in enumerate(places) if [one.sequence, one.offset] > self._last.get(one.edge, [0, -1])]
 
     def advance(self, execute: Execute, places: list[Place]) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
 from thalweg import RejectedError, UnreachableError
 from thalweg_components.backoff import Backoff
@@ -95,7 +95,6 @@ class KafkaMessages:
         self._logger.warning(
             "%s [%d]: messages from %d on were removed before they were read", self._topic, partition, self.offsets[partition]
         )
-        try:
-            self._consumer.seek(TopicPartition(self._topic, partition, OFFSET_BEGINNING))
-        except KafkaException as error:
-            self._logger.warning("%s [%d]: %s", self._topic, partition, error)
+        anew = TopicPartition(self._topic, partition, OFFSET_BEGINNING)  # a partition in this state cannot be sought
+        self._consumer.incremental_unassign([anew])
+        self._consumer.incremental_assign([anew])

@@ -30,7 +30,7 @@ class KafkaTopic:
         limits = {"enable.idempotence": True, "message.timeout.ms": int(SEND_TIMEOUT_S * 1000), "linger.ms": 2}
         self._settings = settings | limits
         self._producer: Producer | None = None
-        self._taken: dict[Place, str] = {}  # of the batch in hand; a second try sends only the others
+        self._taken: dict[Place, str] = {}  # of a batch that failed: tried again, whole or record by record, only the others are sent
 
     def open(self) -> None:
         """See `Target.open`."""
@@ -45,18 +45,20 @@ class KafkaTopic:
         """See `Target.write`."""
         producer, failed = self._producer, list[KafkaError]()
         assert producer is not None, "it is opened before"
-        for (number, key, payload), place in zip(rows, places, strict=True):
-            if place not in self._taken:
-                self._send(producer, number, key, payload, partial(self._answered, place, failed))
-        if producer.flush(SEND_TIMEOUT_S + 5):
+        try:
+            for (number, key, payload), place in zip(rows, places, strict=True):
+                if place not in self._taken:
+                    self._send(producer, number, key, payload, partial(self._answered, place, failed))
+        finally:
+            left = producer.flush(SEND_TIMEOUT_S + 5)
+        if left:
             raise UnreachableError("no answer in time", code="kafka.unreachable")
         for error in failed:
             if not (error.retriable() or error.code() in AWAY):
                 raise RecordError(error.str())
         if failed:
             raise UnreachableError(failed[0].str(), code="kafka.unreachable")
-        taken, self._taken = self._taken, {}
-        return [taken[one] for one in places]
+        return [self._taken.pop(one) for one in places]
 
     def close(self) -> None:
         """See `Target.close`."""

@@ -49,11 +49,12 @@ class PostgresQuery:
         self._connection = connection
         return self._columns
 
-    def newest(self) -> Cursor | None:
+    def newest(self, after: Cursor | None) -> Cursor | None:
         """See `Origin.newest`.
 
         A number of a sequence is given out before its row can be seen, so a lower one may be committed later. What is seen now is
-        therefore read only when all transactions that were under way when it was seen have ended.
+        therefore read only when all transactions that were under way when it was seen have ended. One is from its first write on: a number
+        that it took before that, by hand, is not seen coming.
         """
         keys = self._keys()
         order = sql.SQL(", ").join(sql.SQL("{} desc").format(one) for one in keys)
@@ -61,7 +62,7 @@ class PostgresQuery:
         known = sql.SQL(" and ").join(sql.SQL("{} is not null").format(one) for one in keys)
         # The snapshot of a later statement knows all transactions that could hold a lower number than the rows that this one sees.
         row = self._run(sql.SQL("select {} from {} where {} order by {} limit 1").format(texts, self._query(), known, order), {})
-        if not row:
+        if not row or list(row[0]) == after:
             return None
         if self._params.follow:
             self._wait_for_writers()

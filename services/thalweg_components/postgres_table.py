@@ -15,7 +15,8 @@ from thalweg_components.sql_values import bare, to_column
 from thalweg_components.table_rows import Column, TableParams
 
 _COLUMNS = """
-select a.attname, t.typname, t.typcategory, a.attnotnull and not a.atthasdef and a.attidentity = '' and a.attgenerated = ''
+select a.attname, t.typname, t.typcategory, format_type(t.oid, null),
+    a.attnotnull and not a.atthasdef and a.attidentity = '' and a.attgenerated = ''
 from pg_attribute a join pg_type t on t.oid = a.atttypid
 where a.attrelid = to_regclass(:table) and a.attnum > 0 and not a.attisdropped
 """
@@ -107,9 +108,10 @@ class PostgresTable:
         found = connection.execute(with_names(_COLUMNS), {"table": self._table.as_string(connection)}).fetchall()
         if not found:
             raise RejectedError(f"there is no table {self._params.table}", code="postgres.no_table")
-        types = {name: (kind, category) for name, kind, category, _ in found}
+        types = {name: (kind, category) for name, kind, category, *_ in found}
+        shown = {name: text for name, _, _, text, _ in found}
         written = {one.name for one in self._columns}
-        if left_out := [name for name, _, _, is_needed in found if is_needed and name not in written]:
+        if left_out := [name for name, *_, is_needed in found if is_needed and name not in written]:
             hint = "give it a default, or name the field that goes there in columns"
             raise RejectedError(
                 f"{self._params.table}.{left_out[0]} must not be null, and no field goes there", code="postgres.misfit", hint=hint
@@ -119,7 +121,7 @@ class PostgresTable:
                 hint = f"it has: {', '.join(types)}"
                 raise RejectedError(f"{self._params.table} has no column {one.name}", code="postgres.misfit", hint=hint)
             if not _takes(*types[one.name], one.kind):
-                what = f"{self._params.table}.{one.name} is {types[one.name][0]}, which does not take {format_type(one.kind)}"
+                what = f"{self._params.table}.{one.name} is {shown[one.name]}, which does not take {format_type(one.kind)}"
                 raise RejectedError(what, code="postgres.misfit", hint="cast@1.0.0 turns fields into other types")
         return [to_column(one.kind, as_json=types[one.name][0] in _JSON, arrays=True) for one in self._columns]
 

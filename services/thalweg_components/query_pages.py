@@ -64,8 +64,8 @@ class Origin(Protocol):
     def open(self) -> list[str]:
         """Connects where it is not; the columns of the query."""
 
-    def newest(self) -> Cursor | None:
-        """The highest cursor behind which no row can appear any more below it; None where there is no row."""
+    def newest(self, after: Cursor | None) -> Cursor | None:
+        """The highest cursor, when no row can appear below it any more; None where there is nothing behind `after`."""
 
     def page(self, after: Cursor | None, upto: Cursor) -> list[tuple[tuple[Any, ...], Cursor]]:
         """The next rows in order, each with its cursor; none where there are no more."""
@@ -105,7 +105,7 @@ class QueryPages:
         while True:
             try:
                 self._look_at(self._origin.open())
-                upto = self._origin.newest()
+                upto = self._origin.newest(after)
                 while upto is not None and (rows := self._origin.page(after, upto)):
                     for row, after in rows:  # where to go on is what the last row says
                         yield self._item(row, after)

@@ -63,12 +63,13 @@ class SqlQuery:
         self._connection = connection
         return self._columns
 
-    def newest(self) -> Cursor | None:
+    def newest(self, after: Cursor | None) -> Cursor | None:
         """See `Origin.newest`. A lower cursor that is committed later is passed over: databases have no common way to foresee it."""
         known = " and ".join(f"{one} is not null" for one in self._keys)
         keys, order = ", ".join(self._keys), ", ".join(f"{one} desc" for one in self._keys)
         found = self._run(f"select {keys} from {self._query} where {known} order by {order}", {}, 1)
-        return [_packed(one) for one in found[0]] if found else None
+        newest = [_packed(one) for one in found[0]] if found else None
+        return None if newest == after else newest
 
     def page(self, after: Cursor | None, upto: Cursor) -> list[tuple[tuple[Any, ...], Cursor]]:
         """See `Origin.page`."""

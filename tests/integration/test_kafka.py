@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
 from integration.database_parts import Copy, Reading
 from integration.outside_servers import Kafka, free_port, kafka, wait_until
@@ -101,6 +103,28 @@ def test_new_messages_are_followed_and_outages_waited_out(server: Kafka, topic: 
     assert sorted(taken) == [1, 2, 3] and len(given) == 2
     one.close()
     reading.close()
+
+
+def test_messages_that_are_no_longer_there_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Of a cluster inside librdkafka, as Tansu answers nothing where an offset is out of range."""
+    cluster = Producer({"bootstrap.servers": "none", "test.mock.num.brokers": 1})
+    brokers = [f"{one.host}:{one.port}" for one in cluster.list_topics(timeout=5).brokers.values()]
+    cluster.produce("t", b'{"n": 1}')
+    assert cluster.flush(5) == 0
+    params = {"brokers": brokers, "topic": "t", "schema": KIND, "follow": False}
+    with Reading(KafkaSource, params, {}) as reading, caplog.at_level(logging.WARNING):
+        found = [item.value.n for item in reading.items([100, 100, 100, 100])]
+    assert found == [1]
+    assert "messages from 100 on were removed before they were read" in caplog.text
+
+
+def test_a_record_that_is_too_large_is_faulty_alone_and_the_others_are_sent_once(server: Kafka, topic: str) -> None:
+    records = [{"text": "a"}, {"text": "b" * 2_000_000}, {"text": "c"}]
+    params = {"brokers": [server.broker], "topic": topic, "payload_field": "text"}
+    found = run_component(KafkaSink, records, params, on_error="dead-letter")
+    assert found.counters.dead == 1
+    params = {"brokers": [server.broker], "topic": topic, "schema": "str", "follow": False}
+    assert sorted(run_component(KafkaSource, params=params).out) == ["a", "c"]
 
 
 def test_payloads_that_do_not_fit_are_faulty_alone(server: Kafka, topic: str) -> None:

@@ -145,7 +145,7 @@ def test_after_give_up_after_s_an_outage_is_a_faulty_record(server: Postgres) ->
 @pytest.mark.parametrize(
     ("columns", "kind", "said"),
     [
-        ("id int4, name text", "record{id: str, name: str}", "id is int4, which does not take str"),
+        ("id int4, name text", "record{id: str, name: str}", "id is integer, which does not take str"),
         ("id bigint", KIND, "no column name"),
         ("id bigint, name text, must text not null", KIND, "must must not be null"),
         ("id bigint, name int4[]", "record{id: int, name: list[str]}", "does not take list"),
@@ -317,6 +317,8 @@ def test_kills_of_a_deployed_graph_lose_and_double_nothing(server: Postgres, tmp
     assert run.returncode == 0, errors[-2000:]
     assert server.run("select count(*), count(distinct id), min(id), max(id) from copies") == [(900, 900, 1, 900)]
     assert kills >= 2, "the run was not disturbed"
+    [(epoch,)] = server.run("select epoch from thalweg_places where vertex = 'write' and run like 'default/rows-%'")
+    assert int(str(epoch)) >= 3, "each copy has a higher epoch, in one row"
     summary = json.loads(output)
     assert summary["vertices"]["write"]["ports"]["receipts"]["count"] == 900
     assert PASSWORD not in output + errors
