@@ -11,7 +11,7 @@ from thalweg.errors import FencedOutError
 
 TABLE = "thalweg_places"
 CREATE = (
-    f"create table if not exists {TABLE} (run varchar(255) not null, vertex varchar(255) not null, epoch bigint not null, "
+    f"create table {TABLE} (run varchar(255) not null, vertex varchar(255) not null, epoch bigint not null, "
     "rewound bigint not null, places text not null, primary key (run, vertex))"
 )
 _MINE = "where run = :run and vertex = :vertex"
@@ -36,15 +36,20 @@ class Delivered:
         self._epoch, self._rewound = context.epoch, context.rewound
         self._last: dict[str, list[int]] = {}
 
-    def claim(self, execute: Execute) -> None:
-        """Makes the table, and takes the row over: older copies cannot write from here on. In a transaction of its own.
+    def claim(self, execute: Execute, *, is_there: bool) -> None:
+        """Takes the row over: older copies cannot write from here on. In a transaction of its own.
+
+        Args:
+            execute: runs a statement.
+            is_there: the table is; else it is made, which not everyone is allowed to.
 
         Raises:
             FencedOutError: a newer copy has it.
         """
         if not self._is_kept:
             return
-        execute(CREATE, {})
+        if not is_there:
+            execute(CREATE, {})
         taken = execute(f"update {TABLE} set epoch = :epoch {_MINE} and epoch <= :epoch", self._whose | {"epoch": self._epoch})
         if taken.rowcount:
             return

@@ -9,7 +9,7 @@ from psycopg import sql
 
 from thalweg import Place, RejectedError, Secret
 from thalweg.graph.types import BOOL, BYTES, DURATION, FLOAT, INT, STR, TIMESTAMP, ImageType, ListOf, StreamType, format_type
-from thalweg_components.delivered import Delivered
+from thalweg_components.delivered import TABLE, Delivered
 from thalweg_components.postgres_connection import Connection, connect, name_of, told, with_names
 from thalweg_components.sql_values import bare, to_column
 from thalweg_components.table_rows import Column, TableParams
@@ -58,7 +58,8 @@ class PostgresTable:
         try:
             with told(), connection.transaction():
                 self._changes = self._check(connection)
-                self._delivered.claim(self._executing(connection))
+                is_there = connection.execute("select to_regclass(%s) is not null", [TABLE]).fetchone() == (True,)
+                self._delivered.claim(self._executing(connection), is_there=is_there)
         except BaseException:
             connection.close()
             raise

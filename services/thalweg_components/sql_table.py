@@ -13,7 +13,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from thalweg import Place, RejectedError, Secret
 from thalweg.graph.types import BOOL, BYTES, DURATION, FLOAT, INT, STR, TIMESTAMP, ImageType, StreamType, format_type
-from thalweg_components.delivered import Delivered
+from thalweg_components.delivered import TABLE, Delivered
 from thalweg_components.sql_connection import connect, executing, make_engine, name_of, told
 from thalweg_components.sql_values import bare, is_scalar, to_column
 from thalweg_components.table_rows import Column, TableParams
@@ -60,9 +60,10 @@ class SqlTable:
                 table = self._look_up(connection)
                 self._changes = [self._change(table, one) for one in self._columns]
                 self._put = self._statement(table)
+                is_there = sqlalchemy.inspect(connection).has_table(TABLE)
                 connection.rollback()
             with told(), connection.begin():
-                self._delivered.claim(executing(connection))
+                self._delivered.claim(executing(connection), is_there=is_there)
         except BaseException:
             connection.close()
             raise

@@ -120,11 +120,10 @@ def test_messages_that_are_no_longer_there_are_told_of(caplog: pytest.LogCapture
 
 def test_a_record_that_is_too_large_is_faulty_alone_and_the_others_are_sent_once(server: Kafka, topic: str) -> None:
     records = [{"text": "a"}, {"text": "b" * 2_000_000}, {"text": "c"}]
-    params = {"brokers": [server.broker], "topic": topic, "payload_field": "text"}
-    found = run_component(KafkaSink, records, params, on_error="dead-letter")
+    place = {"brokers": [server.broker], "topic": topic}
+    found = run_component(KafkaSink, records, place | {"payload_field": "text"}, on_error="dead-letter")
     assert found.counters.dead == 1
-    params = {"brokers": [server.broker], "topic": topic, "schema": "str", "follow": False}
-    assert sorted(run_component(KafkaSource, params=params).out) == ["a", "c"]
+    assert sorted(run_component(KafkaSource, params=place | {"schema": "str", "follow": False}).out) == ["a", "c"]
 
 
 def test_payloads_that_do_not_fit_are_faulty_alone(server: Kafka, topic: str) -> None:

@@ -158,6 +158,16 @@ def test_a_table_that_does_not_take_the_records_is_refused_before_the_first(serv
         sink(server, name, kind)
 
 
+def test_a_role_that_may_make_no_table_finds_that_of_the_places_there(server: Postgres, table: str) -> None:
+    sink(server, table).close()
+    server.run("create role app login password 'app-pass'; revoke create on schema public from public")
+    server.run(f"grant select, insert, update on {table}, thalweg_places to app")
+    one = Copy(PostgresSink, KIND, {"table": table}, {"url": server.url.replace(f"postgres:{PASSWORD}", "app:app-pass")})
+    one.give(1, rows(1, 2))
+    one.close()
+    assert server.run(f"select count(*) from {table}") == [(2,)]
+
+
 def test_wrong_credentials_and_urls_are_refused_without_showing_them(server: Postgres) -> None:
     for url, said in (
         (server.url.replace(PASSWORD, "wr0ng-pass"), "password authentication failed"),
