@@ -50,6 +50,7 @@ class Summary:
                     "out": commit.counters.records_out,
                     "dead": commit.counters.dead,
                     "late": commit.counters.late,
+                    "dropped": commit.counters.dropped,
                     "errors": commit.counters.errors,
                     "ports": {port: {"count": stored.count, "digest": stored.digest} for port, stored in commit.ports.items()},
                 }
@@ -70,7 +71,8 @@ class Summary:
         width = max(map(len, self.commits))
         for name, commit in self.commits.items():
             counters = commit.counters
-            extra = "".join(f", {value:,} {label}" for label, value in (("dead", counters.dead), ("late", counters.late)) if value)
+            known = (("dead", counters.dead), ("late", counters.late), ("dropped", counters.dropped))
+            extra = "".join(f", {value:,} {label}" for label, value in known if value)
             digest = "".join(f"  {port} {stored.digest[:12]}" for port, stored in commit.ports.items())
             typer.echo(f"{name:<{width}}  {counters.records_in:>9,} in  {counters.records_out:>9,} out{extra}{digest}")
         for one in self._saved_in_order():

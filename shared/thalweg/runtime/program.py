@@ -130,6 +130,11 @@ class Program:
             return self.results(self.instance.finish(self.context))
         return ()
 
+    def committed(self, cursor: Any) -> None:
+        """Tells a source that has a method `committed` that its records up to a cursor are stored; from another thread than its own."""
+        if cursor is not None and hasattr(self.instance, "committed"):
+            self.instance.committed(cursor)
+
     def cancel(self) -> None:
         """Cancels the coroutine that the component is waiting in, if it is in one; call it from another thread than its own."""
         self._coroutines.cancel()

@@ -34,7 +34,7 @@ class Context:
         self.record_ids: list[int] = []
         self.places: list[Place] = []
         self.logger = logging.getLogger(f"thalweg.vertex.{vertex}")
-        self.late_count = 0
+        self.late_count = self.dropped_count = 0
         self.hold_back_ns: int | None = None
         self._inputs, self._outputs, self._classes = inputs, outputs, classes
 
@@ -62,3 +62,7 @@ class Context:
     def count_late(self, count: int = 1) -> None:
         """Counts records that came after their window had closed."""
         self.late_count += count
+
+    def count_dropped(self, count: int = 1) -> None:
+        """Counts what a live source has taken from outside and let go of, as there was no room for it; on the thread that it runs on."""
+        self.dropped_count += count

@@ -19,6 +19,7 @@ class Counters(msgspec.Struct, omit_defaults=True):
     late: int = 0
     errors: int = 0
     bytes_out: int = 0
+    dropped: int = 0  # by a live source, for want of room
 
 
 class OpenBlock(msgspec.Struct, array_like=True):

@@ -82,6 +82,7 @@ def _vertex(spec: VertexSpec, commit: Commit | None) -> dict[str, Any]:
         "records_out": commit.counters.records_out,
         "dead": commit.counters.dead,
         "late": commit.counters.late,
+        **({"dropped": commit.counters.dropped} if commit.counters.dropped else {}),
         "errors": commit.counters.errors,
         "ports": {port: {"count": stored.count, "digest": stored.digest} for port, stored in sorted(commit.ports.items())},
         "generated": {slot: msgspec.to_builtins(one) for slot, one in sorted(commit.generated.items())},
