@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _SOURCES, _PROCESSORS, _FILES = f"{__name__}.sources", f"{__name__}.processors", f"{__name__}.files"
-_ENDPOINTS, _CONVERTERS = f"{__name__}.endpoints", f"{__name__}.converters"
+_ENDPOINTS, _CONVERTERS, _SINKS = f"{__name__}.endpoints", f"{__name__}.converters", f"{__name__}.sinks"
 
 INDEX: dict[str, str] = {
     "csv-source@1.0.0": f"{_SOURCES}.csv_source",
@@ -15,6 +15,7 @@ INDEX: dict[str, str] = {
     "random-source@1.0.0": f"{_SOURCES}.random_source",
     "audio-file-source@1.0.0": f"{_SOURCES}.audio_file_source",
     "replay-source@1.0.0": f"{_SOURCES}.replay_source",
+    "mqtt-source@1.0.0": f"{_SOURCES}.mqtt_source",
     "filter@1.0.0": f"{_PROCESSORS}.filter",
     "map@1.0.0": f"{_PROCESSORS}.map",
     "select@1.0.0": f"{_PROCESSORS}.select",
@@ -57,6 +58,7 @@ INDEX: dict[str, str] = {
     "parquet-file@1.0.0": f"{_FILES}.parquet_file",
     "image-directory@1.0.0": f"{_FILES}.image_directory",
     "video-file@1.0.0": f"{_FILES}.video_file",
+    "mqtt-sink@1.0.0": f"{_SINKS}.mqtt_sink",
 }
 
 __all__ = ["INDEX"]
