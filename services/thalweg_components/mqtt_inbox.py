@@ -43,7 +43,8 @@ class Inbox:
     """Messages between a broker, which hands them out on the client's thread, and the source, which takes them on its own.
 
     A broker hands a message out again, and says so, when the connection was lost before it saw the acknowledgement. What is still held
-    here is told by its id and its content, and comes once. The id alone does not tell: a broker that was killed may give it to another message.
+    here is told by its id and its content, and comes once. The id alone does not tell: a broker that was
+    killed may give it to another message.
 
     Args:
         client: not connected yet.
