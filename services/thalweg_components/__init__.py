@@ -19,6 +19,7 @@ INDEX: dict[str, str] = {
     "camera-source@1.0.0": f"{_SOURCES}.camera_source",
     "video-url-source@1.0.0": f"{_SOURCES}.video_url_source",
     "mqtt-source@1.0.0": f"{_SOURCES}.mqtt_source",
+    "s3-source@1.0.0": f"{_SOURCES}.s3_source",
     "filter@1.0.0": f"{_PROCESSORS}.filter",
     "map@1.0.0": f"{_PROCESSORS}.map",
     "select@1.0.0": f"{_PROCESSORS}.select",
@@ -62,6 +63,7 @@ INDEX: dict[str, str] = {
     "image-directory@1.0.0": f"{_FILES}.image_directory",
     "video-file@1.0.0": f"{_FILES}.video_file",
     "mqtt-sink@1.0.0": f"{_SINKS}.mqtt_sink",
+    "s3-sink@1.0.0": f"{_SINKS}.s3_sink",
 }
 
 __all__ = ["INDEX"]

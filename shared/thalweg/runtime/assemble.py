@@ -31,6 +31,7 @@ def assemble(
     redaction: Redaction | None = None,
     *,
     traced: bool = False,
+    run: str = "",
 ) -> Engine:
     """The engine of a vertex, not restored yet.
 
@@ -44,6 +45,7 @@ def assemble(
         secrets: value per secret slot.
         redaction: of what the vertex writes, None where it has no secrets.
         traced: as `DeploymentSpec.is_traced`.
+        run: names the life of the deployment.
 
     Raises:
         RejectedError: a secret that the component needs is not bound (`secret.unbound`).
@@ -56,6 +58,7 @@ def assemble(
     if inlet is not None:
         inputs["in"] = outputs["out"]
     program = Program(component, spec.name, spec.params, inputs, outputs, files, generated, secrets)
+    program.context.run = run
     ordered = sorted(spec.inputs, key=lambda edge: (list(component.inputs).index(edge.dst_port), edge.src_vertex, edge.src_port))
     edges = [
         Edge(

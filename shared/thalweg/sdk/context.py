@@ -26,6 +26,8 @@ class Context:
         position: where the current record is in the input, as text.
         hold_back_ns: how far behind the watermark `on_watermark` and `finish` may still emit; None: at any time. To be set in
             `setup` by a component that knows better than None, so that those who merge its output need not wait for the end.
+        run: names this life of the deployment, over restarts and redeploys; places are places of its log. A sink that keeps something
+            for itself in its target keeps it under `run` and `vertex`.
     """
 
     def __init__(self, vertex: str, inputs: dict[str, StreamType], outputs: dict[str, StreamType], classes: dict[str, Any]) -> None:
@@ -34,6 +36,7 @@ class Context:
         self.record_ids: list[int] = []
         self.places: list[Place] = []
         self.logger = logging.getLogger(f"thalweg.vertex.{vertex}")
+        self.run = ""
         self.late_count = self.dropped_count = 0
         self.hold_back_ns: int | None = None
         self._inputs, self._outputs, self._classes = inputs, outputs, classes
