@@ -64,6 +64,7 @@ INDEX: dict[str, str] = {
     "video-file@1.0.0": f"{_FILES}.video_file",
     "mqtt-sink@1.0.0": f"{_SINKS}.mqtt_sink",
     "s3-sink@1.0.0": f"{_SINKS}.s3_sink",
+    "email-sink@1.0.0": f"{_SINKS}.email_sink",
 }
 
 __all__ = ["INDEX"]

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from integration.certificates import make_certificate
 from integration.live import DEADLINE_S, LiveSource, Relay, bound
 from thalweg.embedded.process import ManagedProcess
 from thalweg.embedded.servers import find_program, free_ports, speaks_nats
@@ -87,12 +87,6 @@ def own(tmp_path: Path) -> Iterator[BrokerProcess]:
     found.start()
     yield found
     found.process.stop()
-
-
-def make_certificate(key: Path, cert: Path) -> None:
-    """A certificate of 127.0.0.1 that is its own authority."""
-    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(cert), "-days", "2"]
-    subprocess.run([*words, "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
 
 
 class Peer:
@@ -281,8 +275,7 @@ def test_what_a_sink_has_to_deliver_outlives_an_outage(tmp_path: Path) -> None:
 
 
 def test_tls_is_checked(tmp_path: Path) -> None:
-    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    make_certificate(key, cert)
+    key, cert = make_certificate(tmp_path)
     secure = BrokerProcess(tmp_path / "broker", (key, cert))
     secure.start()
     params = {"broker": secure.url, "topic": "out/secure"}

@@ -87,7 +87,9 @@ def test_every_record_is_in_one_object_wherever_the_sink_is_killed(bucket: Bucke
 
 
 def test_what_was_written_as_parquet_is_read_back_as_it_was(bucket: Bucket) -> None:
-    records = [{"n": n, "at": datetime(2024, 1, 1, n, tzinfo=UTC), "tags": ["a"] * n, "name": None if n > 1 else "one"} for n in range(1, 6)]
+    records = [
+        {"n": n, "at": datetime(2024, 1, 1, n, tzinfo=UTC), "tags": ["a"] * n, "name": None if n > 1 else "one"} for n in range(1, 6)
+    ]
     params = {**bucket.params, "prefix": "parquet/", "format": "parquet", "max_records": 3}
     found = run_component(S3Sink, records, params, secrets=KEYS)
     receipts = found.outputs["receipts"]
