@@ -10,6 +10,7 @@ from typing import Any
 
 from thalweg.errors import RejectedError
 from thalweg.graph.parse import parse_type
+from thalweg.graph.partitions import partition_of
 from thalweg.graph.pipeline import Edge, Pipeline
 from thalweg.graph.releases import ParamFault, Release, Releases
 from thalweg.graph.types import StreamType
@@ -23,7 +24,7 @@ COMPONENT, VERSION = "replay-source", "1.0.0"
 def content_of(spec: DeploymentSpec) -> dict[str, Any]:
     """What ran, as the content of a pipeline file; files are bound by artifact."""
     vertices = {
-        one.name: {
+        partition_of(one.name)[0]: {
             "component": one.component,
             "digest": one.digest or None,
             "params": one.params,
@@ -31,11 +32,17 @@ def content_of(spec: DeploymentSpec) -> dict[str, Any]:
             "secrets": one.secrets,
             "generated": one.generated,
             "on_error": one.on_error,
+            "partitions": one.share.count if one.share is not None else 1,
+            "key": one.share.key if one.share is not None else None,
         }
         for one in spec.vertices
     }
-    edges = [f"{edge.src_vertex}.{edge.src_port} -> {one.name}.{edge.dst_port}" for one in spec.vertices for edge in one.inputs]
-    return {"backend": spec.backend, "vertices": vertices, "edges": edges}
+    edges = dict.fromkeys(
+        f"{partition_of(edge.src_vertex)[0]}.{edge.src_port} -> {partition_of(one.name)[0]}.{edge.dst_port}"
+        for one in spec.vertices
+        for edge in one.inputs
+    )
+    return {"backend": spec.backend, "vertices": vertices, "edges": list(edges)}
 
 
 def pinned(content: Mapping[str, Any], pins: Mapping[str, str], tried: Collection[str]) -> dict[str, Any]:

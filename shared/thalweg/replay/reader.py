@@ -226,7 +226,7 @@ def records_of(batch: Batch[msgspec.Raw], index: int, sequence: int, stored_ns: 
         yield Record(number, sequence, stored_ns, time_ns, record_id, bytes(value))
 
 
-def _is_of(place: tuple[str, str, int], vertex: str | None, port: str | None, *, commits: bool = False) -> bool:
+def _is_of(place: tuple[str, str], vertex: str | None, port: str | None, *, commits: bool = False) -> bool:
     """Whether a subject is that of a port; without one, of any output port of the vertex, or of any vertex."""
     is_wanted = (not place[1].startswith("_") or (commits and place[1] == COMMIT_PORT)) if port is None else place[1] == port
     return is_wanted and vertex in (None, place[0])
