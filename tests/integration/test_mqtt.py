@@ -17,7 +17,10 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from integration.certificates import make_certificate
+from integration.deploying import Place, evidence_of, has, status_of, store_backend, undeploy, until, when
 from integration.live import DEADLINE_S, LiveSource, Relay, bound
+from thalweg.api import deployments as api
+from thalweg.client import Session
 from thalweg.embedded.process import ManagedProcess
 from thalweg.embedded.servers import find_program, free_ports, speaks_nats
 from thalweg.errors import RejectedError, RunFailedError, UnreachableError
@@ -284,3 +287,41 @@ def test_tls_is_checked(tmp_path: Path) -> None:
     with pytest.raises(RejectedError, match="self-signed certificate"):
         bound(MqttSink, params).probe()
     secure.process.stop()
+
+
+async def kill_vertex(place: Place, deployment: str, vertex: str) -> None:
+    """Kills the process of a vertex; one that was killed before is waited for."""
+
+    async def is_running() -> bool:
+        return place.pid(deployment, vertex) is not None
+
+    await until(is_running)
+    pid = place.pid(deployment, vertex)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
+async def test_nothing_is_lost_on_its_way_through_a_graph_whose_vertices_are_killed(
+    own: BrokerProcess, place: Place, asking: Session
+) -> None:
+    heard = Peer(own, "out/#")
+    source_params = {"broker": own.url, "client_id": "graph", "topics": ["in/n"], "schema": "record{n: int}"}
+    vertices = {
+        "readings": {"component": "mqtt-source@1.0.0", "params": source_params},
+        "alarms": {"component": "mqtt-sink@1.0.0", "params": {"broker": own.url, "topic": "out/n"}},
+    }
+    publish(own, "in/n", b'{"n": -1}', retain=True)
+    name = await store_backend(asking, vertices, "readings.out -> alarms.in")
+    await asking.ask(api.DEPLOY, api.Deploy(backend=name))
+    await when(asking, name, has("alarms", 1))
+    for low, killed in ((0, "readings"), (20, "alarms"), (40, "readings")):
+        feeding = asyncio.to_thread(publish, own, "in/n", *numbers(low, low + 20))
+        await kill_vertex(place, name, killed)
+        await feeding
+    await asyncio.to_thread(heard.wait, lambda: {json.loads(payload)["n"] for _, payload in heard.heard} == set(range(-1, 60)))
+    found = await status_of(asking, name)
+    assert all(one.restarts for one in found.vertices), found
+    report = await undeploy(asking, name)
+    evidence = await evidence_of(asking, report)
+    heard.close()
+    assert evidence["vertices"]["alarms"]["ports"]["receipts"]["count"] == evidence["vertices"]["readings"]["records_in"] >= 61
