@@ -32,9 +32,9 @@ def parse_broker(text: str) -> Broker:
     """
     parts = urlsplit(text)
     if parts.username or parts.password:
-        raise ValueError("broker: user and password are secrets: bind the slots user and password")
+        raise ValueError("user and password are secrets: bind the slots user and password")
     if parts.scheme not in _PORTS or not parts.hostname or parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise ValueError(f"broker: not the URL of an MQTT broker: {_EXAMPLE}")
+        raise ValueError(f"not the URL of an MQTT broker: {_EXAMPLE}")
     return Broker(parts.hostname, parts.port or _PORTS[parts.scheme], parts.scheme == "mqtts")
 
 
@@ -62,7 +62,7 @@ def check_filter(text: str) -> str:
     levels = text.split("/")
     faulty = any(("+" in level or "#" in level) and len(level) > 1 for level in levels) or "#" in levels[:-1]
     if not text or faulty or "\0" in text or len(text.encode()) > 65_535:
-        raise ValueError(f"topics: {text[:80]!r} is no topic filter: + and # stand for whole levels, # for the last one only")
+        raise ValueError(f"{text[:80]!r} is no topic filter: + and # stand for whole levels, # for the last one only")
     return text
 
 

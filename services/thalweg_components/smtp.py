@@ -27,9 +27,9 @@ def check_server(text: str) -> str:
     """
     parts = urlsplit(text)
     if parts.username or parts.password:
-        raise ValueError("server: user and password are secrets: bind the slots user and password")
+        raise ValueError("user and password are secrets: bind the slots user and password")
     if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path not in ("", "/"):
-        raise ValueError("server: not like smtp://mail.example:587 or smtps://mail.example:465")
+        raise ValueError("not like smtp://mail.example:587 or smtps://mail.example:465")
     return text
 
 

@@ -16,9 +16,9 @@ def check_url(text: str, *schemes: str) -> str:
     """
     parts = urlsplit(text)
     if parts.username or parts.password:
-        raise ValueError("url: user and password are secrets: bind the slots user and password")
+        raise ValueError("user and password are secrets: bind the slots user and password")
     if parts.scheme not in schemes or not parts.hostname:
-        raise ValueError(f"url: must begin with {' or '.join(f'{one}://' for one in schemes)} and a host")
+        raise ValueError(f"must begin with {' or '.join(f'{one}://' for one in schemes)} and a host")
     return text
 
 

@@ -124,6 +124,8 @@ def test_wrong_credentials_and_certificates_are_told_without_the_secret(mail: Co
         bound(EmailSink, params(mail), KEYS).probe()
     with pytest.raises(UnreachableError, match="Connection refused"):
         bound(EmailSink, params(mail, starttls=False) | {"server": "smtp://127.0.0.1:9"}, KEYS).probe()
+    with pytest.raises(RejectedError, match="unknown field 'nothing'"):
+        run_component(EmailSink, [{"name": "a", "n": 1}], params(mail, body="{nothing}"))
     with pytest.raises(ValueError, match="no mail address"):
         bound(EmailSink, params(mail, to=["a@b.example, c@d.example"]))
 

@@ -6,11 +6,13 @@ import hashlib
 import time
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from thalweg import Context, Image, InputFile, Receipt, RecordError, RejectedError, Secret, UnreachableError, component
+from thalweg.graph.types import StreamType
 from thalweg_components.backoff import Backoff
 from thalweg_components.fields import check_field
 from thalweg_components.files.rows import field_value
@@ -76,12 +78,18 @@ class EmailSink:
     password: Secret | None
     ca: Annotated[InputFile | None, "text"]
 
+    @classmethod
+    def resolve_types(cls, params: Params, inputs: dict[str, StreamType], files: dict[str, Path]) -> dict[str, StreamType]:
+        """Checks templates and fields; the port is as declared."""
+        _templates(params, inputs["in"])
+        for name in params.attach:
+            check_field(inputs["in"], name, "attach")
+        return {}
+
     def setup(self, context: Context) -> None:
         """Makes the templates; connects to nothing yet."""
-        kind, params = context.input_type("in"), self.params
-        self._subject, self._body = (TextTemplate(text, kind, params.null) for text in (params.subject, params.body))
-        for name in params.attach:
-            check_field(kind, name, "attach")
+        params = self.params
+        self._subject, self._body = _templates(params, context.input_type("in"))
         self._server, self._backoff = self._mail_server(), Backoff(context.logger, params.server)
         self._next_s = 0.0
         self._place = hashlib.sha256(f"{context.run}/{context.vertex}".encode()).hexdigest()[:16]
@@ -148,6 +156,10 @@ class EmailSink:
                 main, sub, ending = _kind_of(value)
                 message.add_attachment(payload_of(value), maintype=main, subtype=sub, filename=f"{name}.{ending}")
         return message
+
+
+def _templates(params: Params, kind: StreamType) -> tuple[TextTemplate, TextTemplate]:
+    return TextTemplate(params.subject, kind, params.null), TextTemplate(params.body, kind, params.null)
 
 
 def _kind_of(value: Any) -> tuple[str, str, str]:

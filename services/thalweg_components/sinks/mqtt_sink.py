@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, field_validator
 
 from thalweg import Context, InputFile, Receipt, RecordError, Secret, component
+from thalweg.graph.types import StreamType
 from thalweg_components.extras import needs
 from thalweg_components.fields import check_field
 from thalweg_components.files.rows import field_value
@@ -60,11 +62,16 @@ class MqttSink:
     password: Secret | None
     ca: Annotated[InputFile | None, "text"]
 
+    @classmethod
+    def resolve_types(cls, params: Params, inputs: dict[str, StreamType], files: dict[str, Path]) -> dict[str, StreamType]:
+        """Checks the topic and the field; the port is as declared."""
+        _template(params, inputs["in"])
+        check_field(inputs["in"], params.payload_field, "payload_field")
+        return {}
+
     def setup(self, context: Context) -> None:
-        """Begins to connect; the first batch waits for it."""
-        params = self.params
-        self._template = TextTemplate(params.topic, context.input_type("in"), "") if set("{}") & set(params.topic) else None
-        check_field(context.input_type("in"), params.payload_field, "payload_field")
+        """Makes the template; the first batch connects."""
+        self._template = _template(self.params, context.input_type("in"))
         self._context = context
         self._outbox: Outbox | None = None
 
@@ -113,3 +120,8 @@ class MqttSink:
 
     def _payload(self, record: Any) -> bytes:
         return payload_of(record if self.params.payload_field is None else field_value(record, self.params.payload_field))
+
+
+def _template(params: Params, kind: StreamType) -> TextTemplate | None:
+    """None for a topic without expressions."""
+    return TextTemplate(params.topic, kind, "") if set("{}") & set(params.topic) else None

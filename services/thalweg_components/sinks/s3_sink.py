@@ -6,15 +6,17 @@ import io
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
 from pydantic import Field
 
 from thalweg import Context, Receipt, RecordError, RejectedError, Secret, UnreachableError, component
-from thalweg.graph.types import Record, StreamType
+from thalweg.graph.types import Record, StreamType, format_type
 from thalweg.sdk.records import python_type
 from thalweg_components.buckets import Bucket, BucketParams
+from thalweg_components.extras import needs
 from thalweg_components.files.rows import field_value, plain_value
 
 T = TypeVar("T")
@@ -78,12 +80,17 @@ class S3Sink:
     secret_key: Secret | None
     state: Open
 
+    @classmethod
+    def resolve_types(cls, params: Params, inputs: dict[str, StreamType], files: dict[str, Path]) -> dict[str, StreamType]:
+        """Checks that the format takes what arrives; the port is as declared."""
+        if params.format == "parquet" and not isinstance(inputs["in"], Record):
+            hint = "format: jsonl"
+            raise RejectedError(f"format: Parquet takes records, not {format_type(inputs['in'])}", code="params.invalid", hint=hint)
+        return {}
+
     def setup(self, context: Context) -> None:
         """Makes the client, and what encodes records."""
-        context.hold_back_ns = 0
         self._context, kind = context, context.input_type("in")
-        if self.params.format == "parquet" and not isinstance(kind, Record):
-            raise RejectedError("format: Parquet takes records", code="params.invalid", hint="format: jsonl")
         self._bucket = Bucket(self.params, self.access_key, self.secret_key, context.logger)
         self._encode = (msgspec.json.Encoder() if self.params.format == "jsonl" else msgspec.msgpack.Encoder()).encode
         self._check = _row_maker(kind) if self.params.format == "parquet" else None
@@ -125,10 +132,11 @@ class S3Sink:
         return receipt
 
     def _parquet(self) -> bytes:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        with needs("tables"):
+            import pyarrow as pa
+            import pyarrow.parquet as pq
 
-        from thalweg_components.files.arrow_types import arrow_schema
+            from thalweg_components.files.arrow_types import arrow_schema
 
         kind = self._context.input_type("in")
         make, decode = _row_maker(kind), msgspec.msgpack.Decoder(python_type(kind)).decode
@@ -141,7 +149,8 @@ class S3Sink:
 
 def _row_maker(kind: StreamType) -> Callable[[Any], list[Any]]:
     """A function from a record to what Arrow takes for its fields; that raises RecordError where there is nothing."""
-    from thalweg_components.files.arrow_types import arrow_value
+    with needs("tables"):
+        from thalweg_components.files.arrow_types import arrow_value
 
     fields = [(name, arrow_value(one)) for name, one in kind.fields] if isinstance(kind, Record) else []
 

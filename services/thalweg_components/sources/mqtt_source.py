@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
 from pydantic import Field, field_validator, model_validator
@@ -20,6 +20,7 @@ from thalweg_components.type_params import MAX_TYPE, concrete_type
 if TYPE_CHECKING:
     from thalweg_components.mqtt_inbox import Arrived
 
+Value = TypeVar("Value")
 MAX_RAW_BYTES = 65_536  # of a message that does not fit, in its dead letter
 
 
@@ -31,7 +32,7 @@ class Params(BrokerParams):
     qos: Literal[0, 1, 2] = Field(1, description="0: what comes while it is away is lost; 1, 2: it is kept by the broker")
     schema_: str | None = Field(None, alias="schema", max_length=MAX_TYPE, description="stream type of a payload, as in `record{t: float}`")
     topic_field: str | None = Field(None, description="field that the topic is added as, where the schema is a record")
-    time_field: str | None = Field(None, description="timestamp of the schema that is the event time; without it, the arrival")
+    time_field: str | None = Field(None, description="field that is the event time: a timestamp, or an int of UTC ns")
     retained: bool = Field(True, description="whether messages that the broker has retained are taken")
     max_payload_bytes: int = Field(1_048_576, ge=1, le=268_435_455, description="of a message; a larger one is faulty")
     buffer: int = Field(1000, ge=1, le=100_000, description="messages that are held until they can be given on")
@@ -46,7 +47,7 @@ class Params(BrokerParams):
         kind = self.kind()
         if self.topic_field is not None and (not isinstance(kind, Record) or self.topic_field in dict(kind.fields)):
             raise ValueError("topic_field: the schema must be a record without a field of that name")
-        check_time_field(kind, self.time_field)
+        check_time_field(kind, self.time_field, "time_field")
         return self
 
     def kind(self) -> StreamType:
@@ -109,7 +110,7 @@ class MqttSource:
         self._payloads, self._record_class = Payloads(params.kind()), context.record_class("out")
         self._subscribed = hashlib.sha256(repr((sorted(params.topics), params.qos)).encode()).hexdigest()[:16]
 
-    def read(self, cursor: list[Any] | None) -> Iterator[At[Any] | Bad]:
+    def read(self, cursor: list[Any] | None) -> Iterator[At[Value] | Bad]:
         """Messages as they come. The cursor counts them; what of them a broker still holds, it gives again."""
         count, subscribed = cursor or (0, "")
         self._inbox.begin(count, is_subscribed=subscribed == self._subscribed)

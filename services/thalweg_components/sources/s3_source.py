@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -15,10 +15,12 @@ from thalweg import At, Bad, Context, InputFile, RecordError, RejectedError, Sec
 from thalweg.graph.accept import find_conflict
 from thalweg.graph.types import BYTES, STR, TIMESTAMP, ImageType, Record, StreamType, format_type
 from thalweg_components.buckets import Bucket, BucketParams, Found
-from thalweg_components.payloads import Payloads
+from thalweg_components.extras import needs
+from thalweg_components.payloads import Payloads, check_time_field
 from thalweg_components.times import to_ns
 from thalweg_components.type_params import MAX_TYPE, concrete_type
 
+Value = TypeVar("Value")
 _ROWS = ("jsonl", "csv", "parquet")
 
 
@@ -39,8 +41,7 @@ class Params(BucketParams):
             raise ValueError(f"schema: {'declare it' if self.format in _ROWS else 'there is none'} for format {self.format}")
         if self.schema_ is not None and not isinstance(concrete_type(self.schema_), Record):
             raise ValueError("schema: a row is a record")
-        if self.time is not None and self.format not in _ROWS:
-            raise ValueError(f"time: format {self.format} has no rows")
+        check_time_field(concrete_type(self.schema_) if self.schema_ is not None else BYTES, self.time, "time")
         return self
 
 
@@ -77,7 +78,7 @@ class S3Source:
         held = ("image", ImageType(None)) if params.format == "image" else ("data", BYTES)
         return {"out": Record((("key", STR), ("modified", TIMESTAMP), held), "Object")}
 
-    def read(self, cursor: list[Any] | None, context: Context) -> Iterator[At[Any] | Bad]:
+    def read(self, cursor: list[Any] | None, context: Context) -> Iterator[At[Value] | Bad]:
         """Objects behind the cursor `[key, …]`; what follows the key says where in that object, nothing that it is done."""
         bucket = Bucket(self.params, self.access_key, self.secret_key, context.logger)
         key, *inner = cursor or [""]
@@ -152,7 +153,8 @@ def _reader(params: Params, path: Path) -> Any:
         columns = {name: format_type(kind) for name, kind in schema.fields}
         reader.params = csv_source.Params(columns=columns, time=params.time)
     else:
-        from thalweg_components.sources import parquet_source
+        with needs("tables"):
+            from thalweg_components.sources import parquet_source
 
         reader = parquet_source.ParquetSource()
         reader.params = parquet_source.Params(time=params.time)
