@@ -21,6 +21,7 @@ from thalweg_components.live_queue import LiveQueue, WhenFull
 from thalweg_components.video_frames import image_of_frame, scaled
 
 PROBE_TIMEOUT_S = 8.0
+CLOCK_WAIT_S = 5.0  # for the first report of a sender's clock (RFC 3550, 6.2: it comes within four)
 _THREAD = "thalweg-source"  # so that a process leaves without it where FFmpeg does not come back
 _COME_BACK_S = 0.5
 _NS = 1_000_000_000
@@ -78,7 +79,7 @@ def frame_type(image_format: str) -> dict[str, StreamType]:
 
 
 def open_video(origin: Origin, timeout_s: float) -> Any:
-    """An open container with video in it. Raises FFmpegError, or ValueError where there is no video."""
+    """An open container with video in it. Raises FFmpegError, or ValueError where there is no video, or no such format."""
     container = av.open(origin.url, format=origin.format, options=dict(origin.options), timeout=(timeout_s, timeout_s))
     if not container.streams.video:
         container.close()
@@ -130,6 +131,7 @@ class Capture:
         self._backoff, self._has_worked = Backoff(logger, origin.name), False
         self._is_closed = threading.Event()
         self._seen = self._index = 0
+        self._waits_for_clock = origin.clock == "rtcp"  # to give first frames the time of arrival would let time go back behind them
         self._thread = threading.Thread(target=self._keep, name=_THREAD, daemon=True)
 
     def start(self, index: int) -> None:
@@ -152,7 +154,8 @@ class Capture:
                 if self._origin.ends:
                     return self.shots.end()
             except (av.error.FFmpegError, ValueError) as raised:
-                if isinstance(raised, _REFUSALS) and not self._has_worked:
+                is_final = isinstance(raised, _REFUSALS) or not isinstance(raised, av.error.FFmpegError)
+                if is_final and not self._has_worked:
                     return self.shots.end(refusal(self._origin, raised))
                 error = ConnectionError(reason_of(raised))
             if not self._is_closed.is_set():
@@ -160,13 +163,18 @@ class Capture:
 
     def _decode(self) -> None:
         offset_ns: int | None = None  # from a frame's own time to the sender's clock
+        give_up_s = time.monotonic() + CLOCK_WAIT_S
         with open_video(self._origin, self._params.timeout_s) as container:
             for packet in container.demux(container.streams.video[0]):
                 if self._is_closed.is_set():
                     return
-                if self._origin.clock == "rtcp" and (told_ns := _sender_ns(packet)) is not None and packet.pts is not None:
+                if self._waits_for_clock and (told_ns := _sender_ns(packet)) is not None and packet.pts is not None:
                     offset_ns = told_ns - int(packet.pts * packet.time_base * _NS)
-                for frame in _decoded(packet):
+                frames = _decoded(packet)
+                if self._waits_for_clock and offset_ns is None:
+                    self._waits_for_clock = time.monotonic() < give_up_s
+                    continue
+                for frame in frames:
                     self._take(frame, offset_ns)
 
     def _take(self, frame: Any, offset_ns: int | None) -> None:

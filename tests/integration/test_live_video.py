@@ -81,7 +81,9 @@ def answers(port: int) -> bool:
 
 
 async def test_frames_of_a_camera_come_until_it_ends(rtsp_server: tuple[ManagedProcess, str]) -> None:
-    found = LiveSource(RtspSource, {"url": rtsp_server[1], "at_end": "end", "width": 80, "every": 2, "when_full": "block"})
+    found = LiveSource(
+        RtspSource, {"url": rtsp_server[1], "at_end": "end", "width": 80, "every": 2, "when_full": "block", "clock": "arrival"}
+    )
     await found.start().ended()
     assert [one.index for one in found.values] == list(range(FRAMES // 2))
     assert all((one.image.format, one.image.width, one.image.height) == ("jpeg", 80, 60) for one in found.values)
@@ -91,7 +93,7 @@ async def test_frames_of_a_camera_come_until_it_ends(rtsp_server: tuple[ManagedP
 
 async def test_a_camera_that_goes_away_is_waited_for_and_indices_go_on_over_a_kill(rtsp_server: tuple[ManagedProcess, str]) -> None:
     process, url = rtsp_server
-    found = LiveSource(RtspSource, {"url": url, "when_full": "block"})
+    found = LiveSource(RtspSource, {"url": url, "when_full": "block", "clock": "arrival"})
     running = found.start()
     await running.until_count(3)
     former = process.pid
@@ -206,6 +208,9 @@ async def test_a_device_that_is_not_there_is_waited_for() -> None:
     await running.until(lambda: found.log.commits)
     await running.drain()
     assert found.last.ended and not found.values
+    unknown = LiveSource(CameraSource, {"driver": "no_such_driver"})
+    await unknown.start().ended()
+    assert unknown.last.failure is not None and unknown.last.failure.code == "video.refused"
     with pytest.raises(UnreachableError, match="No such file"):
         bound(CameraSource, {"device": "/dev/no-such-camera"}).probe()
 

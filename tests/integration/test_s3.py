@@ -152,7 +152,7 @@ def test_rows_go_on_behind_any_cursor(bucket: Bucket, form: str) -> None:
     good = [one.value.n for one in whole if hasattr(one, "value")]
     faults = [one.error for one in whole if hasattr(one, "error")]
     assert good == [0, 1, 2, 10, 11, 12, 20, 21, 22] and [fault.where for fault in faults] == [f"rows/{form}/2024-01-01b"]
-    for index, one in list(enumerate(whole))[::4]:
+    for index, one in list(enumerate(whole))[1::6]:
         assert [_shown(left) for left in rest(one.cursor)] == [_shown(left) for left in whole[index + 1 :]]
 
 

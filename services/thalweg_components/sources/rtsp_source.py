@@ -41,8 +41,8 @@ class RtspSource(LiveVideo):
     (`drop-oldest`, `drop-newest`, `block`), `buffer` (frames); `timeout_s`; `clock`; `at_end`; `verify_tls`. **Secrets**: `user`,
     `password`.
 
-    **Times**: the camera's clock, from the first RTCP report on that it sends, else the arrival; `clock: arrival` where its clock is
-    wrong.
+    **Times**: the camera's clock, as its RTCP reports tell it. A connection begins with the first report, what comes before is left out; a
+    camera that has sent none for 5 s has the times of arrival, for good. `clock: arrival` where its clock is wrong.
 
     **Delivery**: nothing of the past comes again: what the camera sends while the source is away, or connects again, is lost, and does
     not count as dropped. Frames that nobody has room for are dropped as `when_full` says, and counted; a gap in `index` shows where.
