@@ -23,8 +23,10 @@ from thalweg_cli import (
     lease,
     logs,
     replay,
+    replay_fixture,
     replay_play,
     replay_rerun,
+    replay_save,
     replay_trace,
     replay_trim,
     secret,
@@ -32,12 +34,13 @@ from thalweg_cli import (
     top,
 )
 from thalweg_cli.at_hand import releases_at_hand
+from thalweg_cli.checking import check_file
+from thalweg_cli.feeding import Replace, ReplayFile, feeding_of
 from thalweg_cli.output import AsJson, fail, show_table
 from thalweg_cli.testing import command as testing
 
 # What commands need is imported by them: pydantic, NATS and the rest would make `--help` wait.
 if TYPE_CHECKING:
-    from thalweg.graph.plan import Plan
     from thalweg.graph.releases import Release, Releases
 
 app = typer.Typer(
@@ -54,6 +57,8 @@ app.add_typer(secret.app, name="secret")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(endpoint.app, name="endpoint")
 app.add_typer(replay.app, name="replay")
+replay.app.command("save")(replay_save.save)
+replay.app.command("capture-fixture")(replay_fixture.capture_fixture)
 replay.app.command("rerun")(replay_rerun.rerun)
 replay.app.command("play")(replay_play.play)
 replay.app.command("trace")(replay_trace.trace)
@@ -110,16 +115,6 @@ def options(
     """Data pipelines as typed graphs whose every run can be re-run and proved."""
 
 
-def _check(pipeline: Path, sets: list[str], files: list[str], components: list[Path], as_json: bool, *, needed: bool = False) -> Plan:
-    from thalweg.artifacts.content.bound import check_bound
-    from thalweg.graph.draft import check_draft, read_draft
-    from thalweg.graph.pipeline import load_content
-    from thalweg_cli.overrides import apply_overrides
-
-    draft = read_draft(apply_overrides(load_content(pipeline), sets, files), str(pipeline))
-    return check_draft(draft, releases_at_hand(components, as_json, needed=needed), pipeline.resolve().parent, check_bound)
-
-
 @app.command()
 def run(
     pipeline: PipelineFile,
@@ -131,6 +126,8 @@ def run(
         str, typer.Option("--capture", help="What to record: all, boundary (what comes in and goes out), none, or V.P,V.P.")
     ] = "all",
     components: Components = [],
+    replay: ReplayFile = None,
+    replace: Replace = [],
     as_json: AsJson = False,
 ) -> None:
     """Runs a pipeline over finite inputs to its end, and saves the files it generates."""
@@ -139,7 +136,7 @@ def run(
     from thalweg_cli.run import run_pipeline
 
     try:
-        plan = _check(pipeline, sets, files, components, as_json, needed=True)
+        plan = check_file(pipeline, sets, files, components, as_json, needed=True, feeding=feeding_of(replay, replace))
         plan.raise_if_faulty()
         summary = run_pipeline(load_settings(), plan, out, keep=keep, quiet=as_json, capture=capture)
     except ThalwegError as error:
@@ -189,7 +186,7 @@ def validate(
     from thalweg.graph.types import format_type
 
     try:
-        plan = _check(pipeline, sets, files, components, as_json)
+        plan = check_file(pipeline, sets, files, components, as_json)
         if as_json and plan.faults:
             typer.echo(
                 json.dumps(

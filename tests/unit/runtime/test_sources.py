@@ -16,7 +16,9 @@ from pydantic import BaseModel
 
 from thalweg import At, Context, Emit, component
 from thalweg.errors import FencedOutError
-from thalweg.runtime.engine import Turn
+from thalweg.graph.parse import parse_type
+from thalweg.runtime.assemble import assemble
+from thalweg.runtime.engine import Limits, Turn
 from thalweg.runtime.loop import VertexLoop
 from thalweg.runtime.source_thread import is_any_left
 from thalweg.wire.commit import Commit
@@ -150,6 +152,26 @@ async def test_a_blocked_source_that_is_killed_or_stopped_goes_on_exactly_once(k
     await _loop(SOURCES[kind], third, [7, 20]).run()
     found, expected = third.commits[-1], undisturbed.commits[-1]
     assert (found.ports, found.cursor, found.watermark, found.ended) == (expected.ports, expected.cursor, expected.watermark, True)
+
+
+@pytest.mark.parametrize("kind", ["plain", "without cursors"])
+async def test_a_source_in_the_place_of_another_begins_at_its_own_beginning_and_goes_on_exactly_once(kind: str) -> None:
+    former = MemoryLog([])
+    await former.run_until(_loop(SOURCES["plain"], former, [10]), _has(10))
+
+    def exchanged(log: MemoryLog, at: list[int]) -> VertexLoop:
+        return VertexLoop(Simulation(SOURCES[kind], params={"at": at}).engine(), log, None, None, 2, None, fresh_since=2)
+
+    undisturbed = MemoryLog([], former.commits)
+    await exchanged(undisturbed, []).run()
+    log = MemoryLog([], former.commits)
+    await log.run_until(exchanged(log, [7]), _has(17))
+    _gates[7].set()
+    second = MemoryLog([], log.commits)
+    await exchanged(second, [7]).run()
+    found, expected = second.commits[-1], undisturbed.commits[-1]
+    assert found.counters.records_out == 10 + COUNT
+    assert (found.ports, found.cursor, found.ended) == (expected.ports, expected.cursor, True)
 
 
 @component("one-cursor", version="1.0.0")
@@ -370,3 +392,12 @@ async def test_a_blocked_source_hears_what_is_committed_and_what_it_drops_is_cou
     last = log.commits[-1]
     assert last.ended and (last.counters.records_out, last.counters.dropped) == (3, 6)
     assert [commit.counters.records_out for commit in log.commits if commit.counters.records_out] == [1, 2, 3]
+
+
+async def test_a_source_hears_nothing_of_recorded_records_that_come_before_its_own() -> None:
+    log, simulated = MemoryLog([]), Simulation(Acknowledging)
+    recorded = [("out", 7, None), ("out", 8, None)]
+    engine = assemble(simulated.spec, simulated.release, {}, {}, Limits(), parse_type, opening=lambda given: iter(recorded[given:]))
+    async with asyncio.timeout(PROMPT_S):
+        await VertexLoop(engine, log, None, None).run()
+    assert log.commits[-1].ended and log.commits[-1].failure is None and log.commits[-1].counters.records_out == 5
