@@ -190,7 +190,7 @@ def _unrepeatable(document: dict[str, Any]) -> str | None:
         return "it was redeployed while it ran"
     if document["verdict"] == "not finished":
         return "it did not come to its end"
-    if any(one.get("redriven") or one.get("dropped") for one in document["vertices"].values()):
+    if any(one.get("redriven") or one.get("given_up") for one in document["vertices"].values()):
         return "dead letters were given again, or dropped, while it ran"
     return None
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 _SOURCES, _PROCESSORS, _FILES = f"{__name__}.sources", f"{__name__}.processors", f"{__name__}.files"
-_SINKS = f"{__name__}.sinks"
 _ENDPOINTS, _CONVERTERS, _MODELS = f"{__name__}.endpoints", f"{__name__}.converters", f"{__name__}.models"
+_SINKS = f"{__name__}.sinks"
 
 INDEX: dict[str, str] = {
     "csv-source@1.0.0": f"{_SOURCES}.csv_source",
@@ -24,6 +24,11 @@ INDEX: dict[str, str] = {
     "sql-source@1.0.0": f"{_SOURCES}.sql_source",
     "redis-source@1.0.0": f"{_SOURCES}.redis_source",
     "kafka-source@1.0.0": f"{_SOURCES}.kafka_source",
+    "rtsp-source@1.0.0": f"{_SOURCES}.rtsp_source",
+    "camera-source@1.0.0": f"{_SOURCES}.camera_source",
+    "video-url-source@1.0.0": f"{_SOURCES}.video_url_source",
+    "mqtt-source@1.0.0": f"{_SOURCES}.mqtt_source",
+    "s3-source@1.0.0": f"{_SOURCES}.s3_source",
     "filter@1.0.0": f"{_PROCESSORS}.filter",
     "map@1.0.0": f"{_PROCESSORS}.map",
     "select@1.0.0": f"{_PROCESSORS}.select",
@@ -80,6 +85,9 @@ INDEX: dict[str, str] = {
     "sql-sink@1.0.0": f"{_SINKS}.sql_sink",
     "redis-sink@1.0.0": f"{_SINKS}.redis_sink",
     "kafka-sink@1.0.0": f"{_SINKS}.kafka_sink",
+    "mqtt-sink@1.0.0": f"{_SINKS}.mqtt_sink",
+    "s3-sink@1.0.0": f"{_SINKS}.s3_sink",
+    "email-sink@1.0.0": f"{_SINKS}.email_sink",
 }
 
 __all__ = ["INDEX"]

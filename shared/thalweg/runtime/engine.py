@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import msgspec
 
@@ -55,10 +56,11 @@ class Turn(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A commit ready to be written: bodies by port, and what it says."""
+    """A commit ready to be written: bodies by port, and what it says; of a source, its own cursor too."""
 
     parts: list[tuple[str, bytes]]
     commit: Commit
+    cursor: Any = None
 
 
 class Engine:
@@ -160,7 +162,7 @@ class Engine:
             raised = f"{self.vertex}: before the first record: {type(error).__name__}: {error}"
             self.fail(error if isinstance(error, ThalwegError) else RunFailedError(raised, code="component.raised"))
             self.raised = self.raised or error
-        context.late_count = self.standing.counters.late
+        context.late_count, context.dropped_count = self.standing.counters.late, self.standing.counters.dropped
         if self.standing.rebuilding:
             self.standing.watermark = floor_watermark
 
@@ -350,12 +352,18 @@ class Engine:
         else:
             parts.append((COMMIT_PORT, _pack({"v": [], "t": [], "k": [], "s": inline})))
         counters = self.standing.counters
-        counters.late = self.program.context.late_count
+        counters.late, counters.dropped = self.program.context.late_count, self.program.context.dropped_count
         counters.bytes_out += sum(len(body) for _, body in parts)
         self.ended = self.finished and self.failure is None and may_end
         commit = self._commit()
         self._taken = commit, inline
-        return Cut(parts, commit)
+        told = self.standing.cursor if self._stuck is None else None
+        return Cut(parts, commit, told and told[1])
+
+    def stored(self, cut: Cut) -> None:
+        """Tells a source that a commit is on the log, so that it can acknowledge what it has taken from outside."""
+        cursor = cut.cursor
+        self.program.committed(msgspec.msgpack.decode(cursor) if isinstance(cursor, msgspec.Raw) else cursor)
 
     def _state(self) -> bytes | None:
         if self.has_spool:

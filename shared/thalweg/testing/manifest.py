@@ -152,13 +152,14 @@ class PortExpectation(_WithConditions):
 class VertexExpectation(_WithConditions):
     """What a vertex must have counted."""
 
-    conditions = ("records_in", "records_out", "filtered", "dead", "late", "errors")
+    conditions = ("records_in", "records_out", "filtered", "dead", "late", "dropped", "errors")
     vertex: Name
     records_in: Records | None = None
     records_out: Records | None = None
     filtered: Records | None = None
     dead: Records | None = Field(None, description="dead letters: a number, or {min: N, max: N}")
     late: Records | None = None
+    dropped: Records | None = None
     errors: Records | None = None
 
 

@@ -264,6 +264,7 @@ def _collect(engine: Engine, spec: VertexSpec, result: Result) -> None:
     if not engine.needs_commit():
         return
     cut = engine.cut()
+    engine.stored(cut)
     for port, body in cut.parts:
         if port == "_dead":
             result.dead += msgspec.msgpack.decode(body)

@@ -19,13 +19,14 @@ class Counters(msgspec.Struct, omit_defaults=True):
     late: int = 0
     errors: int = 0
     bytes_out: int = 0
+    dropped: int = 0  # by a live source, for want of room
     redriven: int = 0  # dead letters that were given again
-    dropped: int = 0  # and those that were given up
+    given_up: int = 0  # and those that were dropped by hand
 
     @property
     def open_letters(self) -> int:
         """Dead letters about which nothing was done."""
-        return max(0, self.dead - self.redriven - self.dropped)
+        return max(0, self.dead - self.redriven - self.given_up)
 
 
 class OpenBlock(msgspec.Struct, array_like=True):
