@@ -1,98 +1,47 @@
-"""`thalweg validate`: checks a pipeline file without running it."""
+"""Checks a pipeline file as it is to be run: with what was set, bound and replaced on the command line."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from thalweg.errors import ThalwegError
 from thalweg_cli.at_hand import releases_at_hand
-from thalweg_cli.output import AsJson, fail
 
 if TYPE_CHECKING:
-    from thalweg.api.probes import Connection
     from thalweg.graph.plan import Plan
-
-PipelineFile = Annotated[Path, typer.Argument(help="The pipeline file (YAML).", show_default=False)]
-Sets = Annotated[list[str], typer.Option("--set", help="vertex.param=VALUE (VALUE as YAML); may be repeated.")]
-Files = Annotated[list[str], typer.Option("--file", help="vertex.slot=PATH; may be repeated.")]
-Components = Annotated[list[Path], typer.Option("--components", help="A .py file or folder with components of your own; may be repeated.")]
+    from thalweg_cli.feeding import Feeding
 
 
-def check(pipeline: Path, sets: list[str], files: list[str], components: list[Path], as_json: bool, *, needed: bool = False) -> Plan:
-    """The plan of a pipeline file with overrides, and its faults.
+def check_file(
+    pipeline: Path,
+    sets: list[str],
+    files: list[str],
+    components: list[Path],
+    as_json: bool,
+    *,
+    needed: bool = False,
+    feeding: Feeding | None = None,
+) -> Plan:
+    """Checks a pipeline file; all faults are in the plan.
 
     Args:
-        pipeline, sets, files, components, as_json: as the command was given them.
+        pipeline: the file.
+        sets, files: `--set` and `--file`.
+        components: releases of the user's own.
+        as_json: how errors are told.
         needed: published releases must be at hand.
+        feeding: sources that are replaced.
+
+    Raises:
+        UsageError, RejectedError: an override is not of its form, the file cannot be read, or a source cannot be replaced.
     """
     from thalweg.artifacts.content.bound import check_bound
     from thalweg.graph.draft import check_draft, read_draft
     from thalweg.graph.pipeline import load_content
     from thalweg_cli.overrides import apply_overrides
 
-    draft = read_draft(apply_overrides(load_content(pipeline), sets, files), str(pipeline))
-    return check_draft(draft, releases_at_hand(components, as_json, needed=needed), pipeline.resolve().parent, check_bound)
-
-
-def validate(
-    pipeline: PipelineFile,
-    sets: Sets = [],
-    files: Files = [],
-    components: Components = [],
-    connect: Annotated[
-        bool, typer.Option("--connect", help="Also open, and close, every connection to outside that it would use.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Checks a pipeline file without running it, and tells all of its faults at once."""
-    from thalweg.graph.types import format_type
-
-    try:
-        plan = check(pipeline, sets, files, components, as_json)
-        if as_json and plan.faults:
-            typer.echo(
-                json.dumps(
-                    {
-                        "valid": False,
-                        "faults": [{"code": one.code, "where": one.where, "message": one.message, "hint": one.hint} for one in plan.faults],
-                    }
-                )
-            )
-            raise typer.Exit(3)
-        plan.raise_if_faulty()
-        connections = _connections(plan) if connect else []
-    except ThalwegError as error:
-        fail(error, as_json)
-    types = {f"{one.name}.{port}": format_type(kind) for one in plan.vertices for port, kind in one.outputs.items()}
-    if as_json:
-        told = {"connections": [one.model_dump() for one in connections]} if connect else {}
-        typer.echo(json.dumps({"valid": True, "ports": types, **told}))
-    else:
-        typer.echo(f"{pipeline}: valid, {len(plan.vertices)} vertices")
-        for port, kind in types.items():
-            typer.echo(f"  {port}: {kind}")
-    if connect:
-        _tell_connections(connections, as_json)
-
-
-def _connections(plan: Plan) -> list[Connection]:
-    from thalweg.settings import load_settings
-    from thalweg_cli.connecting import try_connections
-
-    return try_connections(load_settings(), plan)
-
-
-def _tell_connections(connections: list[Connection], as_json: bool) -> None:
-    from thalweg_cli.connecting import exit_code_of, fault_lines
-
-    opened = [one.vertex for one in connections if one.outcome == "opened"]
-    if not as_json:
-        typer.echo(f"connections opened: {', '.join(opened) or 'none'}" if connections else "no vertex has a connection to outside")
-    for line in [line for one in connections if one.outcome != "opened" for line in fault_lines(one)]:
-        typer.echo(line, err=True)
-    if code := exit_code_of(connections):
-        raise typer.Exit(code)
+    content = apply_overrides(load_content(pipeline), sets, files)
+    releases = releases_at_hand(components, as_json, needed=needed)
+    if feeding is not None:
+        content, releases = feeding.feed_graph(content, releases)
+    return check_draft(read_draft(content, str(pipeline)), releases, pipeline.resolve().parent, check_bound)

@@ -24,8 +24,10 @@ from thalweg_cli import (
     lease,
     logs,
     replay,
+    replay_fixture,
     replay_play,
     replay_rerun,
+    replay_save,
     replay_trace,
     replay_trim,
     secret,
@@ -33,9 +35,11 @@ from thalweg_cli import (
     top,
 )
 from thalweg_cli.at_hand import releases_at_hand
-from thalweg_cli.checking import Components, Files, PipelineFile, Sets, check, validate
+from thalweg_cli.checking import check_file
+from thalweg_cli.feeding import Replace, ReplayFile, feeding_of
 from thalweg_cli.output import AsJson, fail, show_table
 from thalweg_cli.testing import command as testing
+from thalweg_cli.validating import Components, Files, PipelineFile, Sets, validate
 
 # What commands need is imported by them: pydantic, NATS and the rest would make `--help` wait.
 if TYPE_CHECKING:
@@ -56,6 +60,8 @@ app.add_typer(evidence.app, name="evidence")
 app.add_typer(endpoint.app, name="endpoint")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(replay.app, name="replay")
+replay.app.command("save")(replay_save.save)
+replay.app.command("capture-fixture")(replay_fixture.capture_fixture)
 replay.app.command("rerun")(replay_rerun.rerun)
 replay.app.command("play")(replay_play.play)
 replay.app.command("trace")(replay_trace.trace)
@@ -119,6 +125,8 @@ def run(
         str, typer.Option("--capture", help="What to record: all, boundary (what comes in and goes out), none, or V.P,V.P.")
     ] = "all",
     components: Components = [],
+    replay: ReplayFile = None,
+    replace: Replace = [],
     as_json: AsJson = False,
 ) -> None:
     """Runs a pipeline over finite inputs to its end, and saves the files it generates."""
@@ -127,7 +135,7 @@ def run(
     from thalweg_cli.run import run_pipeline
 
     try:
-        plan = check(pipeline, sets, files, components, as_json, needed=True)
+        plan = check_file(pipeline, sets, files, components, as_json, needed=True, feeding=feeding_of(replay, replace))
         plan.raise_if_faulty()
         summary = run_pipeline(load_settings(), plan, out, keep=keep, quiet=as_json, capture=capture)
     except ThalwegError as error:

@@ -25,6 +25,8 @@ from thalweg.replay.commits import EVERYTHING, Window
 from thalweg.replay.compare import Difference, first_difference, upstream_first
 from thalweg.replay.counting import PortChange, port_changes
 from thalweg.replay.feeding import FedReleases, content_of, fed, pinned
+from thalweg.replay.feeds import types_of_ports
+from thalweg.replay.partial import check_rerun, compare_within, is_window
 from thalweg.replay.reader import Replay
 from thalweg.sdk.catalog import Catalog
 from thalweg.settings import Settings
@@ -39,6 +41,8 @@ from thalweg_cli.leased import Place, run_leased
 from thalweg_cli.overrides import apply_overrides
 from thalweg_cli.replay import open_replay
 from thalweg_cli.servers import servers_of_data
+
+RERUN = "rerun"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +99,8 @@ def rerun_replay(settings: Settings, which: str, changes: Changes, as_json: bool
         Interrupted: SIGINT or SIGTERM; all that was started has ended.
         UnreachableError: a server does not answer.
     """
-    again = run_again(settings, which, changes, as_json, "rerun")
-    return _compared(again.before, again.after, again.ran, again.spec, again.replaced, _notes(again.plan))
+    again = run_again(settings, which, changes, as_json, RERUN)
+    return _compared(again)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,8 @@ def run_again(settings: Settings, which: str, changes: Changes, as_json: bool, v
         why = before.faults[0] if before.faults else account.reason if account is not None else "it is damaged"
         raise RejectedError(f"the replay is incomplete: {why}", code="replay.incomplete", hint="`thalweg replay show` tells more")
     plan, replaced = _planned(settings, before, ran, changes, as_json)
+    if verb == RERUN and is_window(before):
+        check_rerun(plan)
     name = f"{verb}-{ran.name[:40]}-{os.urandom(4).hex()}"
     capture = _capture_again(ran, plan)
 
@@ -153,7 +159,7 @@ def _planned(settings: Settings, before: Replay, ran: DeploymentSpec, changes: C
         pipeline, replaced = fed(content, ran, before.path.resolve(), changes.recorded, changes.window)
     except ValidationError as error:
         raise RejectedError("\n".join(fault_lines(error)), code="pipeline.invalid") from error
-    releases = FedReleases(releases_at_hand(changes.components, as_json), ran)
+    releases = FedReleases(releases_at_hand(changes.components, as_json), types_of_ports(ran))
     bound = any(text.startswith("sha256:") for vertex in pipeline.vertices.values() for text in vertex.files.values())
     with servers_of_data(settings) if bound else nullcontext() as ready:  # types may depend on what is in a file
         store = Store.of(ready) if ready is not None else None
@@ -206,15 +212,29 @@ async def _run(place: Place, plan: Plan, capture: str, files: Mapping[str, FileS
     return spec, Replay(await asyncio.to_thread(store.fetch, captured.artifact, FILE_NAME))
 
 
-def _compared(before: Replay, after: Replay, ran: DeploymentSpec, again: DeploymentSpec, replaced: list[str], notes: list[str]) -> Reran:
+def _compared(again: Again) -> Reran:
     """Ports of the first run that were captured, and those that only the second one has; not those that were given."""
+    ran, spec, replaced = again.ran, again.spec, again.replaced
+    before, after, notes = again.before, again.after, _notes(again.plan)
     old = [one for one in upstream_first(ran) if one in captured_ports(ran) and one[0] not in replaced]
     known = {(one.name, port) for one in ran.vertices for port in one.outputs}
-    new = [one for one in upstream_first(again) if one in captured_ports(again) and one not in known]
-    changes = port_changes(before, after, [*old, *new], receipt_ports(again))
+    new = [one for one in upstream_first(spec) if one in captured_ports(spec) and one not in known]
+    if is_window(before):
+        return _compared_within(again, old, notes)
+    changes = port_changes(before, after, [*old, *new], receipt_ports(spec))
     differing = [(one.vertex, one.port) for one in changes if not one.is_same]
     files = _files(before.last_commits(), after.last_commits())
     return Reran(replaced, changes, first_difference(before, after, differing), files, notes)
+
+
+def _compared_within(again: Again, ports: list[tuple[str, str]], notes: list[str]) -> Reran:
+    """As far as the window of the first run has all that a port comes from; files are of a whole run, and not compared."""
+    changes, first = compare_within(again.before, again.after, again.ran, again.replaced, ports)
+    compared = {(one.vertex, one.port) for one in changes}
+    left_out = [one for one in ports if one not in compared and next(again.before.records(*one), None) is not None]
+    notes = [*notes, "a window: ports are compared as far as all that they come from is in it"]
+    notes += [f"{vertex}.{port}: nothing of it comes from the window alone" for vertex, port in left_out]
+    return Reran(again.replaced, changes, first, [], notes)
 
 
 def _files(before: Mapping[str, Commit], after: Mapping[str, Commit]) -> list[str]:

@@ -53,7 +53,7 @@ from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.replays import Replays
 from thalweg_coordinator.secrets import SecretCalls, Secrets
 from thalweg_coordinator.stored_releases import StoredReleases
-from thalweg_coordinator.teardown import Records, Teardown
+from thalweg_coordinator.teardown import Teardown
 from thalweg_coordinator.uses import Uses
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class Coordinator:
             | DeadLetters(client, workspace).handlers()
             | endpoints.handlers()
             | lease_calls.handlers()
-            | Replays(Records(client, workspace)).handlers()
+            | Replays(client, workspace).handlers()
         )
         on_answer = self._metrics.count_call if self._metrics is not None else lambda *_: None
         await serve(client, workspace, version("thalweg"), answers(lease_calls.requiring_open(handlers), on_answer))

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from mcap.records import Attachment, AttachmentIndex, Header, Metadata, MetadataIndex
 
 from thalweg.errors import RejectedError
 from thalweg.replay.chunks import Channels, ChunkBuilder, encode, entries_of, index_of, open_chunk
-from thalweg.replay.completeness import Completeness, Counting, encode_completeness
+from thalweg.replay.completeness import Completeness, Counting, Stretch, encode_completeness
 from thalweg.replay.format import ABOUT, CHUNK_BYTES, COMPLETENESS, LIBRARY, MAGIC, PROFILE, SPEC, Entry, entry_of
 from thalweg.replay.records import Group, groups_from
 from thalweg.replay.summary import Contents, ending
@@ -32,22 +32,30 @@ class Recorder:
         spec: the deployment's spec as JSON, kept as an attachment.
         type_of: stream type of a (vertex, port).
         is_gapless: every message of the log is given, so that a missing sequence is a gap.
+        start: the first sequence that is wanted.
 
     Raises:
         OSError: the files cannot be read or written.
     """
 
     def __init__(
-        self, path: Path, about: Mapping[str, str], spec: bytes, type_of: Callable[[str, str], str | None], *, is_gapless: bool
+        self,
+        path: Path,
+        about: Mapping[str, str],
+        spec: bytes,
+        type_of: Callable[[str, str], str | None],
+        *,
+        is_gapless: bool,
+        start: int = 1,
     ) -> None:
         self._spec, self._start = spec, MAGIC + encode(Header(PROFILE, LIBRARY))
-        self._tail_path = path.with_suffix(".tail")
+        self._path, self._tail_path = path, path.with_suffix(".tail")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
         self._tail = Tail(self._tail_path)
         self._channels = Channels(type_of)
         self._contents = Contents(self._channels)
-        self._counting = Counting(is_gapless=is_gapless)
+        self._counting = Counting(is_gapless=is_gapless, start=start)
         self._builder = ChunkBuilder(self._channels)
         self._size = self._crc = 0
         self._resume(Metadata(ABOUT, dict(about)))
@@ -78,25 +86,41 @@ class Recorder:
         else:
             self._tail.append(entry)
 
+    def entries(self) -> Iterator[Entry]:
+        """Everything so far, read back; nothing may be added meanwhile.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        channels = Channels(lambda vertex, port: None)
+        with self._path.open("rb") as file:
+            for group in groups_from(file, self._contents.chunks[0].chunk_start_offset if self._contents.chunks else self._size):
+                yield from list(entries_of(open_chunk(group.chunk.content), channels))
+        yield from self._tail.read()
+
     def sync(self) -> None:
         """Lets everything so far reach the disk. Blocking; may be called from a thread while messages are added."""
         os.fsync(self._file.fileno())
         self._tail.sync()
 
-    def seal(self, written: Mapping[tuple[str, str], int], reason: str | None) -> Completeness:
+    def seal(
+        self, written: Mapping[tuple[str, str], int], reason: str | None, *, spec: bytes | None = None, window: Stretch | None = None
+    ) -> Completeness:
         """Ends the file.
 
         Args:
             written: records that each captured port has put out, as its vertex says.
             reason: why it is not whole, where that is known.
+            spec: the spec as it is by now, where it has changed.
+            window: which part of the run it is; None for all of it.
 
         Raises:
             OSError: the disk does not take it; call `cut` then.
         """
         if self._builder.size_bytes:
             self._close_chunk()
-        found = self._counting.close(written, reason)
-        self._write_attachment(SPEC, self._spec)
+        found = self._counting.close(written, reason, window)
+        self._write_attachment(SPEC, spec or self._spec)
         self._write_metadata(Metadata(COMPLETENESS, encode_completeness(found)))
         self._write(ending(self._contents, self._size, self._crc))
         self.sync()

@@ -11,6 +11,7 @@ from thalweg.graph.accept import is_generic
 from thalweg.graph.types import StreamType
 from thalweg.runtime.engine import Engine, Limits
 from thalweg.runtime.inputs import Edge
+from thalweg.runtime.opening import Opening
 from thalweg.runtime.program import Program
 from thalweg.runtime.redaction import Redaction
 from thalweg.sdk.adopt import Build, adopter
@@ -31,6 +32,7 @@ def assemble(
     redaction: Redaction | None = None,
     *,
     traced: bool = False,
+    opening: Opening | None = None,
 ) -> Engine:
     """The engine of a vertex, not restored yet.
 
@@ -44,6 +46,7 @@ def assemble(
         secrets: value per secret slot.
         redaction: of what the vertex writes, None where it has no secrets.
         traced: as `DeploymentSpec.is_traced`.
+        opening: what a source puts out before its own records.
 
     Raises:
         RejectedError: a secret that the component needs is not bound (`secret.unbound`).
@@ -55,7 +58,7 @@ def assemble(
     inlet = _inlet(outputs["out"]) if spec.endpoint == "in" else None
     if inlet is not None:
         inputs["in"] = outputs["out"]
-    program = Program(component, spec.name, spec.params, inputs, outputs, files, generated, secrets)
+    program = Program(component, spec.name, spec.params, inputs, outputs, files, generated, secrets, opening)
     ordered = sorted(spec.inputs, key=lambda edge: (list(component.inputs).index(edge.dst_port), edge.src_vertex, edge.src_port))
     edges = [
         Edge(

@@ -14,6 +14,7 @@ import msgspec
 from thalweg.errors import RejectedError
 from thalweg.graph.types import StreamType
 from thalweg.runtime.coroutines import CoroutineThread
+from thalweg.runtime.opening import Opening, opened
 from thalweg.sdk.component import Component
 from thalweg.sdk.context import Context
 from thalweg.sdk.records import python_type
@@ -32,6 +33,7 @@ class Program:
         inputs: resolved stream type of each input port.
         outputs: resolved stream type of each output port.
         files: local path per input file slot.
+        opening: what a source puts out before its own records.
         generated: local path per generated file slot.
         secrets: value per secret slot.
 
@@ -49,8 +51,9 @@ class Program:
         files: dict[str, Path],
         generated: dict[str, Path],
         secrets: Mapping[str, str] = MappingProxyType({}),
+        opening: Opening | None = None,
     ) -> None:
-        self.component = component
+        self.component, self._opening = component, opening
         self.is_async = _has_coroutines(component)
         self._coroutines = CoroutineThread()
         self.context = Context(vertex, inputs, outputs, {port: python_type(kind) for port, kind in outputs.items()})
@@ -110,7 +113,10 @@ class Program:
         return _STATE.encode(self.instance.state) if self.has_state and self.instance is not None else None
 
     def source(self, cursor: Any) -> Iterator[Any]:
-        """The records of a source, from behind `cursor` (None: from the start)."""
+        """The records of a source, from behind `cursor` (None: from the start); those of its opening come before its own."""
+        return self._own(cursor) if self._opening is None else opened(self._opening, self._own, cursor)
+
+    def _own(self, cursor: Any) -> Iterator[Any]:
         found = self.component
         if found.is_class:
             arguments = {"context": self.context} if _takes_context(self.instance.read) else {}

@@ -15,6 +15,8 @@ from thalweg.graph.plan import check_pipeline
 from thalweg.replay.compare import Difference, first_difference, upstream_first
 from thalweg.replay.counting import PortChange, port_changes
 from thalweg.replay.feeding import FedReleases, content_of, fed, pinned
+from thalweg.replay.feeds import types_of_ports
+from thalweg.replay.partial import check_rerun, compare_within, is_window
 from thalweg.replay.reader import Record, Replay, records_of
 from thalweg.sdk.catalog import Catalog
 from thalweg.testing.run import Result, run_plan
@@ -71,7 +73,8 @@ def run_replay(
         workdir: where generated files go.
 
     Raises:
-        RejectedError: the replay cannot be read, lacks records of a source (`replay.no_input`), or the graph has faults.
+        RejectedError: the replay cannot be read, lacks records of a source (`replay.no_input`), the graph has faults, or it is a window
+            before which something was that has a part in it (`replay.window`).
         RunFailedError: a vertex failed.
     """
     before, found = Replay(replay), catalog or Catalog()
@@ -86,10 +89,14 @@ def run_replay(
             content["vertices"][vertex]["files"][slot] = str(path.resolve())
     pipeline, replaced = fed(content, ran, replay.resolve(), recorded)
     _check_files(pipeline.vertices)
-    plan = check_pipeline(pipeline, FedReleases(found, ran), replay.parent)
+    plan = check_pipeline(pipeline, FedReleases(found, types_of_ports(ran)), replay.parent)
+    if is_window(before):
+        check_rerun(plan)
     results = run_plan(plan, found, workdir=workdir)
     there = [one for one in upstream_first(ran) if one in captured_ports(ran) and one[0] not in replaced]
     after = _InMemory(results)
+    if is_window(before):
+        return Rerun(results, *compare_within(before, after, ran, replaced, there))
     changes = port_changes(before, after, there, receipt_ports(ran))
     differing = [(one.vertex, one.port) for one in changes if not one.is_same]
     return Rerun(results, changes, first_difference(before, after, differing))
