@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from thalweg_cli.at_hand import releases_at_hand
 
 if TYPE_CHECKING:
     from thalweg.graph.plan import Plan
     from thalweg_cli.feeding import Feeding
+
+PipelineFile = Annotated[Path, typer.Argument(help="The pipeline file (YAML).", show_default=False)]
+Sets = Annotated[list[str], typer.Option("--set", help="vertex.param=VALUE (VALUE as YAML); may be repeated.")]
+Files = Annotated[list[str], typer.Option("--file", help="vertex.slot=PATH; may be repeated.")]
+Components = Annotated[list[Path], typer.Option("--components", help="A .py file or folder with components of your own; may be repeated.")]
 
 
 def check_file(

@@ -35,11 +35,11 @@ from thalweg_cli import (
     top,
 )
 from thalweg_cli.at_hand import releases_at_hand
-from thalweg_cli.checking import check_file
+from thalweg_cli.checking import Components, Files, PipelineFile, Sets, check_file
 from thalweg_cli.feeding import Replace, ReplayFile, feeding_of
 from thalweg_cli.output import AsJson, fail, show_table
 from thalweg_cli.testing import command as testing
-from thalweg_cli.validating import Components, Files, PipelineFile, Sets, validate
+from thalweg_cli.validating import validate
 
 # What commands need is imported by them: pydantic, NATS and the rest would make `--help` wait.
 if TYPE_CHECKING:

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from thalweg.errors import ThalwegError
-from thalweg_cli.checking import check_file
+from thalweg_cli.checking import Components, Files, PipelineFile, Sets, check_file
 from thalweg_cli.output import AsJson, fail
 
 if TYPE_CHECKING:
     from thalweg.api.probes import Connection
     from thalweg.graph.plan import Plan
-
-PipelineFile = Annotated[Path, typer.Argument(help="The pipeline file (YAML).", show_default=False)]
-Sets = Annotated[list[str], typer.Option("--set", help="vertex.param=VALUE (VALUE as YAML); may be repeated.")]
-Files = Annotated[list[str], typer.Option("--file", help="vertex.slot=PATH; may be repeated.")]
-Components = Annotated[list[Path], typer.Option("--components", help="A .py file or folder with components of your own; may be repeated.")]
 
 
 def validate(

@@ -20,6 +20,10 @@ INDEX: dict[str, str] = {
     "http-poll-source@1.0.0": f"{_SOURCES}.http_poll_source",
     "nats-source@1.0.0": f"{_SOURCES}.nats_source",
     "websocket-source@1.0.0": f"{_SOURCES}.websocket_source",
+    "postgres-source@1.0.0": f"{_SOURCES}.postgres_source",
+    "sql-source@1.0.0": f"{_SOURCES}.sql_source",
+    "redis-source@1.0.0": f"{_SOURCES}.redis_source",
+    "kafka-source@1.0.0": f"{_SOURCES}.kafka_source",
     "filter@1.0.0": f"{_PROCESSORS}.filter",
     "map@1.0.0": f"{_PROCESSORS}.map",
     "select@1.0.0": f"{_PROCESSORS}.select",
@@ -72,6 +76,10 @@ INDEX: dict[str, str] = {
     "log-sink@1.0.0": f"{_SINKS}.log_sink",
     "nats-sink@1.0.0": f"{_SINKS}.nats_sink",
     "webhook@1.0.0": f"{_SINKS}.webhook",
+    "postgres-sink@1.0.0": f"{_SINKS}.postgres_sink",
+    "sql-sink@1.0.0": f"{_SINKS}.sql_sink",
+    "redis-sink@1.0.0": f"{_SINKS}.redis_sink",
+    "kafka-sink@1.0.0": f"{_SINKS}.kafka_sink",
 }
 
 __all__ = ["INDEX"]

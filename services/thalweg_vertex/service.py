@@ -129,7 +129,8 @@ async def _run(
     snapshot_messages = min(EVERY_MESSAGES, spec.max_messages_per_subject // 4)
     records = min(spec.batch_records, _released_at_once(spec)) if mine.endpoint == "out" else spec.batch_records
     limits = Limits(records, spec.batch_bytes, snapshot_messages=snapshot_messages)
-    engine = assemble(mine, release, files, generated, limits, parse_type, secrets, redactor, traced=spec.is_traced, opening=opening)
+    traced, run = spec.is_traced, spec.run
+    engine = assemble(mine, release, files, generated, limits, parse_type, secrets, redactor, traced=traced, run=run, opening=opening)
     logs.engine = engine
     spool = Spool(scratch / "spool") if generated else None
     owner = partial(_owner_now, client, spec, asyncio.get_running_loop())

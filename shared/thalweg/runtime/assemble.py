@@ -33,6 +33,7 @@ def assemble(
     *,
     traced: bool = False,
     opening: Opening | None = None,
+    run: str = "",
 ) -> Engine:
     """The engine of a vertex, not restored yet.
 
@@ -47,6 +48,7 @@ def assemble(
         redaction: of what the vertex writes, None where it has no secrets.
         traced: as `DeploymentSpec.is_traced`.
         opening: what a source puts out before its own records.
+        run: names the life of the deployment.
 
     Raises:
         RejectedError: a secret that the component needs is not bound (`secret.unbound`).
@@ -59,6 +61,7 @@ def assemble(
     if inlet is not None:
         inputs["in"] = outputs["out"]
     program = Program(component, spec.name, spec.params, inputs, outputs, files, generated, secrets, opening)
+    program.context.run = run
     ordered = sorted(spec.inputs, key=lambda edge: (list(component.inputs).index(edge.dst_port), edge.src_vertex, edge.src_port))
     edges = [
         Edge(

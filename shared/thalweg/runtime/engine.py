@@ -135,6 +135,7 @@ class Engine:
         floor_watermark, context = BEGINNING, self.program.context
         if commit is not None:
             self.epoch, self.number = commit.epoch, commit.number
+            context.epoch, context.rewound = commit.epoch, commit.rewound
             self.ended, self.failure, self.generated = commit.ended, commit.failure, dict(commit.generated)
             self.standing.counters, self.standing.watermark = msgspec.structs.replace(commit.counters), commit.watermark
             self.faults.dead_commits, context.time_ns = commit.dead_commits, commit.time_ns

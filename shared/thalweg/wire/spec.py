@@ -157,6 +157,11 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
     lease: str = ""
 
     @property
+    def run(self) -> str:
+        """Tells this life of the deployment from all others, also of the same name: its log begins with it."""
+        return f"{self.workspace}/{self.name}@{self.deployed_ns}"
+
+    @property
     def is_traced(self) -> bool:
         """Whether records say which one from outside they come from."""
         return any(one.endpoint == "in" for one in self.vertices)
