@@ -25,7 +25,9 @@ from thalweg.replay.commits import EVERYTHING, Window
 from thalweg.replay.compare import Difference, first_difference, upstream_first
 from thalweg.replay.counting import PortChange, port_changes
 from thalweg.replay.feeding import FedReleases, content_of, fed, pinned
+from thalweg.replay.ordering import in_recorded_order
 from thalweg.replay.reader import Replay
+from thalweg.replay.standing_in import Wishes, plan_stand_ins, unanswered
 from thalweg.sdk.catalog import Catalog
 from thalweg.settings import Settings
 from thalweg.wire.capturing import ALL, BOUNDARY, captured_ports
@@ -48,6 +50,7 @@ class Changes:
         sets: params, as `vertex.param=VALUE`.
         pins: releases by vertex.
         recorded: vertices beside the sources whose recorded output is given.
+        live: vertices that are not deterministic, and run all the same.
         components: releases to try, whatever is pinned.
         revision: of the stored backend; None for what ran.
         window: which of the recorded records come.
@@ -56,6 +59,7 @@ class Changes:
     sets: list[str]
     pins: Mapping[str, str]
     recorded: list[str]
+    live: list[str]
     components: list[Path]
     revision: int | None
     window: Window = EVERYTHING
@@ -67,6 +71,7 @@ class Reran:
 
     Attributes:
         recorded: vertices that were not run.
+        answered: vertices that gave what they gave then for each record.
         changes: by port, upstream ones first.
         first: the first record that differs.
         files: generated files that differ, as lines.
@@ -74,6 +79,7 @@ class Reran:
     """
 
     recorded: list[str]
+    answered: list[str]
     changes: list[PortChange]
     first: Difference | None
     files: list[str]
@@ -95,7 +101,7 @@ def rerun_replay(settings: Settings, which: str, changes: Changes, as_json: bool
         UnreachableError: a server does not answer.
     """
     again = run_again(settings, which, changes, as_json, "rerun")
-    return _compared(again.before, again.after, again.ran, again.spec, again.replaced, _notes(again.plan))
+    return _compared(again)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +111,31 @@ class Again:
     Attributes:
         before, after: their replays.
         ran, spec: of both.
-        plan: of the second one.
-        replaced: vertices that did not run in it.
+        planned: how the second one was made.
     """
 
     before: Replay
     after: Replay
     ran: DeploymentSpec
     spec: DeploymentSpec
+    planned: _Planned
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A run that follows another one.
+
+    Attributes:
+        plan: of it.
+        replaced: vertices that do not run in it.
+        answered: vertices that give what they gave then for each record.
+        notes: what is to be known beside it.
+    """
+
     plan: Plan
     replaced: list[str]
+    answered: list[str]
+    notes: list[str]
 
 
 def run_again(settings: Settings, which: str, changes: Changes, as_json: bool, verb: str) -> Again:
@@ -130,35 +151,40 @@ def run_again(settings: Settings, which: str, changes: Changes, as_json: bool, v
         account = before.completeness
         why = before.faults[0] if before.faults else account.reason if account is not None else "it is damaged"
         raise RejectedError(f"the replay is incomplete: {why}", code="replay.incomplete", hint="`thalweg replay show` tells more")
-    plan, replaced = _planned(settings, before, ran, changes, as_json)
+    planned = _planned(settings, before, ran, changes, as_json)
     name = f"{verb}-{ran.name[:40]}-{os.urandom(4).hex()}"
-    capture = _capture_again(ran, plan)
 
     async def work(place: Place) -> tuple[DeploymentSpec, Replay]:
-        return await _run(place, plan, capture, _files_of(ran))
+        return await _run(place, planned, ran)
 
     note = f"thalweg replay {verb} of {ran.backend}"
-    spec, after = run_leased(settings, name, note, plan.vertices, work, at_end="roll back", servers=_own_servers)
-    return Again(before, after, ran, spec, plan, replaced)
+    spec, after = run_leased(settings, name, note, planned.plan.vertices, work, at_end="roll back", servers=_own_servers)
+    return Again(before, after, ran, spec, planned)
 
 
-def _planned(settings: Settings, before: Replay, ran: DeploymentSpec, changes: Changes, as_json: bool) -> tuple[Plan, list[str]]:
+def _planned(settings: Settings, before: Replay, ran: DeploymentSpec, changes: Changes, as_json: bool) -> _Planned:
     content = content_of(ran)
     if changes.revision is not None:
         content = {**content, **asyncio.run(_stored(settings, ran.backend, changes.revision))}
     tried = Catalog((), tuple(changes.components)).names()
     content = pinned(apply_overrides(content, changes.sets, []), changes.pins, tried)
+    at_hand = releases_at_hand(changes.components, as_json)
+    stand_ins = plan_stand_ins(content, before, ran, Wishes(changes.recorded, changes.live, tried), at_hand)
+    if changes.window != EVERYTHING:  # what such a vertex gave has no place on fewer records
+        stand_ins.notes.extend(f"{name} is not deterministic, and runs: its answers are not to single records" for name in stand_ins.given)
+        stand_ins.given.clear()
     try:
-        pipeline, replaced = fed(content, ran, before.path.resolve(), changes.recorded, changes.window)
+        path, window = before.path.resolve(), changes.window
+        pipeline, replaced = fed(content, ran, path, stand_ins.given, window, answered=stand_ins.answered)
     except ValidationError as error:
         raise RejectedError("\n".join(fault_lines(error)), code="pipeline.invalid") from error
-    releases = FedReleases(releases_at_hand(changes.components, as_json), ran)
+    releases = FedReleases(at_hand, ran)
     bound = any(text.startswith("sha256:") for vertex in pipeline.vertices.values() for text in vertex.files.values())
     with servers_of_data(settings) if bound else nullcontext() as ready:  # types may depend on what is in a file
         store = Store.of(ready) if ready is not None else None
         plan = check_pipeline(pipeline, releases, Path(), locate=None if store is None else _located(store, _files_of(ran)))
     plan.raise_if_faulty()
-    return plan, replaced
+    return _Planned(plan, replaced, stand_ins.answered, stand_ins.notes)
 
 
 def _files_of(ran: DeploymentSpec) -> dict[str, FileSpec]:
@@ -189,13 +215,15 @@ def _capture_again(ran: DeploymentSpec, plan: Plan) -> str:
     return ",".join(one for one in ran.capture.split(",") if one in there) or ALL
 
 
-async def _run(place: Place, plan: Plan, capture: str, files: Mapping[str, FileSpec]) -> tuple[DeploymentSpec, Replay]:
+async def _run(place: Place, planned: _Planned, ran: DeploymentSpec) -> tuple[DeploymentSpec, Replay]:
     """Runs it with the names that files had: what reads one may go by its ending."""
-    store = Store.of(place.settings, place.lease)
+    store, plan, files = Store.of(place.settings, place.lease), planned.plan, _files_of(ran)
     spec = await spec_of_plan(place, store, plan, place.lease, lambda name: None)
     named = [{slot: files.get(file.artifact, file) for slot, file in one.files.items()} for one in spec.vertices]
     vertices = [msgspec.structs.replace(one, files=own) for one, own in zip(spec.vertices, named, strict=True)]
-    spec = msgspec.structs.replace(spec, capture=capture, vertices=vertices)
+    vertices, notes = in_recorded_order(vertices, ran, next(one.files["replay"] for one in vertices if one.name in planned.replaced))
+    planned.notes.extend(notes)
+    spec = msgspec.structs.replace(spec, capture=_capture_again(ran, plan), vertices=vertices)
     await deploy(place.client, spec, plan)
     await follow(place.client, spec, lambda commits: None)
     captured = await finish_capture(place.client, spec)
@@ -205,15 +233,18 @@ async def _run(place: Place, plan: Plan, capture: str, files: Mapping[str, FileS
     return spec, Replay(await asyncio.to_thread(store.fetch, captured.artifact, FILE_NAME))
 
 
-def _compared(before: Replay, after: Replay, ran: DeploymentSpec, again: DeploymentSpec, replaced: list[str], notes: list[str]) -> Reran:
+def _compared(again: Again) -> Reran:
     """Ports of the first run that were captured, and those that only the second one has; not those that were given."""
-    old = [one for one in upstream_first(ran) if one in captured_ports(ran) and one[0] not in replaced]
-    known = {(one.name, port) for one in ran.vertices for port in one.outputs}
-    new = [one for one in upstream_first(again) if one in captured_ports(again) and one not in known]
+    before, after, planned = again.before, again.after, again.planned
+    old = [one for one in upstream_first(again.ran) if one in captured_ports(again.ran) and one[0] not in planned.replaced]
+    known = {(one.name, port) for one in again.ran.vertices for port in one.outputs}
+    new = [one for one in upstream_first(again.spec) if one in captured_ports(again.spec) and one not in known]
     changes = port_changes(before, after, [*old, *new])
     differing = [(one.vertex, one.port) for one in changes if not one.is_same]
-    files = _files(before.last_commits(), after.last_commits())
-    return Reran(replaced, changes, first_difference(before, after, differing), files, notes)
+    commits = after.last_commits()
+    dead = {name: commits[name].counters.dead for name in planned.answered if name in commits}
+    notes, files = [*planned.notes, *unanswered(dead)], _files(before.last_commits(), commits)
+    return Reran(planned.replaced, planned.answered, changes, first_difference(before, after, differing), files, notes)
 
 
 def _files(before: Mapping[str, Commit], after: Mapping[str, Commit]) -> list[str]:
@@ -225,16 +256,6 @@ def _files(before: Mapping[str, Commit], after: Mapping[str, Commit]) -> list[st
             if was != now:
                 lines.append(f"{vertex}: generated file {slot} was {was}, now {now}")
     return lines
-
-
-def _notes(plan: Plan) -> list[str]:
-    found = [
-        f"{one.name} takes records as they come: their order, and what follows it, may differ"
-        for one in plan.vertices
-        if one.manifest.combine == "arrival" and len(one.inputs) > 1
-    ]
-    doubtful = [one.name for one in plan.vertices if not one.manifest.deterministic]
-    return found + [f"{name} is not deterministic: `--recorded {name}` gives what it has put out then" for name in doubtful]
 
 
 def _own_servers(settings: Settings, name: str, keep: bool) -> AbstractContextManager[Settings]:

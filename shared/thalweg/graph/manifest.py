@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+Combine = Literal["arrival", "event-time", "zip", "latest"]
+"""How several inputs are combined: as they come, in order of time, one of each, the latest of each."""
+
 
 class FileSlot(BaseModel):
     """An input file that a release needs: the artifact type it accepts, and the columns that a table must have, as stream types."""
@@ -43,7 +46,7 @@ class Manifest(BaseModel):
     ports_param: str = ""  # the keys of this param, a mapping, are output ports too
     converter: bool = False  # may be suggested where an edge is refused
     deterministic: bool = True
-    combine: Literal["arrival", "event-time", "zip", "latest"] = "event-time"
+    combine: Combine = "event-time"
     summary: str = ""
     help: str = ""
     digest: str = ""

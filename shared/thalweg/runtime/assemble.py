@@ -12,12 +12,13 @@ from thalweg.graph.types import StreamType
 from thalweg.runtime.engine import Engine, Limits
 from thalweg.runtime.inputs import Edge
 from thalweg.runtime.program import Program
+from thalweg.runtime.recorded_order import RecordedOrder
 from thalweg.runtime.redaction import Redaction
 from thalweg.sdk.adopt import Build, adopter
 from thalweg.sdk.outside import unpacker
 from thalweg.sdk.records import python_type
 from thalweg.sdk.release import ComponentRelease
-from thalweg.wire.spec import INLET_KEY, VertexSpec
+from thalweg.wire.spec import INLET_KEY, EdgeSpec, VertexSpec
 
 
 def assemble(
@@ -31,6 +32,7 @@ def assemble(
     redaction: Redaction | None = None,
     *,
     traced: bool = False,
+    order: RecordedOrder | None = None,
 ) -> Engine:
     """The engine of a vertex, not restored yet.
 
@@ -44,6 +46,7 @@ def assemble(
         secrets: value per secret slot.
         redaction: of what the vertex writes, None where it has no secrets.
         traced: as `DeploymentSpec.is_traced`.
+        order: of another run, in which inputs are taken; None where the component's own rule decides.
 
     Raises:
         RejectedError: a secret that the component needs is not bound (`secret.unbound`).
@@ -56,7 +59,6 @@ def assemble(
     if inlet is not None:
         inputs["in"] = outputs["out"]
     program = Program(component, spec.name, spec.params, inputs, outputs, files, generated, secrets)
-    ordered = sorted(spec.inputs, key=lambda edge: (list(component.inputs).index(edge.dst_port), edge.src_vertex, edge.src_port))
     edges = [
         Edge(
             edge.key,
@@ -64,7 +66,7 @@ def assemble(
             order,
             *value_class(component.inputs[edge.dst_port], release.inputs[edge.dst_port], parse(edge.type)),
         )
-        for order, edge in enumerate(ordered)
+        for order, edge in enumerate(in_rank_order(spec, release))
     ]
     return Engine(
         spec.name,
@@ -78,7 +80,14 @@ def assemble(
         redaction=redaction,
         traced=traced,
         inlet=inlet,
+        order=order,
     )
+
+
+def in_rank_order(spec: VertexSpec, release: ComponentRelease) -> list[EdgeSpec]:
+    """Its input edges; ties between them go to the earlier one."""
+    ports = list(release.component.inputs)
+    return sorted(spec.inputs, key=lambda edge: (ports.index(edge.dst_port), edge.src_vertex, edge.src_port))
 
 
 def _inlet(kind: StreamType) -> Edge:

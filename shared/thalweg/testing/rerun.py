@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,18 @@ from thalweg.graph.plan import check_pipeline
 from thalweg.replay.compare import Difference, first_difference, upstream_first
 from thalweg.replay.counting import PortChange, port_changes
 from thalweg.replay.feeding import FedReleases, content_of, fed, pinned
+from thalweg.replay.ordering import order_of, plan_orders
 from thalweg.replay.reader import Record, Replay, records_of
+from thalweg.replay.standing_in import Wishes, plan_stand_ins, unanswered
+from thalweg.runtime.assemble import in_rank_order
+from thalweg.runtime.recorded_order import RecordedOrder
 from thalweg.sdk.catalog import Catalog
+from thalweg.sdk.release import ComponentRelease
 from thalweg.testing.run import Result, run_plan
 from thalweg.wire.batch import Batch
 from thalweg.wire.capturing import captured_ports
+from thalweg.wire.planned import spec_of
+from thalweg.wire.spec import VertexSpec
 
 _batches = msgspec.msgpack.Decoder(Batch[msgspec.Raw])
 
@@ -32,11 +39,15 @@ class Rerun:
         results: of every vertex, by name.
         changes: how each port that was captured and was not given differs from the replay, upstream ones first.
         first: the first record that differs; None where none does.
+        answered: vertices that are not deterministic, and gave what they gave then for each record.
+        notes: what is to be known beside it, as lines.
     """
 
     results: dict[str, Result]
     changes: list[PortChange]
     first: Difference | None
+    answered: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def is_same(self) -> bool:
@@ -45,7 +56,7 @@ class Rerun:
 
     def __str__(self) -> str:
         told = self.first.lines() if self.first is not None else []
-        return "\n".join([*(one.line() for one in self.changes), *told])
+        return "\n".join([*self.notes, *(one.line() for one in self.changes), *told])
 
 
 def run_replay(
@@ -55,6 +66,7 @@ def run_replay(
     sets: Mapping[str, Any] | None = None,
     pins: Mapping[str, str] | None = None,
     recorded: Collection[str] = (),
+    live: Collection[str] = (),
     files: dict[str, Path] | None = None,
     workdir: Path | None = None,
 ) -> Rerun:
@@ -66,6 +78,7 @@ def run_replay(
         sets: other params: "vertex.param" -> value.
         pins: other releases: vertex -> name@version.
         recorded: vertices beside the sources that do not run, but are given as they were recorded.
+        live: vertices that are not deterministic, and run all the same; others are answered by the replay, where it has them.
         files: local path of each input file: "vertex.slot" -> path.
         workdir: where generated files go.
 
@@ -79,19 +92,28 @@ def run_replay(
         raise RejectedError(f"{replay} is damaged: {next(iter(before.faults), 'what ran is missing')}", code="replay.damaged")
     content = pinned(content_of(ran), pins or {}, {one.component for one in ran.vertices})
     _set(content, sets or {})
+    stand_ins = plan_stand_ins(content, before, ran, Wishes(recorded, live), found)
     for full, path in (files or {}).items():
         vertex, _, slot = full.partition(".")
         if vertex in content["vertices"]:
             content["vertices"][vertex]["files"][slot] = str(path.resolve())
-    pipeline, replaced = fed(content, ran, replay.resolve(), recorded)
+    pipeline, replaced = fed(content, ran, replay.resolve(), stand_ins.given, answered=stand_ins.answered)
     _check_files(pipeline.vertices)
     plan = check_pipeline(pipeline, FedReleases(found, ran), replay.parent)
-    results = run_plan(plan, found, workdir=workdir)
+    plan.raise_if_faulty()
+    orders, notes = plan_orders([spec_of(one) for one in plan.vertices], ran)
+
+    def recorded_order(spec: VertexSpec, release: ComponentRelease) -> RecordedOrder | None:
+        return order_of(before, spec.name, in_rank_order(spec, release), orders[spec.name]) if spec.name in orders else None
+
+    results = run_plan(plan, found, workdir=workdir, order_of=recorded_order)
     there = [one for one in upstream_first(ran) if one in captured_ports(ran) and one[0] not in replaced]
     after = _InMemory(results)
     changes = port_changes(before, after, there)
     differing = [(one.vertex, one.port) for one in changes if not one.is_same]
-    return Rerun(results, changes, first_difference(before, after, differing))
+    dead = {name: results[name].counters.dead for name in stand_ins.answered}
+    notes += [*stand_ins.notes, *unanswered(dead)]
+    return Rerun(results, changes, first_difference(before, after, differing), stand_ins.answered, notes)
 
 
 def _set(content: dict[str, Any], sets: Mapping[str, Any]) -> None:

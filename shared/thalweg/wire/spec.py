@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from thalweg.graph.manifest import Combine
 from thalweg.wire.commit import Commit
 from thalweg.wire.rewind import Rewind, Void, is_pending
 
@@ -47,6 +48,13 @@ class FileSpec(msgspec.Struct, frozen=True):
     directory: bool = False
 
 
+class Follows(msgspec.Struct, frozen=True):
+    """Another run, whose order of the inputs a vertex is to follow: its replay; edge key -> `vertex.port` that it was there."""
+
+    replay: FileSpec
+    edges: dict[str, str]
+
+
 class VertexSpec(msgspec.Struct, frozen=True):
     """One vertex as deployed. `outputs` maps port -> resolved stream type; `code` locates the component's module.
 
@@ -56,6 +64,8 @@ class VertexSpec(msgspec.Struct, frozen=True):
             ends by itself.
         rewind: it was asked to go back; stays when that is done.
         endpoint: `in`: its input port of that name is fed from outside, `out`: its output port of that name is read there.
+        combine: how several inputs are combined, as the release declares it.
+        follows: the run whose order it takes its inputs in; None where `combine` decides.
     """
 
     name: str
@@ -77,6 +87,18 @@ class VertexSpec(msgspec.Struct, frozen=True):
     stop_after: int | None = None
     rewind: Rewind | None = None
     endpoint: EndpointSide = ""
+    combine: Combine = "event-time"
+    follows: Follows | None = None
+
+    @property
+    def is_by_arrival(self) -> bool:
+        """Whether it merges several inputs as they come."""
+        return self.combine == "arrival" and len(self.inputs) > 1
+
+    @property
+    def needs_store(self) -> bool:
+        """Whether it reads or writes anything in the file store."""
+        return bool(self.files or self.generated or self.archive or self.follows)
 
     def is_same_work(self, other: VertexSpec) -> bool:
         """Whether a vertex that works by one of the two may go on working by the other."""
