@@ -154,9 +154,14 @@ def describe(replay: Replay) -> dict[str, Any]:
     """What a replay has, as JSON values; reads all of it."""
     import msgspec
 
-    is_complete, account = replay.verify(), replay.completeness
+    from thalweg.replay.proof import evidence_faults
+
+    is_whole, account, told = replay.verify(), replay.completeness, replay.account
+    if is_whole and told is not None:
+        replay.faults.extend(f"its evidence does not fit: {line}" for line in evidence_faults(replay, told))
     return {
-        "complete": is_complete,
+        "complete": is_whole and replay.is_complete,
+        "evidence": {name: told.get(name) for name in ("id", "verdict", "not_deterministic")} if told is not None else None,
         "reason": account.reason if account is not None else None,
         "faults": replay.faults,
         "about": replay.about,
@@ -175,6 +180,8 @@ def _show(found: dict[str, Any]) -> None:
     typer.echo(f"{about.get('deployment', '?')} of {about.get('backend', '?')}, captured: {about.get('capture', '?')}")
     if "trimmed" in about:
         typer.echo(f"trimmed from a longer one, {about['trimmed']}")
+    if (evidence := found["evidence"]) is not None:
+        typer.echo(f"account of evidence {evidence['id']}: {evidence['verdict']}")
     table = Table("  subject", "messages", "records", "first", "last", "digest", box=None, pad_edge=False)
     for subject, one in found["subjects"].items():
         short = subject.split(".", 3)[-1]

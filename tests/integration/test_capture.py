@@ -153,7 +153,9 @@ async def test_a_capture_that_is_killed_again_and_again_has_everything_and_is_in
     verified = await asyncio.to_thread(place.command, "evidence", "verify", report.evidence)
     assert verified.returncode == 0, verified.stderr
     shown = await asyncio.to_thread(place.command, "replay", "show", report.evidence, "--json")
-    assert json.loads(shown.stdout)["complete"], shown.stdout
+    found = json.loads(shown.stdout)
+    assert found["complete"] and found["evidence"]["id"] == report.evidence, shown.stdout
+    assert replay.account is not None and replay.account["vertices"] == document["vertices"]
 
 
 async def test_what_a_redeploy_takes_away_is_captured_before_it_goes(place: Place, asking: Session) -> None:

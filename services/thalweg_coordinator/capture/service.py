@@ -6,13 +6,15 @@ import asyncio
 import logging
 import resource
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from thalweg.artifacts import Store
 from thalweg.bus.captures import CaptureNotes
-from thalweg.bus.connection import Client, NatsError, connect
+from thalweg.bus.connection import Client, NatsError, connect, sync_of
 from thalweg.bus.deployments import load_deployment, log_state
 from thalweg.bus.heads import latest_commits, read_heads
 from thalweg.bus.holds import remove_hold
@@ -21,7 +23,9 @@ from thalweg.replay.completeness import Completeness
 from thalweg.replay.recorder import Recorder
 from thalweg.runtime.tasks import end_tasks
 from thalweg.settings import Settings
+from thalweg.wire import evidence
 from thalweg.wire.capturing import ALL, NONE, Captured, captured_ports
+from thalweg.wire.commit import Commit
 from thalweg.wire.spec import DeploymentSpec
 from thalweg_coordinator.capture.recording import HOLDER, Recording, StoppedError
 
@@ -82,7 +86,9 @@ async def _capture(settings: Settings, client: Client, spec: DeploymentSpec) -> 
         _log.error("the capture stops here, and is incomplete: %s", reason)
         await _until_wanted(notes)
     now = await load_deployment(client, spec.workspace, spec.name)  # it may have been redeployed, or promoted, meanwhile
-    found = await asyncio.to_thread(_seal, recorder, await _written(client, now), reason)
+    commits = await _last_commits(client, spec)
+    account = evidence.account(now, commits, sync_of(client))
+    found = await asyncio.to_thread(_seal, recorder, _written(now, commits), reason, account)
     captured = await _upload(Store.of(settings, now.lease), path, found, reason)
     await notes.tell(captured)
     _log.info("%s: %d messages, %d bytes, %s", captured.artifact, captured.messages, captured.size_bytes, captured.reason or "complete")
@@ -112,26 +118,29 @@ def recorder_of(path: Path, spec: DeploymentSpec) -> Recorder:
     return Recorder(path, about, pinned, lambda vertex, port: types.get((vertex, port)), is_gapless=spec.capture == ALL)
 
 
-def _seal(recorder: Recorder, written: dict[tuple[str, str], int], reason: str | None) -> Completeness | None:
+def _seal(recorder: Recorder, written: dict[tuple[str, str], int], reason: str | None, account: dict[str, Any]) -> Completeness | None:
     try:
-        return recorder.seal(written, reason)
+        return recorder.seal(written, reason, account)
     except OSError as error:
         _log.error("the replay stays without an end: %s", error)
         recorder.cut()
         return None
 
 
-async def _written(client: Client, spec: DeploymentSpec) -> dict[tuple[str, str], int]:
-    """Records of each captured port, as its vertex says; waits for a server that is away.
+async def _last_commits(client: Client, spec: DeploymentSpec) -> dict[str, Commit]:
+    """Of each vertex; waits for a server that is away."""
+    while True:
+        try:
+            return latest_commits(await read_heads(client, spec.workspace, spec.name))
+        except (UnreachableError, NatsError, OSError, TimeoutError):
+            await asyncio.sleep(RETRY_S)
+
+
+def _written(spec: DeploymentSpec, commits: Mapping[str, Commit]) -> dict[tuple[str, str], int]:
+    """Records of each captured port, as its vertex says.
 
     Not of vertices that went back: the log has what they did before as well, and their counts have not.
     """
-    while True:
-        try:
-            commits = latest_commits(await read_heads(client, spec.workspace, spec.name))
-            break
-        except (UnreachableError, NatsError, OSError, TimeoutError):
-            await asyncio.sleep(RETRY_S)
     found: dict[tuple[str, str], int] = {}
     went_back = {one.name for one in spec.vertices if one.rewind is not None}
     for vertex, port in captured_ports(spec):

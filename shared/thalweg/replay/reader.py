@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 from mcap.records import DataEnd
@@ -89,6 +89,12 @@ class Replay:
         self._path, self._outline = path, outline_of(path)
         self.faults = self._outline.faults
         self.about, self.spec, self.completeness = self._outline.about, self._outline.spec, self._outline.completeness
+
+    @property
+    def account(self) -> dict[str, Any] | None:
+        """What the evidence of the run says, as far as it was known when the file was closed; None where it has none."""
+        found: Any = msgspec.json.decode(self._outline.account) if self._outline.account is not None else None
+        return found if isinstance(found, dict) else None
 
     @property
     def path(self) -> Path:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+import msgspec
 from mcap.records import Attachment, AttachmentIndex, Header, Metadata, MetadataIndex
 
 from thalweg.errors import RejectedError
 from thalweg.replay.chunks import Channels, ChunkBuilder, encode, entries_of, index_of, open_chunk
 from thalweg.replay.completeness import Completeness, Counting, encode_completeness
-from thalweg.replay.format import ABOUT, CHUNK_BYTES, COMPLETENESS, LIBRARY, MAGIC, PROFILE, SPEC, Entry, entry_of
+from thalweg.replay.format import ABOUT, ACCOUNT, CHUNK_BYTES, COMPLETENESS, EVIDENCE, LIBRARY, MAGIC, PROFILE, SPEC, Entry, entry_of
 from thalweg.replay.records import Group, groups_from
 from thalweg.replay.summary import Contents, ending
 from thalweg.replay.tail import Tail
@@ -83,12 +86,13 @@ class Recorder:
         os.fsync(self._file.fileno())
         self._tail.sync()
 
-    def seal(self, written: Mapping[tuple[str, str], int], reason: str | None) -> Completeness:
+    def seal(self, written: Mapping[tuple[str, str], int], reason: str | None, account: Mapping[str, Any] | None = None) -> Completeness:
         """Ends the file.
 
         Args:
             written: records that each captured port has put out, as its vertex says.
             reason: why it is not whole, where that is known.
+            account: what the evidence of the run will say, as far as that is known.
 
         Raises:
             OSError: the disk does not take it; call `cut` then.
@@ -97,6 +101,8 @@ class Recorder:
             self._close_chunk()
         found = self._counting.close(written, reason)
         self._write_attachment(SPEC, self._spec)
+        if account is not None:
+            self._write_account(account)
         self._write_metadata(Metadata(COMPLETENESS, encode_completeness(found)))
         self._write(ending(self._contents, self._size, self._crc))
         self.sync()
@@ -145,6 +151,11 @@ class Recorder:
         body = encode(record)
         self._contents.metadata.append(MetadataIndex(self._size, len(body), record.name))
         self._write(body)
+
+    def _write_account(self, account: Mapping[str, Any]) -> None:
+        body = msgspec.json.encode(account, order="sorted")
+        self._write_attachment(ACCOUNT, body)
+        self._write_metadata(Metadata(EVIDENCE, {"id": str(account["id"]), "digest": sha256(body).hexdigest()}))
 
     def _write_attachment(self, name: str, data: bytes) -> None:
         body = encode(Attachment(0, 0, name, "application/json", data))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
@@ -69,6 +70,36 @@ def build(
         "expectations": expectations,
         "verdict": _verdict(spec, commits, expectations),
     }
+
+
+_LATER = ("finished_ns", "replay", "logs")  # is not known yet when a replay is closed, as evidence names that by its digest
+
+
+def account(spec: DeploymentSpec, commits: Mapping[str, Commit], sync: Sync) -> dict[str, Any]:
+    """What the evidence of a run will say, as far as it is known when its replay is closed."""
+    document = build(spec, commits, evidence_id(spec), 0, sync)
+    return {name: value for name, value in document.items() if name not in _LATER}
+
+
+def account_faults(told: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
+    """In what an account says otherwise than the evidence, as lines; a run may have been promoted to another owner in between."""
+    told, document = dict(told), dict(document)
+    specs = [_unowned(one.pop("spec", "")) for one in (told, document)]
+    lines = [f"{name} is another one than in the evidence" for name in told if told[name] != document.get(name)]
+    return lines + (["what ran is another graph than in the evidence"] if specs[0] != specs[1] else [])
+
+
+def _unowned(spec: str) -> str | DeploymentSpec:
+    try:
+        return msgspec.structs.replace(msgspec.json.decode(spec, type=DeploymentSpec), lease="", desired="running")
+    except msgspec.DecodeError:
+        return spec
+
+
+def evidence_id(spec: DeploymentSpec) -> str:
+    """What the evidence of a deployment is called."""
+    stamp = datetime.fromtimestamp(spec.deployed_ns / 1e9, UTC).strftime("%Y%m%d-%H%M%S")
+    return f"{spec.name[:40]}-{stamp}-{spec.deployed_ns % 10**6:06d}"
 
 
 def _vertex(spec: VertexSpec, commit: Commit | None) -> dict[str, Any]:
