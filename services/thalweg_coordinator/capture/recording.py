@@ -17,7 +17,7 @@ from thalweg.wire.capturing import captured_subjects
 from thalweg.wire.spec import DeploymentSpec
 
 HOLDER = "capture"
-CHECK_S = 0.2
+CHECK_S = 1.0  # each look has the disk sync, for which vertices that commit wait too
 WANTED_CHECK_S = 0.01
 ASK_S = 2.0  # it is told at once, unless the server was away then
 AT_ONCE = 64  # messages between two looks at what else there is to do
@@ -69,10 +69,10 @@ class Recording:
         self._stirred.set()
 
     async def _take(self, reader: RawReader) -> None:
-        """Records what comes, for `CHECK_S`."""
+        """Records what comes, for `CHECK_S`, or until a subject may be a quarter full of what is not on the disk."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + CHECK_S
-        while loop.time() < end:
+        end, full = loop.time() + CHECK_S, self._recorder.next_sequence + self._spec.max_messages_per_subject // 4
+        while loop.time() < end and self._recorder.next_sequence < full:
             for _ in range(min(AT_ONCE, len(reader.arrived))):
                 self._recorder.add(reader.pop())
             reader.pull_soon()
@@ -102,6 +102,7 @@ class Recording:
         up_to = state[1] if has_all else self._recorder.next_sequence - 1
         if self._looked_at != (up_to, self._recorder.next_sequence):
             self._looked_at = (up_to, self._recorder.next_sequence)
+            self._recorder.flush()
             await asyncio.to_thread(self._recorder.sync)
             hold.advance(up_to + 1)
         return self._wanted is not None and up_to >= self._wanted

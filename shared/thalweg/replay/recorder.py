@@ -81,8 +81,16 @@ class Recorder:
         else:
             self._tail.append(entry)
 
+    def flush(self) -> None:
+        """Writes everything so far to its files; `sync` lets that reach the disk.
+
+        Raises:
+            OSError: as for `add`.
+        """
+        self._tail.flush()
+
     def sync(self) -> None:
-        """Lets everything so far reach the disk. Blocking; may be called from a thread while messages are added."""
+        """Lets what was flushed reach the disk. Blocking; may be called from a thread while messages are added."""
         os.fsync(self._file.fileno())
         self._tail.sync()
 
@@ -115,7 +123,7 @@ class Recorder:
         self._leave()
 
     def close(self) -> None:
-        """Closes the files; the recording can be resumed."""
+        """Closes the files; the recording can be resumed behind what was flushed."""
         self._file.close()
         self._tail.close()
 
@@ -128,24 +136,26 @@ class Recorder:
         self._counting.add(entry)
 
     def _close_chunk(self) -> None:
-        body, index, counts = self._builder.finish(self._size)
-        self._write(body)
+        parts, index, counts = self._builder.finish(self._size)
+        self._write(*parts)
         self._contents.add_chunk(index, counts)
         self._builder = ChunkBuilder(self._channels)
         self._tail.clear()
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, *parts: bytes) -> None:
         """Appends; what was cut short by an error is cut off again."""
-        view = memoryview(data)
         try:
-            while view:
-                view = view[self._file.write(view) :]
+            for part in parts:
+                view = memoryview(part)
+                while view:
+                    view = view[self._file.write(view) :]
         except OSError:
             self._file.truncate(self._size)
             self._file.seek(self._size)
             raise
-        self._size += len(data)
-        self._crc = zlib.crc32(data, self._crc)
+        for part in parts:
+            self._size += len(part)
+            self._crc = zlib.crc32(part, self._crc)
 
     def _write_metadata(self, record: Metadata) -> None:
         body = encode(record)

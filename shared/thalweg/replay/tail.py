@@ -22,6 +22,8 @@ class Tail:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
+        self._waiting: list[Entry] = []
+        self._is_empty = False
 
     def read(self) -> list[Entry]:
         """What is there; an entry that was cut off is left out, and everything behind it."""
@@ -41,7 +43,17 @@ class Tail:
         return found
 
     def append(self, entry: Entry) -> None:
-        """Adds a message. Raises OSError."""
+        """Takes a message; it is not in the file before `flush`. Most are in the replay itself by then, and never get here."""
+        self._waiting.append(entry)
+
+    def flush(self) -> None:
+        """Writes what was taken. Raises OSError."""
+        for entry in self._waiting:
+            self._write(entry)
+        self._waiting.clear()
+
+    def _write(self, entry: Entry) -> None:
+        self._is_empty = False
         body = _pack((entry.subject, entry.sequence, entry.time_ns, entry.headers, entry.body))
         written = os.writev(self._file.fileno(), [len(body).to_bytes(4, "little"), body])
         if written < 4:
@@ -52,8 +64,11 @@ class Tail:
 
     def clear(self) -> None:
         """Forgets all of it: the chunk is in the replay."""
-        self._file.seek(0)
-        self._file.truncate()
+        self._waiting.clear()
+        if not self._is_empty:
+            self._file.seek(0)
+            self._file.truncate()
+            self._is_empty = True
 
     def sync(self) -> None:
         """Lets it reach the disk. Blocking."""
