@@ -161,7 +161,7 @@ def describe(replay: Replay) -> dict[str, Any]:
         replay.faults.extend(f"its evidence does not fit: {line}" for line in evidence_faults(replay, told))
     return {
         "complete": is_whole and replay.is_complete,
-        "evidence": {name: told.get(name) for name in ("id", "verdict", "not_deterministic")} if told is not None else None,
+        "evidence": {name: told.get(name) for name in ("verdict", "not_deterministic")} if told is not None else None,
         "reason": account.reason if account is not None else None,
         "faults": replay.faults,
         "about": replay.about,
@@ -181,7 +181,7 @@ def _show(found: dict[str, Any]) -> None:
     if "trimmed" in about:
         typer.echo(f"trimmed from a longer one, {about['trimmed']}")
     if (evidence := found["evidence"]) is not None:
-        typer.echo(f"account of evidence {evidence['id']}: {evidence['verdict']}")
+        typer.echo(f"the evidence in it: {evidence['verdict']}, not signed yet when the file was closed")
     table = Table("  subject", "messages", "records", "first", "last", "digest", box=None, pad_edge=False)
     for subject, one in found["subjects"].items():
         short = subject.split(".", 3)[-1]

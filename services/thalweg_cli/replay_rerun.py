@@ -20,14 +20,29 @@ def rerun(
     which: Which,
     sets: Annotated[
         list[str],
-        typer.Option("--set", metavar="VERTEX.PARAM=VALUE", help="Another value of a param; may be repeated.", default_factory=list),
+        typer.Option(
+            "--set",
+            metavar="VERTEX.PARAM=VALUE",
+            help="Another value of a param; may be repeated.",
+            default_factory=list,
+            show_default=False,
+        ),
     ],
     pins: Annotated[
-        list[str], typer.Option("--pin", metavar="VERTEX=NAME@VERSION", help="Another release; may be repeated.", default_factory=list)
+        list[str],
+        typer.Option(
+            "--pin", metavar="VERTEX=NAME@VERSION", help="Another release; may be repeated.", default_factory=list, show_default=False
+        ),
     ],
     recorded: Annotated[
         list[str],
-        typer.Option("--recorded", metavar="VERTEX", help="Also give what this vertex has put out; may be repeated.", default_factory=list),
+        typer.Option(
+            "--recorded",
+            metavar="VERTEX",
+            help="Also give what this vertex has put out; may be repeated.",
+            default_factory=list,
+            show_default=False,
+        ),
     ],
     live: Annotated[
         list[str],
@@ -36,11 +51,17 @@ def rerun(
             metavar="VERTEX",
             help="Run this vertex, though it is not deterministic, in place of giving what it gave then; may be repeated.",
             default_factory=list,
+            show_default=False,
         ),
     ],
     components: Annotated[
         list[Path],
-        typer.Option("--components", help="Releases to try, whatever is pinned: .py files, or folders of them.", default_factory=list),
+        typer.Option(
+            "--components",
+            help="Releases to try, whatever is pinned: .py files, or folders of them.",
+            default_factory=list,
+            show_default=False,
+        ),
     ],
     revision: Annotated[
         int | None, typer.Option("--revision", help="Of the stored backend; default: what ran.", min=0, show_default=False)

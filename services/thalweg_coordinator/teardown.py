@@ -115,7 +115,8 @@ class Teardown:
 
     async def _keep_evidence(self, spec: DeploymentSpec, commits: Mapping[str, Commit], captured: Captured | None) -> str:
         """The document's id. The first copy that is stored stands: a coordinator that repeats the step makes no second one."""
-        evidence_id = evidence.evidence_id(spec)
+        stamp = datetime.fromtimestamp(spec.deployed_ns / 1e9, UTC).strftime("%Y%m%d-%H%M%S")
+        evidence_id = f"{spec.name[:40]}-{stamp}-{spec.deployed_ns % 10**6:06d}"
         key, store = subjects.owned_key(evidence_id, spec.lease), self._store.of_lease(spec.lease)
         body = stored = (await self._evidence.get(key)).value
         if body is None:

@@ -165,7 +165,7 @@ class Recorder:
     def _write_account(self, account: Mapping[str, Any]) -> None:
         body = msgspec.json.encode(account, order="sorted")
         self._write_attachment(ACCOUNT, body)
-        self._write_metadata(Metadata(EVIDENCE, {"id": str(account["id"]), "digest": sha256(body).hexdigest()}))
+        self._write_metadata(Metadata(EVIDENCE, {"verdict": str(account["verdict"]), "digest": sha256(body).hexdigest()}))
 
     def _write_attachment(self, name: str, data: bytes) -> None:
         body = encode(Attachment(0, 0, name, "application/json", data))

@@ -26,7 +26,7 @@ class Wishes:
     Attributes:
         recorded: vertices that do not run, but are given as they were recorded.
         live: vertices that run, though they are not deterministic.
-        tried: releases, as `name@version`, that are not the ones that ran.
+        tried: releases, as `name@version`, that come in place of those that ran; they may be the same.
     """
 
     recorded: Collection[str] = ()
@@ -93,7 +93,7 @@ def _check(wishes: Wishes, vertices: Collection[str], runs: Collection[str]) -> 
 
 
 def _why_live(vertex: VertexSpec, ran: DeploymentSpec, now: Mapping[str, Any], tried: Collection[str], releases: Releases) -> str | None:
-    if now["component"] in tried or now["component"] != vertex.component or not _has_params(vertex, now, releases):
+    if now["component"] != vertex.component or _is_tried(vertex, tried, releases) or not _has_params(vertex, now, releases):
         return "it is another one than in the recorded run"
     files = {slot: str(text) for slot, text in (now.get("files") or {}).items()}
     if any(files.get(slot, "").startswith("sha256:") and files[slot] != file.artifact for slot, file in vertex.files.items()):
@@ -105,6 +105,12 @@ def _why_live(vertex: VertexSpec, ran: DeploymentSpec, now: Mapping[str, Any], t
     captured = captured_ports(ran)
     missing = [port for port in vertex.outputs if (vertex.name, port) not in captured]
     return f"{vertex.name}.{missing[0]} was not captured" if missing else None
+
+
+def _is_tried(vertex: VertexSpec, tried: Collection[str], releases: Releases) -> bool:
+    """Whether its release is one that is tried, and not the one that ran."""
+    release = releases.find(*vertex.component.split("@", 1)) if vertex.component in tried else None
+    return vertex.component in tried and (release is None or release.manifest.digest != vertex.digest)
 
 
 def _has_params(vertex: VertexSpec, now: Mapping[str, Any], releases: Releases) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
@@ -72,12 +71,12 @@ def build(
     }
 
 
-_LATER = ("finished_ns", "replay", "logs")  # is not known yet when a replay is closed, as evidence names that by its digest
+_LATER = ("id", "finished_ns", "replay", "logs")  # is not known yet when a replay is closed, as evidence names that by its digest
 
 
 def account(spec: DeploymentSpec, commits: Mapping[str, Commit], sync: Sync) -> dict[str, Any]:
     """What the evidence of a run will say, as far as it is known when its replay is closed."""
-    document = build(spec, commits, evidence_id(spec), 0, sync)
+    document = build(spec, commits, "", 0, sync)
     return {name: value for name, value in document.items() if name not in _LATER}
 
 
@@ -94,12 +93,6 @@ def _unowned(spec: str) -> str | DeploymentSpec:
         return msgspec.structs.replace(msgspec.json.decode(spec, type=DeploymentSpec), lease="", desired="running")
     except msgspec.DecodeError:
         return spec
-
-
-def evidence_id(spec: DeploymentSpec) -> str:
-    """What the evidence of a deployment is called."""
-    stamp = datetime.fromtimestamp(spec.deployed_ns / 1e9, UTC).strftime("%Y%m%d-%H%M%S")
-    return f"{spec.name[:40]}-{stamp}-{spec.deployed_ns % 10**6:06d}"
 
 
 def _vertex(spec: VertexSpec, commit: Commit | None) -> dict[str, Any]:

@@ -25,7 +25,7 @@ SPEC = DeploymentSpec(
     capture="all",
 )
 WRITTEN = {("source", "out"): 300, ("blobs", "out"): 30}
-ACCOUNT = {"id": "d-20261128-000000-000000", "verdict": "met", "vertices": {}}
+ACCOUNT = {"verdict": "met", "vertices": {}}
 ABOUT = {"format": "thalweg-replay/1", "capture": "all"}
 
 
