@@ -8,11 +8,10 @@ import resource
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from thalweg.artifacts import Store
 from thalweg.bus.captures import CaptureNotes
 from thalweg.bus.connection import Client, NatsError, connect, sync_of
 from thalweg.bus.deployments import load_deployment, log_state
@@ -28,6 +27,9 @@ from thalweg.wire.capturing import ALL, NONE, Captured, captured_ports
 from thalweg.wire.commit import Commit
 from thalweg.wire.spec import DeploymentSpec
 from thalweg_coordinator.capture.recording import HOLDER, Recording, StoppedError
+
+if TYPE_CHECKING:
+    from thalweg.artifacts import Store
 
 _log = logging.getLogger("thalweg.capture")
 CHECK_S = 2.0
@@ -89,6 +91,8 @@ async def _capture(settings: Settings, client: Client, spec: DeploymentSpec) -> 
     commits = await _last_commits(client, spec)
     account = evidence.account(now, commits, sync_of(client))
     found = await asyncio.to_thread(_seal, recorder, _written(now, commits), reason, account)
+    from thalweg.artifacts import Store  # boto3 and all: not while vertices start
+
     captured = await _upload(Store.of(settings, now.lease), path, found, reason)
     await notes.tell(captured)
     _log.info("%s: %d messages, %d bytes, %s", captured.artifact, captured.messages, captured.size_bytes, captured.reason or "complete")

@@ -87,6 +87,8 @@ class _Arranging:
             vertex, _, slot = end.partition(".")
             if self.knows("files", end, vertex):
                 self.vertices[vertex].setdefault("files", {})[slot] = text if text.startswith("sha256:") else str(self.base / text)
+        if self.case.live and self.case.replay is None:
+            self.misfit("live", "without a replay, all vertices run live", "replay: the .mcap file of a run")
         replaced = self.recorded_sources()
         for end, fixture in self.case.replace.items():
             vertex, _, port = end.partition(".")
