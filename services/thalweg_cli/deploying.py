@@ -13,7 +13,7 @@ from thalweg.bus.deployments import store_deployment
 from thalweg.client.runs import wait_for_log
 from thalweg.graph.backend import Backend
 from thalweg.graph.plan import Plan, PlannedVertex
-from thalweg.wire.planned import bound_artifact, expectations_of, spec_of
+from thalweg.wire.planned import bound_artifact, expectations_of, spec_of, split
 from thalweg.wire.spec import DeploymentSpec, FileSpec, VertexSpec
 from thalweg_cli.keeping import record_inputs
 from thalweg_cli.leased import Place
@@ -38,7 +38,7 @@ async def spec_of_plan(place: Place, store: Store, plan: Plan, name: str, upload
         place.settings.workspace,
         name,
         plan.pipeline.backend,
-        vertices,
+        split(vertices, plan.vertices),
         graph_digest=_graph_digest(plan, vertices),
         deployed_ns=time.time_ns(),
         expect=expectations_of(plan.pipeline.expect),

@@ -26,7 +26,9 @@ from thalweg.wire.spec import DeploymentSpec
 async def record_inputs(client: Client, spec: DeploymentSpec, planned: list[PlannedVertex]) -> None:
     """Records the files that were uploaded for a run."""
     records: dict[str, ArtifactRecord] = {}
-    for vertex, one in zip(spec.vertices, planned, strict=True):
+    vertices = {one.name: one for one in spec.vertices}
+    for one in planned:
+        vertex = vertices[one.parts[0]]
         for slot, given in one.files.items():
             if isinstance(given, Path):
                 file = vertex.files[slot]

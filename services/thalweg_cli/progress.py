@@ -61,25 +61,29 @@ class Progress:
         shown = self._columns()
         for title in shown:
             table.add_column(title, justify="right", no_wrap=True)
-        for vertex in self._plan.vertices:
-            commit = commits.get(vertex.name)
+        parts = {one.name: one.parts for one in self._plan.vertices}
+        for vertex, name in ((one, name) for one in self._plan.vertices for name in one.parts):
+            commit = commits.get(name)
             if commit is None:
-                table.add_row(vertex.name, *("starting" if title == "state" else "" for title in shown))
+                table.add_row(name, *("starting" if title == "state" else "" for title in shown))
                 continue
             taken = commit.counters.records_in
             waiting = sum(
-                commits[src].ports[port].count for src, port, _, _ in vertex.inputs if src in commits and port in commits[src].ports
+                commits[part].ports[port].count
+                for src, port, _, _ in vertex.inputs
+                for part in parts[src]
+                if part in commits and port in commits[part].ports
             )
-            lag = f"{max(waiting - taken, 0):,}" if vertex.inputs else ""
+            lag = f"{max(waiting - taken, 0):,}" if vertex.inputs and vertex.partitions == 1 else ""  # of a share nobody knows the size
             state = "ended" if commit.ended else "failed" if commit.failure else "running"
             cells = {
                 "in": f"{taken:,}",
                 "out": f"{commit.counters.records_out:,}",
-                "records/s": f"{self._rate(vertex.name, taken):,.0f}",
+                "records/s": f"{self._rate(name, taken):,.0f}",
                 "lag": lag,
                 "state": state,
             }
-            table.add_row(vertex.name, *(cells[title] for title in shown))
+            table.add_row(name, *(cells[title] for title in shown))
         return table
 
     def _columns(self) -> list[str]:

@@ -242,8 +242,8 @@ def _compared(again: Again) -> Reran:
     changes = port_changes(before, after, [*old, *new])
     differing = [(one.vertex, one.port) for one in changes if not one.is_same]
     commits = after.last_commits()
-    dead = {name: commits[name].counters.dead for name in planned.answered if name in commits}
-    notes, files = [*planned.notes, *unanswered(dead)], _files(before.last_commits(), commits)
+    dead = {name: one.counters.dead for name, one in commits.items()}
+    notes, files = [*planned.notes, *unanswered(planned.answered, dead)], _files(before.last_commits(), commits)
     return Reran(planned.replaced, planned.answered, changes, first_difference(before, after, differing), files, notes)
 
 

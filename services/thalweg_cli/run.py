@@ -103,4 +103,4 @@ def _refuse_endless(plan: Plan) -> None:
 
 
 def _in_order(plan: Plan, commits: dict[str, Commit]) -> dict[str, Commit]:
-    return {one.name: commits[one.name] for one in plan.vertices}
+    return {name: commits[name] for one in plan.vertices for name in one.parts}

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import typer
 
+from thalweg.graph.partitions import partition_of
 from thalweg.graph.pipeline import Expectation
 from thalweg.wire.capturing import Captured
 from thalweg.wire.commit import Commit
@@ -89,7 +90,8 @@ class Summary:
         """Expectations that are not met, as lines."""
         lines = []
         for one in self.expect:
-            count = self.commits[one.vertex].ports[one.port].count
+            parts = [commit for name, commit in self.commits.items() if partition_of(name)[0] == one.vertex]
+            count = sum(commit.ports[one.port].count for commit in parts)
             low, high = one.count.min, one.count.max
             if (low is not None and count < low) or (high is not None and count > high):
                 lines.append(f"expected {_bounds(low, high)} records on {one.vertex}.{one.port}, got {count:,}")

@@ -26,7 +26,7 @@ from thalweg.graph.releases import Releases, version_order
 from thalweg.graph.status import status_of
 from thalweg.published import Sources, Workers
 from thalweg.published.requirements import read_requirements
-from thalweg.wire.planned import bound_artifact, spec_of
+from thalweg.wire.planned import bound_artifact, spec_of, split
 from thalweg_coordinator.api import Handler
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
 from thalweg_coordinator.stored_releases import StoredReleases
@@ -170,7 +170,7 @@ class Components:
             if not status.is_deployable:
                 return api.Planned(pinned="[]", candidate="[]")
             specs = [spec_of(one, {slot: bound_artifact(str(file)) for slot, file in one.files.items()}) for one in status.plan.vertices]
-            both.append(msgspec.json.encode(specs).decode())
+            both.append(msgspec.json.encode(split(specs, status.plan.vertices)).decode())
         return api.Planned(pinned=both[0], candidate=both[1])
 
     def _faults(self, backend: Backend, releases: Releases) -> list[str]:

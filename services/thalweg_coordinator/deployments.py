@@ -21,7 +21,7 @@ from thalweg.graph.releases import Releases
 from thalweg.graph.status import Status, status_of
 from thalweg.wire.capturing import check_capture
 from thalweg.wire.commit import Commit
-from thalweg.wire.planned import bound_artifact, expectations_of, spec_of
+from thalweg.wire.planned import bound_artifact, expectations_of, spec_of, split
 from thalweg.wire.spec import DeploymentSpec
 from thalweg_coordinator.api import Handler
 from thalweg_coordinator.artifacts import LocateFor
@@ -214,7 +214,7 @@ class Deployments:
             self._workspace,
             backend,
             backend,
-            vertices,
+            split(vertices, status.plan.vertices),
             revision=at,
             graph_digest=graph.digest(),
             expect=expectations_of(graph.expect),

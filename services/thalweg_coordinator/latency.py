@@ -44,7 +44,7 @@ def latency_s(vertex: VertexSpec, heads: list[StoredMessage]) -> float | None:
         head.time_ns
         for edge in vertex.inputs
         for head in heads
-        if subjects.parse_port(head.subject) == (edge.src_vertex, edge.src_port, 0)
+        if subjects.parse_port(head.subject) == (edge.src_vertex, edge.src_port)
         and _first(head) == commit.positions.get(edge.key, (0, 0))[0]
     ]
     return max(0.0, (newest.time_ns - max(taken)) / 1e9) if taken else None

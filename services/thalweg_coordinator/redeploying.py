@@ -9,6 +9,7 @@ import msgspec
 
 from thalweg.api.deployments import Restart
 from thalweg.errors import RejectedError
+from thalweg.graph.partitions import partition_of
 from thalweg.wire.commit import Commit
 from thalweg.wire.spec import DeploymentSpec, VertexSpec, has_ended, is_failed
 from thalweg_coordinator.reprocessing import Going, go_back
@@ -43,8 +44,9 @@ def plan_redeploy(
         goings: vertices that go back to an earlier position of the log, and how.
 
     Raises:
-        RejectedError: `redeploy.ended`, a vertex would have to change that has ended already.
+        RejectedError: `redeploy.ended`, a vertex would have to change that has ended already; `redeploy.partitions`.
     """
+    _refuse_other_partitions(old, new)
     generation, former = old.generation + 1, {one.name: one for one in old.vertices}
     vertices: list[VertexSpec] = []
     changes: list[Restart] = []
@@ -75,6 +77,16 @@ def plan_redeploy(
     vertices = go_back(vertices, goings, [one.vertex for one in changes if one.action == "starts"])
     kept = {field: getattr(old, field) for field in _KEPT}
     return msgspec.structs.replace(new, name=old.name, generation=generation, vertices=vertices, **kept), changes
+
+
+def _refuse_other_partitions(old: DeploymentSpec, new: DeploymentSpec) -> None:
+    """Partitions each have a position of their own, and state by key: what one took up where another is would be lost, or double."""
+    before, after = (
+        {partition_of(one.name)[0]: (one.share.count, one.share.key) if one.share else None for one in spec.vertices} for spec in (old, new)
+    )
+    if changed := [name for name, share in after.items() if before.get(name, share) != share]:
+        what = f"{', '.join(changed)}: partitions and their key stay what they are while the deployment runs"
+        raise RejectedError(what, code="redeploy.partitions", hint="undeploy, then deploy the revision anew")
 
 
 def _carried(old: VertexSpec, new: VertexSpec) -> VertexSpec:

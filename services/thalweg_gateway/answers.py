@@ -22,12 +22,14 @@ from thalweg.wire import subjects
 from thalweg.wire.boundary import NUMBER_HEADER, ROOT_HEADER
 from thalweg.wire.spec import DeploymentSpec
 from thalweg.wire.subjects import DEAD_PORT, parse_port
+from thalweg_gateway.feed import Feed
 from thalweg_gateway.flow import Flow, Path, Progress
 from thalweg_gateway.refusals import RequestError
 
 _log = logging.getLogger("thalweg.gateway")
 MAX_WAITING, MAX_RECENT, MAX_RECORDS = 2000, 20_000, 1000
 IDLE_S, OPEN_TIMEOUT_S = 30.0, 5.0
+FEED_S = 2.0  # so long after a request, what its records become is fetched even before it says that it waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,11 @@ class _Asked:
     roots: frozenset[int]
     path: Path
     progress: Progress
+    first: int  # sequence of the first record on the log
     answered: asyncio.Future[Answer]
     found: dict[int, asyncio.Task[bytes | None]] = field(default_factory=dict)  # by sequence
     is_finishing: bool = False
+    early: asyncio.Task[None] | None = None
 
 
 class Watch:
@@ -63,7 +67,7 @@ class Watch:
     def __init__(self, client: Client, spec: DeploymentSpec) -> None:
         self._client, self._spec = client, spec
         self._stream = subjects.stream(spec.workspace, spec.name)
-        self._flow = Flow(spec)
+        self._flow, self._feed = Flow(spec), Feed(client, spec)
         self._asked: set[_Asked] = set()
         self._recent: OrderedDict[int, list[tuple[str, int]]] = OrderedDict()  # root -> outlet and sequence
         self._dead: OrderedDict[int, tuple[str, str]] = OrderedDict()  # root -> vertex and error
@@ -97,6 +101,7 @@ class Watch:
         """Follows no more; who still waits is told so."""
         if self._reading is not None:
             await end_tasks(self._reading)
+        self._feed.close()
         for one in self._asked:
             if not one.answered.done():
                 one.answered.set_exception(UnreachableError("the gateway is stopping", code="deployment.not_running"))
@@ -112,6 +117,7 @@ class Watch:
         if spec.generation != self._spec.generation:
             self._spec = spec
             self._flow.take_spec(spec)
+            self._feed.take_spec(spec)
 
     async def answer(self, roots: Sequence[int], sequences: Sequence[int], path: Path, wait_s: float) -> Answer:
         """What came of some records from outside, once all vertices up to the output endpoint are past them.
@@ -130,7 +136,7 @@ class Watch:
             raise RequestError(f"{MAX_WAITING:,} requests wait already", code="answer.late", hint="ask again by the id")
         self.used_at = time.monotonic()
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        asked = _Asked(frozenset(roots), path, Progress(max(sequences)), future)
+        asked = _Asked(frozenset(roots), path, Progress(max(sequences)), min(sequences), future)
         if min(sequences) < self._start:
             await self._look_back(asked, min(sequences))
         for root in roots:
@@ -146,7 +152,7 @@ class Watch:
             raise RequestError(f"nothing has come within {wait_s:g} s", code="answer.late", hint="ask again by the id") from error
         finally:
             self._asked.discard(asked)
-            for task in asked.found.values():
+            for task in [*asked.found.values(), *([asked.early] if asked.early is not None else [])]:
                 task.cancel()
 
     async def _look_back(self, asked: _Asked, start: int) -> None:
@@ -187,6 +193,7 @@ class Watch:
                     self._note_left(message)
                     continue
                 await self._take_dead(message)
+                self._feed.take(message, is_wanted=time.monotonic() - self.used_at < FEED_S or bool(self._asked))
                 vertex = self._flow.observe(message)
                 if vertex is not None and self._asked:
                     for asked in list(self._asked):
@@ -250,9 +257,8 @@ class Watch:
             return
         if self._flow.advance(asked.progress, asked.path):
             asked.is_finishing = True
-            dead = next((self._dead[root] for root in asked.roots if root in self._dead), None)
-            if dead is not None and dead[0] in {one.name for one in asked.path.vertices}:
-                asked.answered.set_exception(_failed(*dead))
+            if (dead := self._dead_of(asked)) is not None:
+                asked.answered.set_exception(dead)
             elif not asked.found:
                 asked.answered.set_result(Answer([]))
             else:
@@ -261,6 +267,27 @@ class Watch:
                 )
         elif (failed := self._flow.failure(asked.progress, asked.path)) is not None:
             asked.answered.set_exception(_failed(failed[0], failed[1].message))
+        elif asked.early is None and self._is_seen(asked) and self._flow.is_made(asked.progress, asked.path):
+            asked.early = asyncio.create_task(self._answer_early(asked))
+
+    def _is_seen(self, asked: _Asked) -> bool:
+        """Whether all that comes of a request has been seen on its way to an output endpoint that passes it on as it is."""
+        return asked.first >= self._start and self._feed.covers(asked.path.outlet)
+
+    async def _answer_early(self, asked: _Asked) -> None:
+        """Answers with what is on its way out; where that cannot be told, the answer comes when it has left."""
+        records = await self._feed.records(asked.path.outlet, asked.roots, asked.first)
+        if records is None or len(records) > MAX_RECORDS or asked.answered.done():
+            return
+        if (dead := self._dead_of(asked)) is not None:
+            asked.answered.set_exception(dead)
+        else:
+            asked.answered.set_result(Answer(records))
+
+    def _dead_of(self, asked: _Asked) -> ThalwegError | None:
+        """Why a record of a request has become a dead letter on its way, where one has."""
+        dead = next((self._dead[root] for root in asked.roots if root in self._dead), None)
+        return _failed(*dead) if dead is not None and dead[0] in {one.name for one in asked.path.vertices} else None
 
 
 def _finish(answered: asyncio.Future[Answer], bodies: asyncio.Future[list[Any]]) -> None:

@@ -94,7 +94,7 @@ class Flow:
         place = parse_port(message.subject)
         if place is None:
             return None
-        vertex, port, _ = place
+        vertex, port = place
         text = message.headers.get(HEADER)
         if text is None or port in (STATE_PORT, DEAD_PORT):
             return None
@@ -115,6 +115,10 @@ class Flow:
             if vertex.name not in progress.passed and self._is_past(vertex, progress, path):
                 progress.passed[vertex.name] = {port: self._written.get((vertex.name, port)) for port in vertex.outputs}
         return path.outlet in progress.passed
+
+    def is_made(self, progress: Progress, path: Path) -> bool:
+        """Whether all is written that the path's end is going to get of a record; call `advance` before."""
+        return all(one.name in progress.passed for one in path.vertices if one.name != path.outlet)
 
     def failure(self, progress: Progress, path: Path) -> tuple[str, Failure] | None:
         """A vertex of the path that has failed, and is not past the record."""

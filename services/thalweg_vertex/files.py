@@ -36,7 +36,7 @@ def fetch_order(settings: Settings, mine: VertexSpec, release: ComponentRelease,
     from thalweg.replay.reader import Replay
 
     path = store_of(settings, lease).fetch(mine.follows.replay.artifact, mine.follows.replay.name)
-    return order_of(Replay(path), mine.name, in_rank_order(mine, release), mine.follows.edges)
+    return order_of(Replay(path), mine, in_rank_order(mine, release), mine.follows.edges)
 
 
 def upload_generated(settings: Settings, mine: VertexSpec, paths: dict[str, Path], folder: Path, owner: Callable[[], str]) -> Left:

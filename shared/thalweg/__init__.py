@@ -6,7 +6,7 @@ This is what component authors import: the decorator, the context, the value typ
 from thalweg.errors import NotReproducedError, RejectedError, RunFailedError, ThalwegError, UnreachableError, UsageError
 from thalweg.sdk.component import component
 from thalweg.sdk.context import Context
-from thalweg.sdk.values import At, Audio, Bad, Emit, GeneratedFile, Image, InputFile, RecordError, Secret
+from thalweg.sdk.values import At, Audio, Bad, Emit, GeneratedFile, Image, InputFile, Place, Receipt, RecordError, Secret
 
 __all__ = [
     "At",
@@ -18,6 +18,8 @@ __all__ = [
     "Image",
     "InputFile",
     "NotReproducedError",
+    "Place",
+    "Receipt",
     "RecordError",
     "RejectedError",
     "RunFailedError",

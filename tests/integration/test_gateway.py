@@ -78,9 +78,11 @@ async def _doubling(session: Session, **params: Any) -> tuple[str, dict[str, str
     return name, go_in, out
 
 
-async def until_out(session: Session, name: str, count: int) -> None:
+async def until_out(session: Session, name: str, count: int, vertex: str = "show") -> None:
+    """Waits until so many records have left: an answer may come before."""
+
     async def is_out() -> bool:
-        return (await vertices_of(session, name))["show"].records_out >= count
+        return (await vertices_of(session, name))[vertex].records_out >= count
 
     await until(is_out)
 
@@ -111,6 +113,7 @@ async def test_records_go_in_in_every_form_and_come_out(session: Session, http: 
     assert found.status_code == 202, found.text
     found = await http.post(f"{url}?wait=10s", files={"n": (None, "7"), "x": (None, "1.5")}, headers=go_in)
     assert (found.status_code, found.json()) == (200, {"twice": 14, "x": 1.5}), found.text
+    await until_out(session, name, 7)
     newest = await http.get(f"/e/{name}/show/out", headers=out)
     assert newest.json() == {"twice": 14, "x": 1.5} and newest.headers["Tw-Number"] == "7"
 
@@ -271,6 +274,7 @@ async def test_every_reader_gets_everything_from_where_it_wants(session: Session
     name, go_in, out = await _doubling(session)
     url, socket_url = f"/e/{name}/door/in", f"{str(http.base_url).replace('http', 'ws')}/e/{name}/show/out"
     await http.post(f"{url}?wait=10s", json={"n": 1, "x": 0}, headers=go_in)
+    await until_out(session, name, 1)
     async with (
         connect(f"{socket_url}?from=start", additional_headers=out) as old,
         connect(f"{socket_url}?from=now&meta=1", additional_headers=out) as new,
@@ -373,6 +377,8 @@ async def test_images_and_audio_go_in_and_come_out_as_themselves(session: Sessio
     assert (await http.post(f"/e/{name}/ear/in?wait=10s", content=samples, headers=raw)).content.endswith(samples)
     wrong = await http.post(f"/e/{name}/ear/in", content=samples, headers={**ear, "Content-Type": "audio/pcm;rate=44100"})
     assert (wrong.status_code, wrong.json()["error"]["path"]) == (422, "$.rate")
+    await until_out(session, name, 1, "see")
+    await until_out(session, name, 2, "hear")
     newest = await http.get(f"/e/{name}/see/out", headers={**see, "Accept": "image/jpeg"})
     assert newest.headers["content-type"] == "image/jpeg" and newest.content.startswith(b"\xff\xd8")
     bare = await http.get(f"/e/{name}/hear/out?format=pcm", headers=hear)
@@ -544,7 +550,8 @@ async def test_what_crosses_the_boundary_is_what_the_asyncapi_document_says(
     session: Session, place: Served, http: httpx.AsyncClient
 ) -> None:
     name, go_in, _ = await _doubling(session)
-    await http.post(f"/e/{name}/door/in?wait=10s", json={"n": 4, "x": 0}, headers=go_in)
+    await http.post(f"/e/{name}/door/in", json={"n": 4, "x": 0}, headers=go_in)
+    await until_out(session, name, 1)
     document = json.loads(place.command("asyncapi", name).stdout)
     by_subject = {one["address"]: channel for channel, one in document["channels"].items()}
     assert document["operations"][by_subject[subjects.inlet("default", name, "door")]]["action"] == "receive"

@@ -326,7 +326,7 @@ async def test_a_killed_run_is_cleaned_up_when_its_lease_expires(
     run.communicate()
 
     async def is_clean() -> bool:
-        return (await stored_now(settings)).keys() == before.keys()
+        return (await stored_now(settings)).keys() <= before.keys()  # what earlier tests had left may go meanwhile
 
     await until(is_clean)
 

@@ -34,7 +34,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
-from thalweg import At, Context, Emit, GeneratedFile, InputFile, component
+from thalweg import At, Context, Emit, GeneratedFile, InputFile, Receipt, component
 
 @dataclass
 class Day:

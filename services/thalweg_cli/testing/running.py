@@ -168,7 +168,7 @@ class _Run:
         if now - self.told_at < PROGRESS_S and not all(one.ended for one in commits.values()):
             return
         self.told_at = now
-        for name in (one.name for one in self.prepared.plan.vertices if one.name in commits):
+        for name in (name for one in self.prepared.plan.vertices for name in one.parts if name in commits):
             commit = commits[name]
             state: State = "failed" if commit.failure is not None else "ended" if commit.ended else "running"
             counters = commit.counters
@@ -180,7 +180,8 @@ class _Run:
                 self.tell(event)
 
     def late(self, commits: Mapping[str, Commit]) -> RunFailedError:
-        names = [one.name for one in self.prepared.plan.vertices if one.name not in commits or not commits[one.name].ended]
+        parts = [name for one in self.prepared.plan.vertices for name in one.parts]
+        names = [name for name in parts if name not in commits or not commits[name].ended]
         what = f"it is not over after {self.case.timeout:g} s: {', '.join(names) or 'records'} did not come to an end"
         return RunFailedError(what, code="test.timeout", hint="timeout: gives a case more time; a source that never ends can be replaced")
 

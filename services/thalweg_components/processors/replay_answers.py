@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from thalweg import Context, Emit, InputFile, RecordError, component
 from thalweg.errors import RejectedError
 from thalweg.graph.parse import parse_type
+from thalweg.graph.partitions import partition_of
 from thalweg.graph.types import StreamType
 from thalweg.replay.answers import Answers
 from thalweg.replay.reader import Replay
@@ -53,15 +54,15 @@ class ReplayAnswers:
         """The types that the ports had in the run."""
         if "replay" not in files:
             raise RejectedError("the types cannot be known", code="file.missing", hint="bind the replay as a local file")
-        return {port: parse_type(kind) for port, kind in _vertex(Replay(files["replay"]), params.vertex).outputs.items()}
+        return {port: parse_type(kind) for port, kind in _parts(Replay(files["replay"]), params.vertex)[0].outputs.items()}
 
     def setup(self, context: Context) -> None:
         """Reads the answers."""
         replay = Replay(self.replay.path)
-        spec = _vertex(replay, self.params.vertex)
-        (edge,) = spec.inputs
-        self._answers = Answers(replay, (edge.src_vertex, edge.src_port), [(spec.name, port) for port in spec.outputs])
-        self._decoders = {port: msgspec.msgpack.Decoder(python_type(parse_type(kind))) for port, kind in spec.outputs.items()}
+        parts = _parts(replay, self.params.vertex)
+        edge, outputs = parts[0].inputs[0], parts[0].outputs
+        self._answers = Answers(replay, (edge.src_vertex, edge.src_port), [(one.name, port) for one in parts for port in outputs])
+        self._decoders = {port: msgspec.msgpack.Decoder(python_type(parse_type(kind))) for port, kind in outputs.items()}
 
     def process(self, record: T, context: Context) -> Iterator[Emit[U]]:
         """What it was answered then."""
@@ -77,9 +78,11 @@ class ReplayAnswers:
             self._answers.close()
 
 
-def _vertex(replay: Replay, name: str) -> Any:
-    found: Any = next((one for one in replay.spec.vertices if one.name == name), None) if replay.spec is not None else None
-    if found is None or len(found.inputs) != 1:
-        what = "has no such vertex" if found is None else "had it with several inputs"
+def _parts(replay: Replay, name: str) -> list[Any]:
+    """The partitions of the vertex, or the vertex alone."""
+    vertices: list[Any] = replay.spec.vertices if replay.spec is not None else []
+    found = [one for one in vertices if partition_of(one.name)[0] == name]
+    if not found or len(found[0].inputs) != 1:
+        what = "had it with several inputs" if found else "has no such vertex"
         raise RejectedError(f"the replay has no answers of {name!r}: it {what}", code="vertex.unknown")
     return found

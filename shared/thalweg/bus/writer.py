@@ -174,7 +174,7 @@ class Writer:
         """All messages or none, by an atomic batch publish (NATS ADR-50)."""
         batch, waiting = os.urandom(12).hex(), 0
         total = sum(len(body) for _, _, body in outgoing)
-        fenced = next(number for number, (subject, _, _) in enumerate(outgoing, 1) if subject.startswith(self._prefix[:-1]))
+        fenced = next(number for number, (subject, _, _) in enumerate(outgoing, 1) if subjects.parse_port(subject) is not None)
         for number, (subject, headers, body) in enumerate(outgoing, 1):
             head = {**headers, "Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
             if number == fenced:

@@ -46,6 +46,7 @@ class Manifest(BaseModel):
     ports_param: str = ""  # the keys of this param, a mapping, are output ports too
     converter: bool = False  # may be suggested where an edge is refused
     deterministic: bool = True
+    stateful: bool = False  # records of one key must come to one partition
     combine: Combine = "event-time"
     summary: str = ""
     help: str = ""

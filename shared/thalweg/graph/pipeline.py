@@ -22,7 +22,7 @@ MAX_TEXT = 400  # of an edge: four names, with room for spaces
 
 
 OnError = Literal["fail", "dead-letter", "retry"]
-Partitions = Annotated[int, Field(ge=1, le=1)]
+Partitions = Annotated[int, Field(ge=1, le=64)]
 
 
 class Vertex(Strict):

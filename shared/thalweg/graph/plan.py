@@ -14,6 +14,7 @@ from thalweg.graph.converters import Converters
 from thalweg.graph.files import BindingFault
 from thalweg.graph.manifest import FileSlot, Manifest
 from thalweg.graph.parse import parse_type
+from thalweg.graph.partitions import find_unsplittable, is_key, partition_name
 from thalweg.graph.pipeline import Edge, Pipeline, Vertex
 from thalweg.graph.releases import Release, Releases
 from thalweg.graph.types import ListOf, StreamType, format_type
@@ -76,6 +77,13 @@ class PlannedVertex:
     secrets: dict[str, str] = field(default_factory=dict)
     inputs: list[tuple[str, str, str, StreamType]] = field(default_factory=list)  # source vertex, its port, own port, type read as
     outputs: dict[str, StreamType] = field(default_factory=dict)
+    partitions: int = 1
+    key: str | None = None
+
+    @property
+    def parts(self) -> list[str]:
+        """Names of what is deployed of it: its own, or those of its partitions."""
+        return [partition_name(self.name, number) for number in range(1, self.partitions + 1)] if self.partitions > 1 else [self.name]
 
     def ports(self, side: Literal["inputs", "outputs"]) -> list[str]:
         """Names of its ports, with those that its params name."""
@@ -158,9 +166,9 @@ class _Check:
         generated = {
             slot: vertex.generated.get(slot, f"{name}-{declared.default_name}") for slot, declared in manifest.generated_file_schema.items()
         }
-        planned = PlannedVertex(
-            name, manifest, {} if faults else params, vertex.on_error, self.files(about, vertex.files, manifest), generated, vertex.secrets
-        )
+        files = self.files(about, vertex.files, manifest)
+        planned = PlannedVertex(name, manifest, {} if faults else params, vertex.on_error, files, generated, vertex.secrets)
+        planned.partitions, planned.key = vertex.partitions, vertex.key
         self.found[name] = (planned, release)
 
     def generated_names(self) -> None:
@@ -327,8 +335,20 @@ class _Check:
             for edge, source in arrivals:
                 kind = source if read_as == target else read_as  # what is not generic, the component's own class decodes
                 planned.inputs.append((edge.src_vertex, edge.src_port, port, kind))
+            if planned.partitions > 1 and port in arriving:
+                self.faulty_key(planned, port, {source for _, source in arrivals})
+        if planned.partitions > 1 and (fault := find_unsplittable(planned.manifest, planned.key)) is not None:
+            self.fault("vertex.unsplittable", ("vertex", name), *fault, "partitions")
         if sound and set(planned.manifest.inputs) <= set(arriving) | set(planned.manifest.optional_inputs):
             self.outputs(planned, release, arriving, bindings)
+
+    def faulty_key(self, planned: PlannedVertex, port: str, kinds: set[StreamType]) -> None:
+        """Tells of records that cannot be dealt out by the key of a vertex with partitions."""
+        key = planned.key
+        for kind in kinds:
+            if key is not None and not is_key(kind, key):
+                what = f"records at {port!r} have no field {key!r} that can be a key: {format_type(kind)}"
+                self.fault("key.unusable", ("vertex", planned.name), what, "a field of type str, int, bool or bytes", "key")
 
     def accepts(self, edge: Edge, source: StreamType, target: StreamType, bindings: dict[str, StreamType]) -> bool:
         conflict = find_conflict(source, target, bindings)

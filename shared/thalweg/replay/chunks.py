@@ -14,6 +14,7 @@ from mcap.data_stream import RecordBuilder
 from mcap.opcode import Opcode
 from mcap.records import Channel, Chunk, ChunkIndex, McapRecord, MessageIndex, Schema
 
+from thalweg.graph.partitions import partition_of
 from thalweg.replay.format import HEADERS_SCHEMA, HEADERS_TOPIC, MAX_RECORD_BYTES, Entry, Headers, decode_headers, schema_of
 from thalweg.replay.records import HEAD, Group, damaged, read_record
 from thalweg.wire.subjects import parse_port
@@ -50,7 +51,7 @@ class Channels:
             return self.by_topic[topic], []
         schema, fresh = self._schema(topic)
         place = parse_port(topic)
-        metadata = {"vertex": place[0], "port": place[1], "partition": str(place[2])} if place is not None else {}
+        metadata = {"vertex": place[0], "port": place[1], "partition": str(partition_of(place[0])[1])} if place is not None else {}
         if schema is not None and topic != HEADERS_TOPIC:
             metadata["type"] = schema.name
         encoding = "json" if topic == HEADERS_TOPIC else "msgpack"

@@ -10,6 +10,7 @@ from typing import Any
 
 from thalweg.errors import RejectedError
 from thalweg.graph.parse import parse_type
+from thalweg.graph.partitions import partition_of
 from thalweg.graph.pipeline import Edge, Pipeline
 from thalweg.graph.releases import ParamFault, Release, Releases
 from thalweg.graph.types import StreamType
@@ -24,7 +25,7 @@ ANSWERS, ANSWERS_VERSION, ANSWERS_PORT = "replay-answers", "1.0.0", "in"
 def content_of(spec: DeploymentSpec) -> dict[str, Any]:
     """What ran, as the content of a pipeline file; files are bound by artifact."""
     vertices = {
-        one.name: {
+        partition_of(one.name)[0]: {
             "component": one.component,
             "digest": one.digest or None,
             "params": one.params,
@@ -32,11 +33,17 @@ def content_of(spec: DeploymentSpec) -> dict[str, Any]:
             "secrets": one.secrets,
             "generated": one.generated,
             "on_error": one.on_error,
+            "partitions": one.share.count if one.share is not None else 1,
+            "key": one.share.key if one.share is not None else None,
         }
         for one in spec.vertices
     }
-    edges = [f"{edge.src_vertex}.{edge.src_port} -> {one.name}.{edge.dst_port}" for one in spec.vertices for edge in one.inputs]
-    return {"backend": spec.backend, "vertices": vertices, "edges": edges}
+    edges = dict.fromkeys(
+        f"{partition_of(edge.src_vertex)[0]}.{edge.src_port} -> {partition_of(one.name)[0]}.{edge.dst_port}"
+        for one in spec.vertices
+        for edge in one.inputs
+    )
+    return {"backend": spec.backend, "vertices": vertices, "edges": list(edges)}
 
 
 def pinned(content: Mapping[str, Any], pins: Mapping[str, str], tried: Collection[str]) -> dict[str, Any]:
@@ -98,16 +105,17 @@ def fed(
     source = {"component": f"{COMPONENT}@{VERSION}", "files": files}
     vertices = pipeline.model_dump(mode="json")["vertices"]
     vertices |= {name: {**source, "params": {"vertex": name, "port": None, **asdict(window)}} for name in replaced}
-    vertices |= {name: answering(name, replay) for name in answered}
+    vertices |= {name: answering(name, vertices[name], replay) for name in answered}
     edges: list[Edge] = [edge for edge in pipeline.edges if edge.dst_vertex not in replaced]
     edges = [edge.model_copy(update={"dst_port": ANSWERS_PORT}) if edge.dst_vertex in answered else edge for edge in edges]
     return Pipeline.model_validate({"backend": pipeline.backend, "vertices": vertices, "edges": list(map(str, edges))}), replaced
 
 
-def answering(vertex: str, replay: Path) -> dict[str, Any]:
+def answering(name: str, vertex: Mapping[str, Any], replay: Path) -> dict[str, Any]:
     """What takes a vertex's place and gives its answers, as in a pipeline file; a record that has none becomes a dead letter."""
+    kept = {part: vertex[part] for part in ("partitions", "key") if part in vertex}
     component = f"{ANSWERS}@{ANSWERS_VERSION}"
-    return {"component": component, "files": {"replay": str(replay)}, "params": {"vertex": vertex}, "on_error": "dead-letter"}
+    return {"component": component, "files": {"replay": str(replay)}, "params": {"vertex": name}, "on_error": "dead-letter", **kept}
 
 
 def unknown_vertex(name: str, there: Collection[str]) -> RejectedError:
@@ -156,7 +164,7 @@ class _FedRelease:
 
     def __init__(self, release: Release, spec: DeploymentSpec) -> None:
         self._release = release
-        self._types = {one.name: {port: parse_type(kind) for port, kind in one.outputs.items()} for one in spec.vertices}
+        self._types = {partition_of(one.name)[0]: {port: parse_type(kind) for port, kind in one.outputs.items()} for one in spec.vertices}
         ports = dict.fromkeys((port for types in self._types.values() for port in types), "T")
         self.manifest = release.manifest.model_copy(update={"outputs": ports})
 

@@ -196,7 +196,7 @@ class Lineage:
         commit = next((one for one in self._commits[vertex.name] if tuple(one.after.get(edge.key, _START)) > position), None)
         if commit is None:
             return Link([], 0, False, "not read, as far as the replay tells", vertex.name)
-        if not vertex.outputs or vertex.endpoint == "out":
+        if vertex.endpoint == "out" or not vertex.outputs:
             return Link([], 0, True, "read, and nothing follows in the graph", vertex.name)
         children = []
         for port, (start, end) in commit.ports.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -11,8 +11,10 @@ from thalweg.replay.commits import commit_of
 from thalweg.replay.feeding import COMPONENT
 from thalweg.replay.reader import Replay
 from thalweg.runtime.recorded_order import RecordedOrder
+from thalweg.wire.batch import Batch
 from thalweg.wire.capturing import captured_ports
 from thalweg.wire.commit import Commit
+from thalweg.wire.partitions import indexes
 from thalweg.wire.spec import DeploymentSpec, EdgeSpec, FileSpec, Follows, VertexSpec
 
 
@@ -73,12 +75,12 @@ def in_recorded_order(vertices: Iterable[VertexSpec], ran: DeploymentSpec, repla
     return [msgspec.structs.replace(one, follows=follows.get(one.name)) for one in vertices], notes
 
 
-def order_of(replay: Replay, vertex: str, edges: Iterable[EdgeSpec], ports: Mapping[str, str]) -> RecordedOrder:
+def order_of(replay: Replay, vertex: VertexSpec, edges: Iterable[EdgeSpec], ports: Mapping[str, str]) -> RecordedOrder:
     """The order of a vertex's inputs. Reads all of the replay; in memory, 8 bytes for each record stay.
 
     Args:
         replay: of the run.
-        vertex: whose.
+        vertex: whose; of a partition, only what falls to it counts.
         edges: in rank order: of several edges from one port, each takes a message in its turn.
         ports: edge key -> `vertex.port` that it was in that run.
 
@@ -94,13 +96,22 @@ def order_of(replay: Replay, vertex: str, edges: Iterable[EdgeSpec], ports: Mapp
     for body in replay.bodies(commits=True):
         place = body.vertex, body.port
         if place in keys and (batch := replay.decode(body)) is not None:
+            ids = _ids_for(vertex, batch)
             for key in keys[place]:
-                reading.arrived(key, batch.ids())
-        if body.vertex == vertex and (commit := commit_of(body)).number > number:
+                reading.arrived(key, ids)
+        if body.vertex == vertex.name and (commit := commit_of(body)).number > number:
             number = commit.number
             reading.took(commit)
     replay.raise_if_damaged()
     return reading.rest()
+
+
+def _ids_for(vertex: VertexSpec, batch: Batch[msgspec.Raw]) -> Sequence[int]:
+    ids = batch.ids()
+    if vertex.share is None:
+        return ids
+    values = [msgspec.msgpack.decode(one) for one in batch.v] if vertex.share.key is not None else []
+    return [ids[index] for index in indexes(vertex.share, values, ids)]
 
 
 class _Reading:

@@ -180,11 +180,11 @@ class Replay:
 
     def ids(self, ports: Collection[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], Sequence[int]]]:
         """Ids of the records of some (vertex, port), batch by batch in the order of the log, with the port that each is of."""
-        for body in self._joined(lambda place: place[:2] in ports):
+        for body in self._joined(lambda place: place in ports):
             if (batch := self.decode(body)) is not None:
                 yield (body.vertex, body.port), batch.ids()
 
-    def _joined(self, is_wanted: Callable[[tuple[str, str, int]], bool]) -> Iterator[Body]:
+    def _joined(self, is_wanted: Callable[[tuple[str, str]], bool]) -> Iterator[Body]:
         pieces: dict[str, list[Entry]] = {}
         for entry in self.entries(self._topics(is_wanted)):
             place = parse_port(entry.subject)
@@ -214,7 +214,7 @@ class Replay:
             if (batch := self.decode(body)) is not None:
                 yield body.first, batch
 
-    def _topics(self, is_wanted: Callable[[tuple[str, str, int]], bool]) -> frozenset[str] | None:
+    def _topics(self, is_wanted: Callable[[tuple[str, str]], bool]) -> frozenset[str] | None:
         names = [one.topic for one in self._outline.channels if hasattr(one, "topic")]
         found = frozenset(one for one in names if (place := parse_port(one)) is not None and is_wanted(place))
         return found if names else None
@@ -247,7 +247,7 @@ def records_of(batch: Batch[msgspec.Raw], index: int, sequence: int, stored_ns: 
         yield Record(number, sequence, stored_ns, time_ns, record_id, bytes(value))
 
 
-def _is_of(place: tuple[str, str, int], vertex: str | None, port: str | None, *, commits: bool) -> bool:
+def _is_of(place: tuple[str, str], vertex: str | None, port: str | None, *, commits: bool) -> bool:
     """Whether a subject is that of a port; without one, of any output port of the vertex, or of any vertex."""
     is_wanted = (not place[1].startswith("_") or (commits and place[1] == COMMIT_PORT)) if port is None else place[1] == port
     return is_wanted and vertex in (None, place[0])

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from thalweg.errors import RejectedError
+from thalweg.graph.partitions import partition_of
 from thalweg.graph.pipeline import Edge
 from thalweg.graph.releases import Releases
 from thalweg.replay.answers import answers_all
@@ -68,17 +69,27 @@ def plan_stand_ins(
     reads = Counter(edge.dst_vertex for edge in edges)
     _check(wishes, vertices, reads if not sources_run else Counter(vertices.keys()))
     found = StandIns(list(wishes.recorded))
-    for one in ran.vertices:
-        is_asked = one.name in (*wishes.recorded, *wishes.live)
-        if one.deterministic or is_asked or not one.outputs or one.name not in vertices or not (one.inputs or sources_run):
+    for name, parts in parts_of(ran).items():
+        one = parts[0]
+        is_asked = name in (*wishes.recorded, *wishes.live)
+        if one.deterministic or is_asked or one.kind == "sink" or name not in vertices or not (one.inputs or sources_run):
             continue
-        why = _why_live(one, ran, vertices[one.name], wishes.tried, releases)
+        is_answerable = reads[name] == 1 and _is_answerable(parts, ran, replay)
+        why = _why_live(parts, ran, vertices[name], wishes.tried, releases)
+        if why is None and one.share is not None and not is_answerable:
+            why = "it had partitions"
         if why is not None:
-            found.notes.append(f"{one.name} is not deterministic, and runs: {why}; it, and what follows it, may differ")
-        elif reads[one.name] == 1 and _is_answerable(one, ran, replay):
-            found.answered.append(one.name)
+            found.notes.append(f"{name} is not deterministic, and runs: {why}; it, and what follows it, may differ")
         else:
-            found.given.append(one.name)
+            (found.answered if is_answerable else found.given).append(name)
+    return found
+
+
+def parts_of(ran: DeploymentSpec) -> dict[str, list[VertexSpec]]:
+    """The partitions of each vertex; one for those that have none."""
+    found: dict[str, list[VertexSpec]] = {}
+    for one in ran.vertices:
+        found.setdefault(partition_of(one.name)[0], []).append(one)
     return found
 
 
@@ -92,7 +103,10 @@ def _check(wishes: Wishes, vertices: Collection[str], runs: Collection[str]) -> 
             raise RejectedError(f"{name} cannot run live: {why}", code="rerun.contradiction")
 
 
-def _why_live(vertex: VertexSpec, ran: DeploymentSpec, now: Mapping[str, Any], tried: Collection[str], releases: Releases) -> str | None:
+def _why_live(
+    parts: list[VertexSpec], ran: DeploymentSpec, now: Mapping[str, Any], tried: Collection[str], releases: Releases
+) -> str | None:
+    vertex = parts[0]
     if now["component"] != vertex.component or _is_tried(vertex, tried, releases) or not _has_params(vertex, now, releases):
         return "it is another one than in the recorded run"
     files = {slot: str(text) for slot, text in (now.get("files") or {}).items()}
@@ -100,11 +114,11 @@ def _why_live(vertex: VertexSpec, ran: DeploymentSpec, now: Mapping[str, Any], t
         return "it has other files than in the recorded run"
     if vertex.generated:
         return "it leaves files"
-    if vertex.rewind is not None:
+    if any(one.rewind is not None for one in parts):
         return "it went back in the recorded run"
     captured = captured_ports(ran)
-    missing = [port for port in vertex.outputs if (vertex.name, port) not in captured]
-    return f"{vertex.name}.{missing[0]} was not captured" if missing else None
+    missing = [f"{one.name}.{port}" for one in parts for port in one.outputs if (one.name, port) not in captured]
+    return f"{missing[0]} was not captured" if missing else None
 
 
 def _is_tried(vertex: VertexSpec, tried: Collection[str], releases: Releases) -> bool:
@@ -120,24 +134,27 @@ def _has_params(vertex: VertexSpec, now: Mapping[str, Any], releases: Releases) 
     return params == vertex.params or (release is not None and release.check_params(params)[0] == vertex.params)
 
 
-def _is_answerable(vertex: VertexSpec, ran: DeploymentSpec, replay: Replay) -> bool:
+def _is_answerable(parts: list[VertexSpec], ran: DeploymentSpec, replay: Replay) -> bool:
     """Whether its answers can be told apart by the record that they are to."""
-    if len(vertex.inputs) != 1:
+    if any(len(one.inputs) != 1 for one in parts):
         return False
-    source = vertex.inputs[0].src_vertex, vertex.inputs[0].src_port
-    return source in captured_ports(ran) and answers_all(replay, source, [(vertex.name, port) for port in vertex.outputs])
+    source = parts[0].inputs[0].src_vertex, parts[0].inputs[0].src_port
+    ports = [(one.name, port) for one in parts for port in one.outputs]
+    return {source, *ports} <= set(captured_ports(ran)) and answers_all(replay, source, ports)
 
 
-def unanswered(dead: Mapping[str, int]) -> list[str]:
+def unanswered(answered: Collection[str], dead: Mapping[str, int]) -> list[str]:
     """What is to be known of records that the replay has no answers to, as lines.
 
     Args:
-        dead: dead letters of each vertex that was answered.
+        answered: vertices.
+        dead: dead letters of each vertex, partitions by themselves.
     """
+    counts = {name: sum(count for part, count in dead.items() if partition_of(part)[0] == name) for name in answered}
     return [
         f"{name}: the replay has no answer to {count:,} {'record' if count == 1 else 'records'}, which were left out (dead letters): "
         f"`--live {name}` asks it now"
-        for name, count in dead.items()
+        for name, count in counts.items()
         if count
     ]
 
@@ -149,10 +166,11 @@ def put_in(vertices: Iterable[VertexSpec], stand_ins: StandIns, replay: FileSpec
     plain: dict[str, Any] = {"archive": "", "files": {"replay": replay}, "generated": {}, "generated_types": {}, "secrets": {}}
     found = []
     for one in vertices:
-        if one.name in stand_ins.answered:
+        vertex = partition_of(one.name)[0]
+        if vertex in stand_ins.answered:
             inputs = [msgspec.structs.replace(edge, dst_port=ANSWERS_PORT) for edge in one.inputs]
             one = msgspec.structs.replace(
-                one, **plain, **_release(answers), params={"vertex": one.name}, inputs=inputs, on_error="dead-letter"
+                one, **plain, **_release(answers), params={"vertex": vertex}, inputs=inputs, on_error="dead-letter"
             )
         elif one.name in stand_ins.given:
             params = {"vertex": one.name, "port": None}

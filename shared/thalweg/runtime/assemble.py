@@ -65,6 +65,7 @@ def assemble(
             edge.dst_port,
             order,
             *value_class(component.inputs[edge.dst_port], release.inputs[edge.dst_port], parse(edge.type)),
+            spec.share,
         )
         for order, edge in enumerate(in_rank_order(spec, release))
     ]

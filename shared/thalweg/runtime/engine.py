@@ -29,6 +29,7 @@ from thalweg.wire.subjects import COMMIT_PORT, DEAD_PORT, STATE_PORT
 
 SLICE_S = 0.002  # how long a step works before it lets others of its thread on
 FEW_RECORDS = 64  # done in a step that was not cut short: at such a rate a commit costs little, and waiting for more gains little
+OUTLET_PAUSE_S = 0.02  # between commits of an output endpoint
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -123,7 +124,7 @@ class Engine:
         self._stuck: Commit | None = None
         self._floor: dict[str, tuple[int, int]] | None = None
         self._schedule = Schedule(self.limits.snapshot_messages)
-        self._uncommitted, self._first_at = 0, 0.0
+        self._uncommitted, self._first_at, self._cut_at = 0, 0.0, 0.0
 
     @property
     def finished(self) -> bool:
@@ -256,7 +257,13 @@ class Engine:
             self._uncommitted += done
 
     def spare_s(self) -> float:
-        """How long a commit may be put off though nothing is left to do: nobody waits for one that holds no records."""
+        """How long a commit may be put off though nothing is left to do: nobody waits for one that holds no records.
+
+        Commits of an output endpoint are dear, as each is an atomic batch, and hold up whoever else writes to the log: under load they
+        keep a distance.
+        """
+        if self.program.component.endpoint == "out":
+            return max(0.0, self._cut_at + OUTLET_PAUSE_S - time.perf_counter())
         if self.outbox.ports or not self._uncommitted or self.faults.size:
             return 0.0
         return max(0.0, self._first_at + self.limits.wait_s - time.perf_counter())
@@ -323,7 +330,7 @@ class Engine:
 
     def _cut(self, may_end: bool) -> Cut:
         self.number += 1
-        self._uncommitted = 0
+        self._uncommitted, self._cut_at = 0, time.perf_counter()
         parts: list[tuple[str, bytes]] = []
         state = self._state() if self._stuck is None else None
         if self._stuck is None and self._keeps_secret(state):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from thalweg.errors import RunFailedError
 from thalweg.sdk.adopt import Build
 from thalweg.wire.batch import Batch, batch_decoder
 from thalweg.wire.commit import END_OF_TIME
+from thalweg.wire.partitions import indexes
+from thalweg.wire.spec import Share
 
 BEGINNING = -(2**63)
 _raw = batch_decoder(msgspec.Raw)
@@ -32,14 +35,32 @@ class Message:
 
 
 class Arrived:
-    """A message at the head of an edge, decoded, and how many of its records are processed."""
+    """A message at the head of an edge, decoded, and how many of its records are processed.
 
-    __slots__ = ("batch", "ids", "index", "message", "progress", "roots")
+    Args:
+        message, batch: as it came.
+        skip: records of it that are processed already.
+        share: which of its records are for this vertex; None for all.
+    """
 
-    def __init__(self, message: Message, batch: Batch[Any], skip: int) -> None:
-        self.message, self.batch, self.index = message, batch, skip
+    __slots__ = ("batch", "count", "ids", "index", "message", "places", "progress", "roots")
+
+    def __init__(self, message: Message, batch: Batch[Any], skip: int, share: Share | None = None) -> None:
+        self.message, self.count = message, len(batch.v)
+        self.places: list[int] | None = None  # of the records of a share in the message
+        if share is not None:
+            self.places = indexes(share, batch.v, batch.ids())
+            batch, skip = batch.part(self.places), bisect_left(self.places, skip)
+        self.batch, self.index = batch, skip
         self.progress, self.ids = batch.progress(), batch.ids()
         self.roots = self.ids if batch.r is None else batch.r
+
+    @property
+    def reached(self) -> int:
+        """How many records of the message are processed, or are others'."""
+        if self.places is None or not self.index:
+            return self.index
+        return self.places[self.index - 1] + 1
 
     @property
     def left(self) -> int:
@@ -56,9 +77,11 @@ class Edge:
         order: rank among the vertex's edges; ties in time go to the lower one.
         value_type: what msgspec decodes its values into.
         build: makes of a decoded value what the component is given; it may raise, as the component may.
+        share: which records are for this vertex; None for all.
     """
 
-    def __init__(self, key: str, port: str, order: int, value_type: Any, build: Build | None = None) -> None:
+    def __init__(self, key: str, port: str, order: int, value_type: Any, build: Build | None = None, share: Share | None = None) -> None:
+        self._share = share
         self.key, self.port, self.order, self.value_type, self.build = key, port, order, value_type, build
         self.position = (1, 0)  # where reading begins: (sequence, records to skip)
         self.head: Arrived | None = None
@@ -111,7 +134,7 @@ class Edge:
         """Marks the next records of the first message as processed."""
         head = self.first
         head.index += count
-        self.position = (head.message.first, head.index)
+        self.position = (head.message.first, head.reached)
         self.settle()
 
     def settle(self) -> None:
@@ -130,7 +153,7 @@ class Edge:
                 self._end_if_past()
             if self.head is None or self.head.left:
                 return
-            message, count, self.head = self.head.message, len(self.head.batch.v), None
+            message, count, self.head = self.head.message, self.head.count, None
             self.waiting_bytes -= len(message.body)
             self.taken_messages += message.last - message.first + 1
             self.position, self._passed = (message.first, count), message.last
@@ -163,7 +186,7 @@ class Edge:
             raise RunFailedError(
                 f"message {message.first} of {self.key} is not of the edge's type: {error}", code="log.undecodable"
             ) from error
-        return Arrived(message, batch, skip)
+        return Arrived(message, batch, skip, self._share)
 
     @property
     def progress(self) -> int:

@@ -13,6 +13,7 @@ from thalweg.runtime.inputs import BEGINNING
 from thalweg.runtime.passes import Passes
 from thalweg.runtime.redaction import Redaction
 from thalweg.runtime.standing import Standing
+from thalweg.sdk.component import RECEIPTS
 from thalweg.sdk.conform import conformer
 from thalweg.sdk.values import Emit, RecordError
 from thalweg.wire import ids
@@ -126,6 +127,7 @@ class Outbox:
     ) -> None:
         self._vertex, self._standing = vertex, standing
         self.ports = {name: Port(name, kind, redaction, traced=traced) for name, kind in outputs.items()}
+        self._plain = RECEIPTS if list(outputs) == [RECEIPTS] else "out"  # where a result goes that names no port
         self._only = next(iter(self.ports.values())) if len(self.ports) == 1 else None
         self.passes = Passes(self._only.stream_type, self._only.conform) if self._only else Passes(None, None)
 
@@ -202,7 +204,7 @@ class Outbox:
 
     def _place(self, result: Any, time_ns: int) -> tuple[Port, Any, int]:
         """Port, value and event time of a result."""
-        name, value, at = "out", result, time_ns
+        name, value, at = self._plain, result, time_ns
         if type(result) is Emit:
             name, value, at = result.port, result.value, time_ns if result.time_ns is None else result.time_ns
         port = self.ports.get(name)

@@ -17,7 +17,7 @@ from thalweg.runtime.rebuild import Rebuild
 from thalweg.runtime.recorded_order import RecordedOrder
 from thalweg.runtime.standing import Standing
 from thalweg.sdk.adopt import Build
-from thalweg.sdk.values import RecordError
+from thalweg.sdk.values import Place, RecordError
 from thalweg.wire import ids
 from thalweg.wire.commit import END_OF_TIME
 
@@ -206,7 +206,7 @@ class Processing:
 
     def _guarded_results(self, edge: Edge, results: Callable[[], Iterable[Any]]) -> None:
         head = edge.first
-        record_id = head.ids[head.index] if not edge.order else ids.derived(head.ids[head.index], edge.order)
+        record_id = self._id_here(edge, head.ids[head.index])
         root = head.roots[head.index]
         context = self.program.context
         context.time_ns, context.record_id, context.port = head.batch.t[head.index], record_id, edge.port
@@ -224,6 +224,11 @@ class Processing:
 
         self.standing.counters.filtered += not self.faults.attempt(add, undo, head.batch.v[head.index], record_id, root)
         self._consume(edge)
+
+    @staticmethod
+    def _id_here(edge: Edge, record_id: int) -> int:
+        """The id of a record of this edge: two edges may bring the same one."""
+        return record_id if not edge.order else ids.derived(record_id, edge.order)
 
     def _run_batch(self, edge: Edge, count: int) -> int:
         """A component that takes lists: one result per record, in order. A list that raises is given again record by record."""
@@ -243,6 +248,10 @@ class Processing:
         return count
 
     def _call_batch(self, edge: Edge, values: list[Any]) -> list[Any]:
+        head, context = edge.first, self.program.context
+        reached = range(head.index, head.index + len(values))
+        context.record_ids = [self._id_here(edge, head.ids[index]) for index in reached]
+        context.places = [Place(edge.key, head.message.first, index) for index in reached]
         given = list(self.program.results(self.program.calls["in"]([edge.built(value) for value in values])))
         if not self.outbox.ports:
             return [None] * len(values)

@@ -18,11 +18,12 @@ from thalweg.graph.manifest import Combine, FileSlot
 from thalweg.graph.parse import parse_type
 from thalweg.graph.types import Record, format_type
 from thalweg.sdk.context import Context
-from thalweg.sdk.values import At, Bad, Emit, GeneratedFile, InputFile, Secret
+from thalweg.sdk.values import At, Bad, Emit, GeneratedFile, InputFile, Receipt, Secret
 
 EndpointSide = Literal["", "in", "out"]
 Kind = Literal["source", "processor", "sink"]
 ATTRIBUTE = "__thalweg__"
+RECEIPTS = "receipts"  # the port of a sink that proves what it has delivered
 _STREAMS = (abc.Iterator, abc.Iterable, abc.Generator, abc.AsyncIterator, abc.AsyncIterable, abc.AsyncGenerator)
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -223,11 +224,13 @@ def _take_outputs(found: Component, returned: Any) -> None:
         record = _record_annotation(returned)
         if found.batched and get_origin(record) is list:
             record = get_args(record)[0]
-        if record is not None and record is not type(None):
+        if record is Receipt:
+            found.outputs = {RECEIPTS: record}
+        elif record is not None and record is not type(None):
             found.outputs = {"out": record}
     if not found.inputs or found.endpoint == "in":
         found.kind = "source"
-    elif not found.outputs or found.endpoint == "out":
+    elif not found.outputs or found.endpoint == "out" or found.outputs == {RECEIPTS: Receipt}:
         found.kind = "sink"
 
 

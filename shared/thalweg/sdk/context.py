@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from thalweg.graph.types import StreamType
+from thalweg.sdk.values import Place
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -18,7 +19,9 @@ class Context:
     Attributes:
         vertex: name of the vertex.
         time_ns: event time of the current record, UTC ns.
-        record_id: stable id of the current record.
+        record_id: stable id of the current record, the key of what a sink sends outside.
+        record_ids: those of a batch, where the component takes batches.
+        places: where the records of a batch stand on the log, for a sink that keeps its place in the target.
         port: input port of the current record.
         position: where the current record is in the input, as text.
         hold_back_ns: how far behind the watermark `on_watermark` and `finish` may still emit; None: at any time. To be set in
@@ -28,6 +31,8 @@ class Context:
     def __init__(self, vertex: str, inputs: dict[str, StreamType], outputs: dict[str, StreamType], classes: dict[str, Any]) -> None:
         self.vertex = vertex
         self.time_ns, self.record_id, self.port, self.position = 0, 0, "in", ""
+        self.record_ids: list[int] = []
+        self.places: list[Place] = []
         self.logger = logging.getLogger(f"thalweg.vertex.{vertex}")
         self.late_count = 0
         self.hold_back_ns: int | None = None

@@ -84,6 +84,7 @@ class ComponentRelease:
             ports_param=found.ports_param,
             converter=found.converter,
             deterministic=found.deterministic,
+            stateful=found.state is not None,
             combine=found.combine,
             code=self.code,
             digest=source_digest(found),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -90,6 +90,28 @@ class Emit(msgspec.Struct, Generic[T], gc=False):
     value: T
     time_ns: int | None = None
     port: str = "out"
+
+
+class Receipt(msgspec.Struct):
+    """What a sink has delivered: the proof, committed under the id of its record. A component that returns it is a sink.
+
+    Args:
+        target: who took it, as people would name it, without credentials: `mqtt://broker:1883/alarms`.
+        reference: what the target calls it: a message id, an offset, a row; empty where it says nothing.
+        attempts: how often it was sent until it was taken.
+    """
+
+    target: str
+    reference: str = ""
+    attempts: int = 1
+
+
+class Place(NamedTuple):
+    """Where a record of an input stands on the deployment log; places of one edge only rise, over all restarts."""
+
+    edge: str
+    sequence: int
+    offset: int
 
 
 class Recorded(msgspec.Struct, gc=False):

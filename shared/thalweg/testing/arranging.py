@@ -102,7 +102,7 @@ class _Arranging:
     def answer(self, names: Collection[str]) -> None:
         """Has vertices give what the replay has of them, record by record."""
         assert self.case.replay is not None or not names
-        self.vertices |= {name: answering(name, self.base / str(self.case.replay)) for name in names}
+        self.vertices |= {name: answering(name, self.vertices[name], self.base / str(self.case.replay)) for name in names}
         edges = [_Ends.read(text) for text in self.arranged.content.get("edges", [])]
         edges = [replace(edge, dst_port=ANSWERS_PORT) if edge.dst_vertex in names else edge for edge in edges]
         self.arranged.content["edges"] = list(map(str, edges))

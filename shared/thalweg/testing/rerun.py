@@ -25,7 +25,7 @@ from thalweg.sdk.release import ComponentRelease
 from thalweg.testing.run import Result, run_plan
 from thalweg.wire.batch import Batch
 from thalweg.wire.capturing import captured_ports
-from thalweg.wire.planned import spec_of
+from thalweg.wire.planned import spec_of, split
 from thalweg.wire.spec import VertexSpec
 
 _batches = msgspec.msgpack.Decoder(Batch[msgspec.Raw])
@@ -101,18 +101,18 @@ def run_replay(
     _check_files(pipeline.vertices)
     plan = check_pipeline(pipeline, FedReleases(found, ran), replay.parent)
     plan.raise_if_faulty()
-    orders, notes = plan_orders([spec_of(one) for one in plan.vertices], ran)
+    orders, notes = plan_orders(split([spec_of(one) for one in plan.vertices], plan.vertices), ran)
 
     def recorded_order(spec: VertexSpec, release: ComponentRelease) -> RecordedOrder | None:
-        return order_of(before, spec.name, in_rank_order(spec, release), orders[spec.name]) if spec.name in orders else None
+        return order_of(before, spec, in_rank_order(spec, release), orders[spec.name]) if spec.name in orders else None
 
     results = run_plan(plan, found, workdir=workdir, order_of=recorded_order)
     there = [one for one in upstream_first(ran) if one in captured_ports(ran) and one[0] not in replaced]
     after = _InMemory(results)
     changes = port_changes(before, after, there)
     differing = [(one.vertex, one.port) for one in changes if not one.is_same]
-    dead = {name: results[name].counters.dead for name in stand_ins.answered}
-    notes += [*stand_ins.notes, *unanswered(dead)]
+    dead = {name: one.counters.dead for name, one in results.items()}
+    notes += [*stand_ins.notes, *unanswered(stand_ins.answered, dead)]
     return Rerun(results, changes, first_difference(before, after, differing), stand_ins.answered, notes)
 
 

@@ -15,6 +15,7 @@ import msgspec
 from thalweg.errors import RunFailedError
 from thalweg.graph.derive import stream_type
 from thalweg.graph.parse import parse_type
+from thalweg.graph.partitions import partition_of
 from thalweg.graph.pipeline import Pipeline, load_pipeline
 from thalweg.graph.plan import Plan, check_pipeline
 from thalweg.graph.types import JSON, OptionalOf, Record, StreamType, format_type
@@ -32,7 +33,7 @@ from thalweg.wire.batch import batch_decoder, encode_batch
 from thalweg.wire.boundary import inlet_body
 from thalweg.wire.commit import END_OF_TIME, Counters
 from thalweg.wire.ids import source_base
-from thalweg.wire.planned import spec_of
+from thalweg.wire.planned import spec_of, split
 from thalweg.wire.spec import INLET_KEY, VertexSpec
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -154,12 +155,13 @@ def run_plan(
     """Runs a plan in memory, as `run_graph` does; `order_of` says which vertices take their inputs in the order of another run."""
     plan.raise_if_faulty()
     results: dict[str, Result] = {}
-    for planned in plan.vertices:
+    vertices = {one.name: one for one in plan.vertices}
+    for spec in split([spec_of(one) for one in plan.vertices], plan.vertices):
+        planned = vertices[partition_of(spec.name)[0]]
         release = found.find(planned.manifest.name, planned.manifest.version)
         assert release is not None
         local = {slot: Path(path) for slot, path in planned.files.items()}
         local |= {slot: path for full, path in (files or {}).items() for vertex, _, slot in [full.partition(".")] if vertex == planned.name}
-        spec = spec_of(planned)
         messages = [
             Message(edge.key, message.first, message.last, message.body, message.watermark, message.ended)
             for edge in spec.inputs
@@ -167,7 +169,7 @@ def run_plan(
         ]
         if spec.endpoint == "in":
             messages = send(spec.name, (inputs or {}).get(spec.name, []))
-        results[planned.name] = _run(spec, release, local, messages, workdir, order=order_of(spec, release))
+        results[spec.name] = _run(spec, release, local, messages, workdir, order=order_of(spec, release))
     return results
 
 

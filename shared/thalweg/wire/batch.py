@@ -52,6 +52,17 @@ class Batch(msgspec.Struct, Generic[V]):
             out.append(seen)
         return out
 
+    def part(self, indexes: Sequence[int]) -> Batch[V]:
+        """A batch of some of the records, each with the id, time, root and progress that it has here."""
+        ids, progress = self.ids(), self.progress()
+        return Batch(
+            [self.v[index] for index in indexes],
+            [self.t[index] for index in indexes],
+            [ids[index] for index in indexes],
+            [progress[index] for index in indexes],
+            r=None if self.r is None else [self.r[index] for index in indexes],
+        )
+
 
 def encode_batch(
     parts: list[bytes],

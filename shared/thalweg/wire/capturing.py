@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from thalweg.errors import RejectedError
+from thalweg.graph.partitions import partition_of
 from thalweg.wire import subjects
 from thalweg.wire.spec import DeploymentSpec
 from thalweg.wire.subjects import COMMIT_PORT, DEAD_PORT
@@ -27,7 +28,7 @@ def check_capture(capture: str, outputs: Mapping[str, Iterable[str]]) -> None:
     """
     if capture in (NONE, ALL, BOUNDARY):
         return
-    known = {f"{vertex}.{port}" for vertex, ports in outputs.items() for port in ports}
+    known = {f"{partition_of(vertex)[0]}.{port}" for vertex, ports in outputs.items() for port in ports}
     for name in capture.split(","):
         if name not in known:
             raise RejectedError(f"capture: there is no output port {name!r}", code="capture.invalid", hint=_HINT)
@@ -40,10 +41,12 @@ def captured_ports(spec: DeploymentSpec) -> list[tuple[str, str]]:
         return every
     if spec.capture == BOUNDARY:
         sources = {one.name for one in spec.vertices if one.kind == "source"}
-        into_sinks = {(edge.src_vertex, edge.src_port) for one in spec.vertices if not one.outputs for edge in one.inputs}
-        return [(vertex, port) for vertex, port in every if vertex in sources or (vertex, port) in into_sinks]
+        sinks = [one for one in spec.vertices if one.kind == "sink" and not one.endpoint]  # an endpoint is captured as such
+        into_sinks = {(edge.src_vertex, edge.src_port) for one in sinks for edge in one.inputs}
+        at_the_ends = sources | {one.name for one in sinks}
+        return [(vertex, port) for vertex, port in every if vertex in at_the_ends or (vertex, port) in into_sinks]
     wanted = set(spec.capture.split(","))
-    return [(vertex, port) for vertex, port in every if f"{vertex}.{port}" in wanted]
+    return [(vertex, port) for vertex, port in every if f"{partition_of(vertex)[0]}.{port}" in wanted]
 
 
 def captured_subjects(spec: DeploymentSpec) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from thalweg.errors import RejectedError
+from thalweg.graph.partitions import partition_of
 from thalweg.wire.capturing import Captured
 from thalweg.wire.commit import Commit
 from thalweg.wire.log_record import KeptLogs
@@ -119,8 +120,8 @@ def _vertex(spec: VertexSpec, commit: Commit | None) -> dict[str, Any]:
 
 def _judged(spec: DeploymentSpec, commits: Mapping[str, Commit], index: int) -> dict[str, Any]:
     one = spec.expect[index]
-    commit = commits.get(one.vertex)
-    count = commit.ports[one.port].count if commit is not None and one.port in commit.ports else 0
+    parts = [commit for name, commit in commits.items() if partition_of(name)[0] == one.vertex]
+    count = sum(commit.ports[one.port].count for commit in parts if one.port in commit.ports)
     is_met = (one.min is None or count >= one.min) and (one.max is None or count <= one.max)
     return {"vertex": one.vertex, "port": one.port, "min": one.min, "max": one.max, "count": count, "met": is_met}
 

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+
+import msgspec
 
 from thalweg.graph.pipeline import Expectation
 from thalweg.graph.plan import PlannedVertex
 from thalweg.graph.types import format_type
-from thalweg.wire.spec import EdgeSpec, ExpectSpec, FileSpec, VertexSpec
+from thalweg.wire.spec import EdgeSpec, ExpectSpec, FileSpec, Share, VertexSpec
+
+
+def split(vertices: Sequence[VertexSpec], planned: Sequence[PlannedVertex]) -> list[VertexSpec]:
+    """The vertices of a graph with each partition as one of its own; whoever reads a vertex reads all of its partitions.
+
+    Args:
+        vertices: in topological order.
+        planned: the same ones, which say how they are to be split.
+    """
+    split_ones = {one.name: one for one in planned if one.partitions > 1}
+    found: list[VertexSpec] = []
+    for vertex in vertices:
+        inputs = [
+            msgspec.structs.replace(edge, src_vertex=source)
+            for edge in vertex.inputs
+            for source in (split_ones[edge.src_vertex].parts if edge.src_vertex in split_ones else [edge.src_vertex])
+        ]
+        whole, own = msgspec.structs.replace(vertex, inputs=inputs), split_ones.get(vertex.name)
+        if own is None:
+            found.append(whole)
+            continue
+        parts = enumerate(own.parts)
+        found += [msgspec.structs.replace(whole, name=name, share=Share(index, own.partitions, own.key)) for index, name in parts]
+    return found
 
 
 def spec_of(planned: PlannedVertex, files: Mapping[str, FileSpec] = MappingProxyType({}), generation: int = 1) -> VertexSpec:

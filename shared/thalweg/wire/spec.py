@@ -55,6 +55,20 @@ class Follows(msgspec.Struct, frozen=True):
     edges: dict[str, str]
 
 
+class Share(msgspec.Struct, frozen=True):
+    """Which records one partition of a vertex takes: those whose key, or id where there is no key, falls to it.
+
+    Attributes:
+        index: of the partition, from 0.
+        count: of partitions.
+        key: field of the records that decides; None deals them out by their ids.
+    """
+
+    index: int
+    count: int
+    key: str | None = None
+
+
 class VertexSpec(msgspec.Struct, frozen=True):
     """One vertex as deployed. `outputs` maps port -> resolved stream type; `code` locates the component's module.
 
@@ -63,6 +77,7 @@ class VertexSpec(msgspec.Struct, frozen=True):
         stop_after: a source ends after so many records, as one did that was drained, and so does what comes from outside; None where it
             ends by itself.
         rewind: it was asked to go back; stays when that is done.
+        share: of its input, for one partition of a vertex; None takes all.
         endpoint: `in`: its input port of that name is fed from outside, `out`: its output port of that name is read there.
         combine: how several inputs are combined, as the release declares it.
         follows: the run whose order it takes its inputs in; None where `combine` decides.
@@ -87,6 +102,7 @@ class VertexSpec(msgspec.Struct, frozen=True):
     stop_after: int | None = None
     rewind: Rewind | None = None
     endpoint: EndpointSide = ""
+    share: Share | None = None
     combine: Combine = "event-time"
     follows: Follows | None = None
 

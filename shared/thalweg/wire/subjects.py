@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from thalweg.errors import RejectedError
 from thalweg.graph.fields import is_name
+from thalweg.graph.partitions import partition_name, partition_of
 
 COMMIT_PORT, STATE_PORT, DEAD_PORT = "_commit", "_state", "_dead"
 IN_ENDPOINT, OUT_ENDPOINT = "in", "out"  # an endpoint is called as the port that it stands for
@@ -34,9 +35,10 @@ def everything(workspace: str, deployment: str) -> str:
     return f"tw.{workspace}.{deployment}.>"
 
 
-def port(workspace: str, deployment: str, vertex: str, port_name: str, partition: int = 0) -> str:
-    """Subject that one partition of a vertex writes one port to."""
-    return f"tw.{workspace}.{deployment}.v.{vertex}.{port_name}.{partition}"
+def port(workspace: str, deployment: str, vertex: str, port_name: str) -> str:
+    """Subject that a vertex, or one partition of one, writes one port to."""
+    name, number = partition_of(vertex)
+    return f"tw.{workspace}.{deployment}.v.{name}.{port_name}.{number}"
 
 
 def outside(workspace: str, deployment: str) -> tuple[str, str]:
@@ -45,8 +47,8 @@ def outside(workspace: str, deployment: str) -> tuple[str, str]:
 
 
 def vertex_prefix(workspace: str, deployment: str, vertex: str) -> str:
-    """Wildcard over all that a vertex writes: the fence of its commits."""
-    return f"tw.{workspace}.{deployment}.v.{vertex}.>"
+    """Wildcard over all that a vertex, or one partition of one, writes: the fence of its commits."""
+    return port(workspace, deployment, vertex, "*")
 
 
 def inlet(workspace: str, deployment: str, vertex: str) -> str:
@@ -66,7 +68,8 @@ def all_outlets(workspace: str, deployment: str) -> str:
 
 def all_of_vertex(workspace: str, deployment: str, vertex: str) -> list[str]:
     """Wildcards over all that belongs to a vertex: what it writes, what is written to it from outside."""
-    return [f"tw.{workspace}.{deployment}.{side}.{vertex}.>" for side in ("v", "in", "out")]
+    ends = (f"tw.{workspace}.{deployment}.{side}.{vertex}.>" for side in ("in", "out"))
+    return [vertex_prefix(workspace, deployment, vertex), *(ends if not partition_of(vertex)[1] else ())]
 
 
 def all_vertices(workspace: str, deployment: str) -> str:
@@ -74,10 +77,10 @@ def all_vertices(workspace: str, deployment: str) -> str:
     return f"tw.{workspace}.{deployment}.v.>"
 
 
-def parse_port(subject: str) -> tuple[str, str, int] | None:
-    """(vertex, port, partition) of a subject of a vertex, or None for any other subject."""
+def parse_port(subject: str) -> tuple[str, str] | None:
+    """Vertex (or partition of one) and port of a subject of a vertex, or None for any other subject."""
     parts = subject.split(".")
-    return (parts[4], parts[5], int(parts[6])) if len(parts) == 7 and parts[3] == "v" else None
+    return (partition_name(parts[4], int(parts[6])), parts[5]) if len(parts) == 7 and parts[3] == "v" else None
 
 
 def moved(subject: str, workspace: str, deployment: str) -> str:

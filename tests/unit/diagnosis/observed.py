@@ -20,7 +20,7 @@ def edge(src: str, dst_port: str = "in", src_port: str = "out") -> EdgeSpec:
 
 
 def vertex(name: str, *inputs: EdgeSpec, outputs: tuple[str, ...] = ("out",), **more: Any) -> VertexSpec:
-    kind = "source" if not inputs else "processor" if outputs else "sink"
+    kind = "source" if not inputs else "processor" if outputs and more.get("endpoint") != "out" else "sink"
     given = {"component": f"{name}@1.0.0", "digest": "", "code": "", **more}
     return VertexSpec(name, kind=kind, inputs=list(inputs), outputs=dict.fromkeys(outputs, "int"), **given)  # type: ignore[arg-type]
 

@@ -270,3 +270,32 @@ def test_a_refused_edge_names_a_converter_that_would_fit_in_between() -> None:
     assert (code, where) == ("graph.port_type_mismatch", "edge camera.out -> reader.in")
     assert "camera.out emits image; reader.in accepts record{text: str}" in message
     assert hint == "ocr-text@1.0.0 turns image into record{text: str}"
+
+
+@pytest.mark.parametrize(
+    ("vertex", "share", "told"),
+    [
+        ("rows", {}, "a source has no input"),
+        ("save", {}, "leave a file of the same name"),
+        ("sum", {}, "must come to the same partition"),
+        ("sum", {"key": "rain"}, "no field 'rain' that can be a key"),
+        ("sum", {"key": "wind"}, "no field 'wind' that can be a key"),
+        ("wet", {}, None),
+        ("sum", {"key": "place"}, None),
+    ],
+)
+def test_what_cannot_be_dealt_out_is_not_split(base: Path, vertex: str, share: dict[str, Any], told: str | None) -> None:
+    (base / "rows.csv").write_text("place,wind\nA,1.5\nB,2.5\n")
+    summed = {"key": ["place"], "window": {"kind": "none"}, "aggregates": {"count": {"op": "count"}}}
+    vertices: dict[str, Any] = {
+        "rows": ROWS,
+        "wet": {"component": "filter@1.0.0", "params": {"where": "wind > 2.0"}},
+        "sum": {"component": "aggregate@1.0.0", "params": summed},
+        "save": SAVE,
+    }
+    vertices[vertex] = {**vertices[vertex], "partitions": 3, **share}
+    plan = check(base, vertices, ["rows.out -> wet.in", "wet.out -> sum.in", "sum.out -> save.in"])
+    if told is None:
+        assert not plan.faults and next(one for one in plan.vertices if one.name == vertex).parts == [f"{vertex}~{n}" for n in (1, 2, 3)]
+    else:
+        assert told in only(plan)[2]

@@ -25,7 +25,8 @@ from thalweg.wire.batch import batch_decoder, encode_batch
 from thalweg.wire.capturing import captured_ports
 from thalweg.wire.commit import HEADER, Commit, encode_commit
 from thalweg.wire.logged import Logged
-from thalweg.wire.planned import bound_artifact, spec_of
+from thalweg.wire.partitions import indexes
+from thalweg.wire.planned import bound_artifact, spec_of, split
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 from unit.replay.logs import ABOUT
 
@@ -58,7 +59,9 @@ def capture(
         captured: what is captured.
     """
     plan = check_pipeline(Pipeline.model_validate(content), catalog, base)
-    spec = DeploymentSpec("w", "d", plan.pipeline.backend, [_vertex(one, artifacts) for one in plan.vertices], capture=captured)
+    spec = DeploymentSpec(
+        "w", "d", plan.pipeline.backend, split([_vertex(one, artifacts) for one in plan.vertices], plan.vertices), capture=captured
+    )
     results = run_plan(plan, catalog, workdir=path.parent)
     log = _log_of_sources(spec, results, random.Random(arrived))
 
@@ -69,7 +72,8 @@ def capture(
         order = RecordedOrder(list(edges.values()))
         for place, message in log:
             if place in edges:
-                order.add(edges[place], _batches.decode(message.body).ids())
+                ids = _batches.decode(message.body).ids()
+                order.add(edges[place], [ids[n] for n in indexes(vertex.share, [], ids)] if vertex.share is not None else ids)
         return order
 
     if arrived is not None:

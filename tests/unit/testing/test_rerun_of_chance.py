@@ -146,6 +146,17 @@ def test_a_vertex_runs_live_where_it_is_asked_for_or_another_one(replay: Path, c
         run_replay(replay, catalog=catalog, live=["luckup"])
 
 
+def test_partitions_give_their_own_answers_and_are_read_in_the_order_of_then(catalog: Catalog, tmp_path: Path) -> None:
+    vertices = {name: CONTENT["vertices"][name] for name in ("left", "right", "lookup", "funnel")}
+    vertices["lookup"] = {**vertices["lookup"], "partitions": 3}
+    vertices["funnel"] = {**vertices["funnel"], "partitions": 2}
+    edges = ["left.out -> lookup.in", "left.out -> funnel.in", "right.out -> funnel.in"]
+    before = capture(tmp_path / "run.mcap", {"backend": "split", "vertices": vertices, "edges": edges}, catalog, tmp_path, arrived=7)
+    found = run_replay(before, catalog=catalog, workdir=tmp_path)
+    assert found.is_same and found.answered == ["lookup"] and not found.notes, str(found)
+    assert {one.vertex for one in found.changes} == {"lookup~1", "lookup~2", "lookup~3", "funnel~1", "funnel~2"}
+
+
 def test_what_was_not_captured_is_named(catalog: Catalog, tmp_path: Path) -> None:
     content = {**CONTENT, "edges": [*CONTENT["edges"], "few.out -> funnel.in"]}
     before = capture(tmp_path / "run.mcap", content, catalog, tmp_path, captured="left.out,right.out,shout.out,mixed.out")

@@ -123,7 +123,7 @@ class Facts:
 
     def is_sink(self, vertex: VertexSpec) -> bool:
         """Whether what it gets leaves the graph, by an output endpoint too."""
-        return not vertex.outputs or vertex.endpoint == "out"
+        return vertex.kind == "sink"
 
     def is_end(self, vertex: VertexSpec) -> bool:
         """Whether nobody reads what it gives."""

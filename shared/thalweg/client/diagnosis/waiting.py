@@ -66,7 +66,7 @@ def _takes_nothing(facts: Facts, vertex: VertexSpec) -> Finding:
     severity: Severity = "fault" if age_s >= facts.patience.start_s and not commit.claim else "warning"
     if commit.claim:
         hint = f"it was started then, and may still be setting up: `thalweg logs {facts.spec.name} {name}`"
-    if vertex.outputs:
+    if not facts.is_sink(vertex):
         said = f"has {records(lag)} to take, and has taken none {since}"
         return Finding("vertex.stuck", severity, name, said, hint, evidence=evidence)
     taken = commit.counters.records_in
