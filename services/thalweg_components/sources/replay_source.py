@@ -67,7 +67,8 @@ class ReplaySource:
         replay = Replay(self.replay.path)
         window = Window(self.params.from_ns, self.params.to_ns, self.params.count)
         yield from recorded_commits(replay, self.params.vertex, self.params.port, cursor or 0, window)
-        replay.raise_if_damaged()
+        if replay.faults:
+            raise RejectedError(f"the replay is damaged: {replay.faults[0]}", code="replay.damaged")
 
 
 def _types(replay: Replay, vertex: str) -> dict[str, StreamType]:

@@ -74,8 +74,8 @@ def plan_stand_ins(
         is_asked = name in (*wishes.recorded, *wishes.live)
         if one.deterministic or is_asked or one.kind == "sink" or name not in vertices or not (one.inputs or sources_run):
             continue
-        is_answerable = reads[name] == 1 and _is_answerable(parts, ran, replay)
         why = _why_live(parts, ran, vertices[name], wishes.tried, releases)
+        is_answerable = why is None and reads[name] == 1 and _is_answerable(parts, ran, replay)
         if why is None and one.share is not None and not is_answerable:
             why = "it had partitions"
         if why is not None:
