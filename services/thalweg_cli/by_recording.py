@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from thalweg.errors import RejectedError, ThalwegError
+from thalweg.graph.partitions import partition_of
 from thalweg.graph.releases import Releases
 from thalweg.replay.feeding import content_of, unknown_vertex
 from thalweg.replay.ordering import in_recorded_order
@@ -34,7 +35,7 @@ def by_recording(
     Raises:
         RejectedError: `vertex.unknown`.
     """
-    names = [one.name for one in spec.vertices]
+    names = dict.fromkeys(partition_of(one.name)[0] for one in spec.vertices)
     for name in live:
         if name not in names:
             raise unknown_vertex(name, names)
