@@ -9,10 +9,10 @@ BIN := .venv/bin
 LOCK := deploy/requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock digests demo lint test bench up clean
+.PHONY: help setup lock digests demo demo-all lint test bench up clean
 
 help:
-	@echo "make demo | test | lint | bench | up | setup | lock | digests | clean"
+	@echo "make demo | demo-all | test | lint | bench | up | setup | lock | digests | clean"
 
 # Two stamps: a change of pyproject.toml does not install the locked packages again.
 .venv/locked.stamp: $(LOCK)
@@ -37,6 +37,9 @@ digests: setup
 
 demo: setup
 	@bash examples/demo.sh
+
+demo-all: setup
+	@bash examples/demo.sh all
 
 lint: setup
 	$(BIN)/ruff format --check .

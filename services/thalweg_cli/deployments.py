@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.errors import RunFailedError, ThalwegError
+from thalweg_cli.capture_options import Capture, CaptureLast, CaptureOn, CaptureSize, read_capture
+from thalweg_cli.feeding import Continue, Recorded, Replace, replaced_of
 from thalweg_cli.output import AsJson, Lease, ask, checked, fail, show_table
+from thalweg_cli.replay_save import show_ring
 
 if TYPE_CHECKING:
-    from thalweg.api.deployments import DeploymentStatus, KeptReplay, Report
+    from thalweg.api.deployments import DeploymentStatus, KeptReplay, Report, VertexStatus
     from thalweg.wire.capturing import Captured
 
 POLL_S = 0.2
@@ -26,13 +29,17 @@ def deploy(
     backend: Annotated[str, typer.Argument(help="The stored backend.", show_default=False)],
     name: Annotated[str | None, typer.Option("--name", help="Of the deployment; default: the backend's.", show_default=False)] = None,
     revision: Revision = None,
-    capture: Annotated[
-        str, typer.Option("--capture", help="What to record of its log: all, boundary (what comes in and goes out), none, or V.P,V.P.")
-    ] = "none",
+    capture: Capture = None,
+    capture_last: CaptureLast = None,
+    capture_size: CaptureSize = "1G",
+    capture_on: CaptureOn = None,
     keep_log: Annotated[
         str | None,
         typer.Option("--keep-log", metavar="DURATION|COUNT", help="What the log keeps, to go back to: 10m, or 5000.", show_default=False),
     ] = None,
+    replay: Recorded = None,
+    replace: Replace = [],  # noqa: B006
+    go_on: Continue = False,
     lease: Lease = None,
     as_json: AsJson = False,
 ) -> None:
@@ -42,10 +49,14 @@ def deploy(
 
     try:
         kept = parse_keep(keep_log) if keep_log is not None else {}
+        captured = read_capture(capture, capture_last, capture_size, capture_on)
+        replaced = replaced_of(replay, replace, go_on, lease)
     except ThalwegError as error:
         fail(error, as_json)
     found = ask(
-        DEPLOY, checked(Deploy, as_json, backend=backend, name=name, revision=revision, capture=capture, lease=lease, **kept), as_json
+        DEPLOY,
+        checked(Deploy, as_json, backend=backend, name=name, revision=revision, lease=lease, replaced=replaced, **captured, **kept),
+        as_json,
     )
     if as_json:
         typer.echo(found.model_dump_json())
@@ -69,6 +80,9 @@ def redeploy(
         list[str] | None,
         typer.Option("--vertex", metavar="V", help="Which vertices do; default: all that read inputs. Repeat it.", show_default=False),
     ] = None,
+    replay: Recorded = None,
+    replace: Replace = [],  # noqa: B006
+    go_on: Continue = False,
     lease: Lease = None,
     as_json: AsJson = False,
 ) -> None:
@@ -78,10 +92,13 @@ def redeploy(
 
     try:
         place = parse_start(start, time.time_ns()) if start is not None else None
+        replaced = replaced_of(replay, replace, go_on, lease)
     except ThalwegError as error:
         fail(error, as_json)
     found = ask(
-        REDEPLOY, checked(Redeploy, as_json, name=name, revision=revision, start=place, vertices=vertices or [], lease=lease), as_json
+        REDEPLOY,
+        checked(Redeploy, as_json, name=name, revision=revision, start=place, vertices=vertices or [], lease=lease, replaced=replaced),
+        as_json,
     )
     if as_json:
         typer.echo(found.model_dump_json())
@@ -138,7 +155,8 @@ async def _until_gone(name: str, deployed_ns: int) -> Report:
 def show_captured(found: KeptReplay | Captured) -> None:
     """Prints what became of a capture; one that is not whole is never passed off as such."""
     if found.artifact is not None:
-        typer.echo(f"replay {found.artifact}  {found.size_bytes:,} bytes" + ("" if found.complete else "  INCOMPLETE"))
+        what = "  INCOMPLETE" if not found.complete else "  window" if found.window else ""
+        typer.echo(f"replay {found.artifact}  {found.size_bytes:,} bytes{what}")
     if not found.complete:
         typer.echo(f"warning: the replay is incomplete: {found.reason}", err=True)
 
@@ -188,12 +206,24 @@ def _show_status(found: DeploymentStatus) -> None:
     if found.report is not None:
         show_report(found.report)
         return
-    table = Table("  vertex", "state", "in", "out", "dead", "lag", "restarts", "watermark", "reason", box=None, pad_edge=False)
+    proves = any(one.delivered is not None for one in found.vertices)
+    heads = ["  vertex", "state", "in", "out", "dead", "lag", "restarts", "watermark", *(["delivered"] if proves else []), "reason"]
+    table = Table(*heads, box=None, pad_edge=False)
     for one in found.vertices:
-        counts = [f"{count:,}" for count in (one.records_in, one.records_out, one.dead)]
+        dead = f"{one.dead:,}" + (f" ({one.dead_open:,} open)" if one.dead_open != one.dead else "")
+        counts = [f"{one.records_in:,}", f"{one.records_out:,}", dead]
         lag = "" if one.lag is None else f"{one.lag:,}"
-        table.add_row(f"  {one.vertex}", one.state, *counts, lag, str(one.restarts), _time(one.watermark_ns), one.reason or "")
+        sent = [_delivered(one)] if proves else []
+        table.add_row(f"  {one.vertex}", one.state, *counts, lag, str(one.restarts), _time(one.watermark_ns), *sent, one.reason or "")
     show_table(table)
+    if found.ring is not None:
+        show_ring(found.ring)
+
+
+def _delivered(one: VertexStatus) -> str:
+    if one.delivered is None:
+        return ""
+    return f"{one.delivered:,}" + (f" to {one.target}" if one.target else "")
 
 
 def _owner(lease: str) -> str:

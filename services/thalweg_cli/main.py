@@ -14,6 +14,7 @@ from thalweg.errors import NotReproducedError, RejectedError, ThalwegError
 from thalweg_cli import (
     backend,
     component,
+    dead_letters,
     deployments,
     diagnose,
     documents,
@@ -23,8 +24,10 @@ from thalweg_cli import (
     lease,
     logs,
     replay,
+    replay_fixture,
     replay_play,
     replay_rerun,
+    replay_save,
     replay_trace,
     replay_trim,
     secret,
@@ -32,12 +35,14 @@ from thalweg_cli import (
     top,
 )
 from thalweg_cli.at_hand import releases_at_hand
+from thalweg_cli.checking import Components, Files, PipelineFile, Sets, check_file
+from thalweg_cli.feeding import Replace, ReplayFile, feeding_of
 from thalweg_cli.output import AsJson, fail, show_table
 from thalweg_cli.testing import command as testing
+from thalweg_cli.validating import validate
 
 # What commands need is imported by them: pydantic, NATS and the rest would make `--help` wait.
 if TYPE_CHECKING:
-    from thalweg.graph.plan import Plan
     from thalweg.graph.releases import Release, Releases
 
 app = typer.Typer(
@@ -53,7 +58,10 @@ app.add_typer(file.app, name="file")
 app.add_typer(secret.app, name="secret")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(endpoint.app, name="endpoint")
+app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(replay.app, name="replay")
+replay.app.command("save")(replay_save.save)
+replay.app.command("capture-fixture")(replay_fixture.capture_fixture)
 replay.app.command("rerun")(replay_rerun.rerun)
 replay.app.command("play")(replay_play.play)
 replay.app.command("trace")(replay_trace.trace)
@@ -71,13 +79,9 @@ app.command("diagnose")(diagnose.diagnose)
 app.command("logs")(logs.logs)
 app.command("top")(top.top)
 app.command()(documents.asyncapi)
+app.command()(validate)
 for _command in (deployments.deploy, deployments.redeploy, deployments.undeploy, deployments.status):
     app.command()(_command)
-
-PipelineFile = Annotated[Path, typer.Argument(help="The pipeline file (YAML).", show_default=False)]
-Sets = Annotated[list[str], typer.Option("--set", help="vertex.param=VALUE (VALUE as YAML); may be repeated.")]
-Files = Annotated[list[str], typer.Option("--file", help="vertex.slot=PATH; may be repeated.")]
-Components = Annotated[list[Path], typer.Option("--components", help="A .py file or folder with components of your own; may be repeated.")]
 
 
 def main() -> None:
@@ -110,16 +114,6 @@ def options(
     """Data pipelines as typed graphs whose every run can be re-run and proved."""
 
 
-def _check(pipeline: Path, sets: list[str], files: list[str], components: list[Path], as_json: bool, *, needed: bool = False) -> Plan:
-    from thalweg.artifacts.content.bound import check_bound
-    from thalweg.graph.draft import check_draft, read_draft
-    from thalweg.graph.pipeline import load_content
-    from thalweg_cli.overrides import apply_overrides
-
-    draft = read_draft(apply_overrides(load_content(pipeline), sets, files), str(pipeline))
-    return check_draft(draft, releases_at_hand(components, as_json, needed=needed), pipeline.resolve().parent, check_bound)
-
-
 @app.command()
 def run(
     pipeline: PipelineFile,
@@ -131,6 +125,8 @@ def run(
         str, typer.Option("--capture", help="What to record: all, boundary (what comes in and goes out), none, or V.P,V.P.")
     ] = "all",
     components: Components = [],
+    replay: ReplayFile = None,
+    replace: Replace = [],
     as_json: AsJson = False,
 ) -> None:
     """Runs a pipeline over finite inputs to its end, and saves the files it generates."""
@@ -139,7 +135,7 @@ def run(
     from thalweg_cli.run import run_pipeline
 
     try:
-        plan = _check(pipeline, sets, files, components, as_json, needed=True)
+        plan = check_file(pipeline, sets, files, components, as_json, needed=True, feeding=feeding_of(replay, replace))
         plan.raise_if_faulty()
         summary = run_pipeline(load_settings(), plan, out, keep=keep, quiet=as_json, capture=capture)
     except ThalwegError as error:
@@ -175,41 +171,6 @@ def up(
         run_up(load_settings(data=data, metrics_port=metrics_port), nats_port, http_port, typer.echo)
     except ThalwegError as error:
         fail(error)
-
-
-@app.command()
-def validate(
-    pipeline: PipelineFile,
-    sets: Sets = [],
-    files: Files = [],
-    components: Components = [],
-    as_json: AsJson = False,
-) -> None:
-    """Checks a pipeline file without running it, and tells all of its faults at once."""
-    from thalweg.graph.types import format_type
-
-    try:
-        plan = _check(pipeline, sets, files, components, as_json)
-        if as_json and plan.faults:
-            typer.echo(
-                json.dumps(
-                    {
-                        "valid": False,
-                        "faults": [{"code": one.code, "where": one.where, "message": one.message, "hint": one.hint} for one in plan.faults],
-                    }
-                )
-            )
-            raise typer.Exit(3)
-        plan.raise_if_faulty()
-    except ThalwegError as error:
-        fail(error, as_json)
-    types = {f"{one.name}.{port}": format_type(kind) for one in plan.vertices for port, kind in one.outputs.items()}
-    if as_json:
-        typer.echo(json.dumps({"valid": True, "ports": types}))
-    else:
-        typer.echo(f"{pipeline}: valid, {len(plan.vertices)} vertices")
-        for port, kind in types.items():
-            typer.echo(f"  {port}: {kind}")
 
 
 @app.command()

@@ -96,8 +96,7 @@ def rerun_evidence(settings: Settings, which: str, key: str | None, components: 
         check_signature(document, trusted)
     except RejectedError as error:  # as `verify` tells it
         raise NotReproducedError(f"signature: {error}", code=error.code, hint=error.hint) from None
-    if document["redeployed"] or document["verdict"] == "not finished":
-        why = "it was redeployed while it ran" if document["redeployed"] else "it did not come to its end"
+    if why := _unrepeatable(document):
         raise RejectedError(f"{document['id']} cannot be run again: {why}", code="evidence.not_repeatable")
     catalog = _catalog(settings, components)
     spec = spec_from(document)
@@ -191,6 +190,17 @@ def _artifacts(document: dict[str, Any]) -> list[tuple[str, str]]:
         found.append(("logs", logs["artifact"]))
     found += [(f"source of {one.component}", one.archive) for one in spec_from(document).vertices if one.archive]
     return found
+
+
+def _unrepeatable(document: dict[str, Any]) -> str | None:
+    """Why nothing could make the same of it again."""
+    if document["redeployed"]:
+        return "it was redeployed while it ran"
+    if document["verdict"] == "not finished":
+        return "it did not come to its end"
+    if any(one.get("redriven") or one.get("dropped") for one in document["vertices"].values()):
+        return "dead letters were given again, or dropped, while it ran"
+    return None
 
 
 def _catalog(settings: Settings, components: list[str]) -> Catalog:

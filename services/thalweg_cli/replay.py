@@ -24,7 +24,7 @@ Which = Annotated[
 
 @app.command("list")
 def list_replays(as_json: AsJson = False) -> None:
-    """Lists the replays that the coordinator's evidence names, oldest first."""
+    """Lists the replays that the coordinator's evidence names, and windows of runs, oldest first."""
     from rich.table import Table
 
     from thalweg.api.calls import Nothing
@@ -36,8 +36,9 @@ def list_replays(as_json: AsJson = False) -> None:
         return
     table = Table("evidence", "deployment", "replay", "bytes", "is", box=None, pad_edge=False)
     for one in found:
-        what = "complete" if one.complete else f"INCOMPLETE: {one.reason}"
-        table.add_row(one.evidence, one.deployment, one.artifact or "none", f"{one.size_bytes:,}", what)
+        what = f"INCOMPLETE: {one.reason}" if not one.complete else "window" if one.window else "complete"
+        what += f": {one.cause}" if one.cause and one.complete else ""
+        table.add_row(one.evidence or "-", one.deployment, one.artifact or "none", f"{one.size_bytes:,}", what)
     show_table(table)
 
 
@@ -162,6 +163,7 @@ def describe(replay: Replay) -> dict[str, Any]:
     return {
         "complete": is_whole and replay.is_complete,
         "evidence": {name: told.get(name) for name in ("verdict", "not_deterministic")} if told is not None else None,
+        "window": msgspec.to_builtins(account.window) if account is not None and account.window is not None else None,
         "reason": account.reason if account is not None else None,
         "faults": replay.faults,
         "about": replay.about,
@@ -192,4 +194,16 @@ def _show(found: dict[str, Any]) -> None:
         typer.echo(f"error: {fault}", err=True)
     for first, last in found["gaps"]:
         typer.echo(f"error: messages {first} to {last} of the log are missing", err=True)
-    typer.echo("complete" if found["complete"] else f"INCOMPLETE: {found['reason'] or 'it is damaged'}")
+    if not found["complete"]:
+        typer.echo(f"INCOMPLETE: {found['reason'] or 'it is damaged'}")
+    elif found["window"]:
+        typer.echo(_window(found, found["window"]))
+    else:
+        typer.echo("complete")
+
+
+def _window(found: dict[str, Any], window: dict[str, Any]) -> str:
+    from thalweg_cli.replay_save import span
+
+    of = f"messages {found['first']:,} to {found['last']:,} of the log, {span(window['from_ns'], window['to_ns'])}"
+    return f"window: {of}, of the last {window['last_s']:g} s wanted; saved: {window['cause']}"

@@ -25,13 +25,16 @@ from thalweg.replay.commits import EVERYTHING, Window
 from thalweg.replay.compare import Difference, first_difference, upstream_first
 from thalweg.replay.counting import PortChange, port_changes
 from thalweg.replay.feeding import FedReleases, content_of, fed, pinned
+from thalweg.replay.feeds import types_of_vertices
 from thalweg.replay.ordering import in_recorded_order
+from thalweg.replay.partial import check_rerun, compare_within, is_window
 from thalweg.replay.reader import Replay
 from thalweg.replay.standing_in import Wishes, plan_stand_ins, unanswered
 from thalweg.sdk.catalog import Catalog
 from thalweg.settings import Settings
 from thalweg.wire.capturing import ALL, BOUNDARY, captured_ports
 from thalweg.wire.commit import Commit
+from thalweg.wire.receipts import receipt_ports
 from thalweg.wire.spec import DeploymentSpec, FileSpec
 from thalweg_cli.at_hand import releases_at_hand
 from thalweg_cli.deploying import deploy, spec_of_plan
@@ -40,6 +43,8 @@ from thalweg_cli.leased import Place, run_leased
 from thalweg_cli.overrides import apply_overrides
 from thalweg_cli.replay import open_replay
 from thalweg_cli.servers import servers_of_data
+
+RERUN = "rerun"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ def rerun_replay(settings: Settings, which: str, changes: Changes, as_json: bool
         Interrupted: SIGINT or SIGTERM; all that was started has ended.
         UnreachableError: a server does not answer.
     """
-    again = run_again(settings, which, changes, as_json, "rerun")
+    again = run_again(settings, which, changes, as_json, RERUN)
     return _compared(again)
 
 
@@ -152,6 +157,8 @@ def run_again(settings: Settings, which: str, changes: Changes, as_json: bool, v
         why = before.faults[0] if before.faults else account.reason if account is not None else "it is damaged"
         raise RejectedError(f"the replay is incomplete: {why}", code="replay.incomplete", hint="`thalweg replay show` tells more")
     planned = _planned(settings, before, ran, changes, as_json)
+    if verb == RERUN and is_window(before):
+        check_rerun(planned.plan)
     name = f"{verb}-{ran.name[:40]}-{os.urandom(4).hex()}"
 
     async def work(place: Place) -> tuple[DeploymentSpec, Replay]:
@@ -178,7 +185,7 @@ def _planned(settings: Settings, before: Replay, ran: DeploymentSpec, changes: C
         pipeline, replaced = fed(content, ran, path, stand_ins.given, window, answered=stand_ins.answered)
     except ValidationError as error:
         raise RejectedError("\n".join(fault_lines(error)), code="pipeline.invalid") from error
-    releases = FedReleases(at_hand, ran)
+    releases = FedReleases(at_hand, types_of_vertices(ran))
     bound = any(text.startswith("sha256:") for vertex in pipeline.vertices.values() for text in vertex.files.values())
     with servers_of_data(settings) if bound else nullcontext() as ready:  # types may depend on what is in a file
         store = Store.of(ready) if ready is not None else None
@@ -239,12 +246,24 @@ def _compared(again: Again) -> Reran:
     old = [one for one in upstream_first(again.ran) if one in captured_ports(again.ran) and one[0] not in planned.replaced]
     known = {(one.name, port) for one in again.ran.vertices for port in one.outputs}
     new = [one for one in upstream_first(again.spec) if one in captured_ports(again.spec) and one not in known]
-    changes = port_changes(before, after, [*old, *new])
+    if is_window(before):
+        return _compared_within(again, old)
+    changes = port_changes(before, after, [*old, *new], receipt_ports(again.spec))
     differing = [(one.vertex, one.port) for one in changes if not one.is_same]
     commits = after.last_commits()
     dead = {name: one.counters.dead for name, one in commits.items()}
     notes, files = [*planned.notes, *unanswered(planned.answered, dead)], _files(before.last_commits(), commits)
     return Reran(planned.replaced, planned.answered, changes, first_difference(before, after, differing), files, notes)
+
+
+def _compared_within(again: Again, ports: list[tuple[str, str]]) -> Reran:
+    """As far as the window of the first run has all that a port comes from; files are of a whole run, and not compared."""
+    changes, first = compare_within(again.before, again.after, again.ran, again.planned.replaced, ports)
+    compared = {(one.vertex, one.port) for one in changes}
+    left_out = [one for one in ports if one not in compared and next(again.before.records(*one), None) is not None]
+    notes = [*again.planned.notes, "a window: ports are compared as far as all that they come from is in it"]
+    notes += [f"{vertex}.{port}: nothing of it comes from the window alone" for vertex, port in left_out]
+    return Reran(again.planned.replaced, again.planned.answered, changes, first, [], notes)
 
 
 def _files(before: Mapping[str, Commit], after: Mapping[str, Commit]) -> list[str]:

@@ -22,6 +22,7 @@ from thalweg.sealed.evidence import workspace_key
 from thalweg.settings import Settings
 from thalweg.wire.capturing import ALL, Captured, check_capture
 from thalweg.wire.commit import Commit
+from thalweg.wire.receipts import Delivered, delivered
 from thalweg_cli.deploying import deploy, spec_of_plan
 from thalweg_cli.keeping import keep_evidence, record_outputs, write_evidence
 from thalweg_cli.leased import Place, run_leased
@@ -65,7 +66,8 @@ def run_pipeline(settings: Settings, plan: Plan, out: Path, *, keep: bool, quiet
     for vertex, commit in ran.commits.items():
         for slot in commit.missing:
             raise RunFailedError(f"{vertex}: the component left no file in slot {slot}", code="generated.missing")
-    return Summary(name, ran.seconds, _in_order(plan, ran.commits), ran.saved, ran.dead, plan.pipeline.expect, path, ran.captured)
+    expect, commits = plan.pipeline.expect, _in_order(plan, ran.commits)
+    return Summary(name, ran.seconds, commits, ran.saved, ran.dead, expect, path, ran.captured, ran.delivered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class _Ran:
     dead: list[dict[str, Any]]
     evidence: bytes
     captured: Captured | None
+    delivered: dict[str, Delivered]
 
 
 async def _run(place: Place, plan: Plan, out: Path, progress: Progress, home: Path, capture: str) -> _Ran:
@@ -92,7 +95,8 @@ async def _run(place: Place, plan: Plan, out: Path, progress: Progress, home: Pa
     captured = await finish_capture(client, spec)
     await record_outputs(client, spec, commits, captured)
     evidence = await keep_evidence(client, store, key, spec, commits, captured)
-    return _Ran(time.monotonic() - started, commits, saved, dead, evidence, captured)
+    sent = {one.name: found for one in spec.vertices if (found := delivered(one, commits[one.name])) is not None}
+    return _Ran(time.monotonic() - started, commits, saved, dead, evidence, captured, sent)
 
 
 def _refuse_endless(plan: Plan) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from thalweg.graph.partitions import partition_of
 from thalweg.graph.pipeline import Expectation
 from thalweg.wire.capturing import Captured
 from thalweg.wire.commit import Commit
+from thalweg.wire.receipts import Delivered
 from thalweg_cli.deployments import show_captured
 
 
@@ -29,7 +30,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts and digests of every vertex, generated files, the first dead letters."""
+    """Counts and digests of every vertex, generated files, the first dead letters, what sinks have delivered."""
 
     deployment: str
     seconds: float
@@ -39,6 +40,7 @@ class Summary:
     expect: list[Expectation]
     evidence: Path
     captured: Captured | None = None
+    delivered: dict[str, Delivered] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The same as JSON values."""
@@ -52,6 +54,7 @@ class Summary:
                     "dead": commit.counters.dead,
                     "late": commit.counters.late,
                     "errors": commit.counters.errors,
+                    "delivered": asdict(self.delivered[name]) if name in self.delivered else None,
                     "ports": {port: {"count": stored.count, "digest": stored.digest} for port, stored in commit.ports.items()},
                 }
                 for name, commit in self.commits.items()
@@ -73,7 +76,9 @@ class Summary:
             counters = commit.counters
             extra = "".join(f", {value:,} {label}" for label, value in (("dead", counters.dead), ("late", counters.late)) if value)
             digest = "".join(f"  {port} {stored.digest[:12]}" for port, stored in commit.ports.items())
-            typer.echo(f"{name:<{width}}  {counters.records_in:>9,} in  {counters.records_out:>9,} out{extra}{digest}")
+            sent = self.delivered.get(name)
+            told = f"  delivered {sent.count:,}{f' to {sent.target}' if sent.target else ''}" if sent is not None else digest
+            typer.echo(f"{name:<{width}}  {counters.records_in:>9,} in  {counters.records_out:>9,} out{extra}{told}")
         for one in self._saved_in_order():
             typer.echo(f"saved {one.path}  {one.size_bytes:,} bytes  {one.artifact[:19]}…")
         for letter in self.dead:

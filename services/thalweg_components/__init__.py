@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 _SOURCES, _PROCESSORS, _FILES = f"{__name__}.sources", f"{__name__}.processors", f"{__name__}.files"
-_ENDPOINTS, _CONVERTERS = f"{__name__}.endpoints", f"{__name__}.converters"
+_SINKS = f"{__name__}.sinks"
+_ENDPOINTS, _CONVERTERS, _MODELS = f"{__name__}.endpoints", f"{__name__}.converters", f"{__name__}.models"
 
 INDEX: dict[str, str] = {
     "csv-source@1.0.0": f"{_SOURCES}.csv_source",
@@ -14,7 +15,11 @@ INDEX: dict[str, str] = {
     "timer-source@1.0.0": f"{_SOURCES}.timer_source",
     "random-source@1.0.0": f"{_SOURCES}.random_source",
     "audio-file-source@1.0.0": f"{_SOURCES}.audio_file_source",
+    "fixture-source@1.0.0": f"{_SOURCES}.fixture_source",
     "replay-source@1.0.0": f"{_SOURCES}.replay_source",
+    "http-poll-source@1.0.0": f"{_SOURCES}.http_poll_source",
+    "nats-source@1.0.0": f"{_SOURCES}.nats_source",
+    "websocket-source@1.0.0": f"{_SOURCES}.websocket_source",
     "filter@1.0.0": f"{_PROCESSORS}.filter",
     "map@1.0.0": f"{_PROCESSORS}.map",
     "select@1.0.0": f"{_PROCESSORS}.select",
@@ -32,6 +37,7 @@ INDEX: dict[str, str] = {
     "flatten@1.0.0": f"{_PROCESSORS}.flatten",
     "template@1.0.0": f"{_PROCESSORS}.template",
     "enrich@1.0.0": f"{_PROCESSORS}.enrich",
+    "http-enrich@1.0.0": f"{_PROCESSORS}.http_enrich",
     "python@1.0.0": f"{_PROCESSORS}.python",
     "resize@1.0.0": f"{_PROCESSORS}.resize",
     "crop@1.0.0": f"{_PROCESSORS}.crop",
@@ -51,6 +57,12 @@ INDEX: dict[str, str] = {
     "image-format@1.0.0": f"{_CONVERTERS}.image_format",
     "resample-audio@1.0.0": f"{_PROCESSORS}.resample_audio",
     "spectrogram@1.0.0": f"{_PROCESSORS}.spectrogram",
+    "onnx@1.0.0": f"{_MODELS}.onnx",
+    "detect-faces@1.0.0": f"{_MODELS}.detect_faces",
+    "ocr@1.0.0": f"{_MODELS}.ocr",
+    "ocr-text@1.0.0": f"{_MODELS}.ocr_text",
+    "qr@1.0.0": f"{_MODELS}.qr",
+    "speech-activity@1.0.0": f"{_MODELS}.speech_activity",
     "http-in@1.0.0": f"{_ENDPOINTS}.http_in",
     "http-out@1.0.0": f"{_ENDPOINTS}.http_out",
     "csv-file@1.0.0": f"{_FILES}.csv_file",
@@ -58,6 +70,9 @@ INDEX: dict[str, str] = {
     "parquet-file@1.0.0": f"{_FILES}.parquet_file",
     "image-directory@1.0.0": f"{_FILES}.image_directory",
     "video-file@1.0.0": f"{_FILES}.video_file",
+    "log-sink@1.0.0": f"{_SINKS}.log_sink",
+    "nats-sink@1.0.0": f"{_SINKS}.nats_sink",
+    "webhook@1.0.0": f"{_SINKS}.webhook",
 }
 
 __all__ = ["INDEX"]

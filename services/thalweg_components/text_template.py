@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -25,13 +25,14 @@ class TextTemplate:
         text: `{{` and `}}` are braces themselves; an expression may end in a number's format, `:.1f`.
         source: type of the records.
         null: what stands for null.
+        quote: of what an expression gives, where the text has a syntax of its own.
 
     Raises:
         RejectedError: `params.invalid` for the braces and formats, `expression.invalid` for what is in them.
     """
 
-    def __init__(self, text: str, source: StreamType, null: str) -> None:
-        self._null = null
+    def __init__(self, text: str, source: StreamType, null: str, quote: Callable[[str], str] = str) -> None:
+        self._null, self._quote = null, quote
         self._pieces: list[str | tuple[CompiledExpression, str]] = []
         for piece, is_expression in _pieces(text):
             self._pieces.append(_compile(piece, source) if is_expression else piece)
@@ -47,8 +48,8 @@ class TextTemplate:
         if value is None:
             return self._null
         if form and isinstance(value, int | float) and not isinstance(value, bool):
-            return format(value, form)
-        return as_text(value)
+            return self._quote(format(value, form))
+        return self._quote(as_text(value))
 
 
 def as_text(value: Any) -> str:

@@ -28,6 +28,7 @@ from thalweg_coordinator.delaying import TrimDelay
 from thalweg_coordinator.last_words import publish_last_words
 from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.restarts import CRASHES_BEFORE_GIVING_UP, Attempts, decide_restart, describe_exit
+from thalweg_coordinator.settled import SettledLetters
 from thalweg_coordinator.teardown import Teardown
 from thalweg_coordinator.trimming import Mark, Window, keep_of, plan_trim, plan_windows
 
@@ -73,6 +74,7 @@ class Care:
         self._mark = Mark(0, {})
         self._purged: set[tuple[str, int]] = set()
         self._delay = TrimDelay()
+        self._settled = SettledLetters(client)
         self._silence: tuple[int, float] = (0, 0.0)  # the last sequence of the log, and since when
 
     async def step(self, spec: DeploymentSpec) -> None:
@@ -93,6 +95,7 @@ class Care:
             self._attempts.clear()
             self._trimmed.clear()
             self._windows.clear()
+            self._settled.forget()
             self._delay = TrimDelay()
         commits = latest_commits(look.heads)
         await self._capturing.keep(spec, is_fresh=look.last_sequence == 0)
@@ -104,6 +107,7 @@ class Care:
         for vertex in spec.vertices:
             await self._keep_running(spec, vertex, codes, commits.get(vertex.name))
         await self._trim(spec, look)
+        await self._settled.remove(spec, commits)
         if any(commit.waits_for is not None for commit in commits.values()):
             await self._fail_if_stalled(spec, look)
         if is_clean and spec.has_ended(commits):

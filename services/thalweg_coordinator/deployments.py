@@ -19,10 +19,11 @@ from thalweg.errors import RejectedError
 from thalweg.graph.plan import Inspect, faults_error
 from thalweg.graph.releases import Releases
 from thalweg.graph.status import Status, status_of
+from thalweg.replay.feeds import open_feed
 from thalweg.wire.capturing import check_capture
 from thalweg.wire.commit import Commit
 from thalweg.wire.planned import bound_artifact, expectations_of, spec_of, split
-from thalweg.wire.spec import DeploymentSpec
+from thalweg.wire.spec import DeploymentSpec, FileSpec, VertexSpec
 from thalweg_coordinator.api import Handler
 from thalweg_coordinator.artifacts import LocateFor
 from thalweg_coordinator.endpoints import Endpoints
@@ -30,6 +31,7 @@ from thalweg_coordinator.logs_of_backends import LogsOfBackends
 from thalweg_coordinator.looks import Looks
 from thalweg_coordinator.past import read_facts
 from thalweg_coordinator.redeploying import plan_redeploy
+from thalweg_coordinator.replacing import replace_sources
 from thalweg_coordinator.reprocessing import Going, choose_vertices, plan_rewinds
 from thalweg_coordinator.secrets import Secrets
 from thalweg_coordinator.teardown import Records
@@ -90,9 +92,11 @@ class Deployments:
         name = asked.name or asked.backend
         if name in RESERVED:
             raise RejectedError(f"a deployment cannot be called {name}", code="name.reserved", hint="--name gives it another name")
-        spec = await self._spec(asked.backend, asked.revision, asked.owner)
+        spec = await self._replaced(await self._spec(asked.backend, asked.revision, asked.owner), asked.replaced)
         kept = {"keep_messages": asked.keep_messages, "keep_s": asked.keep_s}
-        spec = msgspec.structs.replace(spec, name=name, deployed_ns=time.time_ns(), capture=asked.capture, **kept)
+        fields = ("capture", "capture_last_s", "capture_max_bytes", "capture_on")
+        captured = {field: getattr(asked, field) for field in fields}
+        spec = msgspec.structs.replace(spec, name=name, deployed_ns=time.time_ns(), **captured, **kept)
         check_capture(spec.capture, {one.name: one.outputs for one in spec.vertices})
         try:
             await stored.store_deployment(self._client, spec, expected=0)
@@ -108,7 +112,7 @@ class Deployments:
             old, revision = await stored.read_deployment(self._client, self._workspace, asked.name)
             check_owner("deployment", old.name, old.lease, asked.owner)
             _refuse_unless_running(old)
-            new = await self._spec(old.backend, asked.revision, old.lease)
+            new = await self._replaced(await self._spec(old.backend, asked.revision, old.lease), asked.replaced)
             commits = latest_commits(await read_heads(self._client, self._workspace, asked.name))
             spec, changes = plan_redeploy(old, new, commits, await self._goings(asked, old, new, commits))
             if (spec.revision, spec.graph_digest) == (old.revision, old.graph_digest) and all(
@@ -197,6 +201,21 @@ class Deployments:
                 hint = f"thalweg secret set {name}"
                 raise RejectedError(f"vertex {vertex}: there is no secret {name}", code="secret.unknown", hint=hint, secret=name)
             check_visible("secret", name, known[name].lease, lease)
+
+    async def _replaced(self, spec: DeploymentSpec, asked: api.Replaced | None) -> DeploymentSpec:
+        """With the sources replaced whose records come from a file."""
+        if asked is None:
+            return spec
+        file = FileSpec(asked.artifact, asked.name, 0)
+        vertices = await asyncio.to_thread(self._fed, spec, file, asked)
+        return msgspec.structs.replace(spec, vertices=vertices)
+
+    def _fed(self, spec: DeploymentSpec, file: FileSpec, asked: api.Replaced) -> list[VertexSpec]:
+        """Blocking."""
+        path = self._locate_for(spec.lease)(file.artifact)
+        if path is None:
+            raise RejectedError(f"there is no file {file.artifact}", code="artifact.unknown", hint="upload it first")
+        return replace_sources(spec.vertices, open_feed(path, file.name), file, asked.vertices, self._releases, go_on=asked.go_on)
 
     async def _spec(self, backend: str, revision: int | None, lease: str) -> DeploymentSpec:
         """What a backend is at a revision, as it is deployed by a lease, or the workspace; only a complete graph is."""

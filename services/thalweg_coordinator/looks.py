@@ -6,7 +6,10 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 
-from thalweg.api.deployments import DeploymentStatus
+import msgspec
+
+from thalweg.api.deployments import DeploymentStatus, RingStatus
+from thalweg.bus.captures import CaptureNotes
 from thalweg.bus.connection import Client
 from thalweg.bus.deployments import load_deployment, log_size
 from thalweg.bus.heads import StoredMessage, read_heads, read_time
@@ -41,7 +44,14 @@ class Looks:
         heads, size = await asyncio.gather(read_heads(self._client, self._workspace, name), log_size(self._client, self._workspace, name))
         waiting, usage = await asyncio.gather(self._waiting(spec, heads), asyncio.to_thread(self._usage, name))
         found = describe(spec, heads, waiting, usage)
-        return found.model_copy(update={"log_bytes": size[0], "log_messages": size[1]})
+        return found.model_copy(update={"log_bytes": size[0], "log_messages": size[1], "ring": await self._ring(spec)})
+
+    async def _ring(self, spec: DeploymentSpec) -> RingStatus | None:
+        if not spec.capture_last_s:
+            return None
+        noted = msgspec.to_builtins(await CaptureNotes(self._client, spec).ring())
+        fields = {name: noted[name] for name in RingStatus.model_fields if name in noted}
+        return RingStatus(last_s=spec.capture_last_s, max_bytes=spec.capture_max_bytes, triggers=spec.capture_on, **fields)
 
     async def _waiting(self, spec: DeploymentSpec, heads: list[StoredMessage]) -> dict[str, float]:
         """How long the oldest record waits, by vertex; those of which it is not known are left out."""

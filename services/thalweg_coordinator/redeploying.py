@@ -11,7 +11,7 @@ from thalweg.api.deployments import Restart
 from thalweg.errors import RejectedError
 from thalweg.graph.partitions import partition_of
 from thalweg.wire.commit import Commit
-from thalweg.wire.spec import DeploymentSpec, VertexSpec, has_ended, is_failed
+from thalweg.wire.spec import OPENING, DeploymentSpec, VertexSpec, has_ended, is_failed
 from thalweg_coordinator.reprocessing import Going, go_back
 
 _KEPT = (
@@ -24,6 +24,9 @@ _KEPT = (
     "keep_s",
     "lease",
     "capture",
+    "capture_last_s",
+    "capture_max_bytes",
+    "capture_on",
 )
 
 
@@ -53,6 +56,7 @@ def plan_redeploy(
     ended: list[str] = []
     for vertex in new.vertices:
         before, commit = former.pop(vertex.name, None), commits.get(vertex.name)
+        vertex = vertex if before is None else _fed_on(before, vertex, generation)
         if before is None:
             changes.append(Restart(vertex=vertex.name, action="starts", reason="is new"))
         elif (going := goings.get(vertex.name)) is not None:
@@ -77,6 +81,16 @@ def plan_redeploy(
     vertices = go_back(vertices, goings, [one.vertex for one in changes if one.action == "starts"])
     kept = {field: getattr(old, field) for field in _KEPT}
     return msgspec.structs.replace(new, name=old.name, generation=generation, vertices=vertices, **kept), changes
+
+
+def _fed_on(old: VertexSpec, new: VertexSpec, generation: int) -> VertexSpec:
+    """A source that was opened by recorded records is by itself now, or will be: it stays so where nothing else is asked for.
+
+    One whose records come from elsewhere than before begins anew: the cursor that it was at is that of another source.
+    """
+    if OPENING in old.files and not new.fed:
+        new = msgspec.structs.replace(new, files={**new.files, OPENING: old.files[OPENING]}, fed=old.fed)
+    return msgspec.structs.replace(new, fresh_since=old.fresh_since if old.fed == new.fed else generation)
 
 
 def _refuse_other_partitions(old: DeploymentSpec, new: DeploymentSpec) -> None:

@@ -39,6 +39,7 @@ from thalweg_coordinator.backends import Backends
 from thalweg_coordinator.capturing import Capturing
 from thalweg_coordinator.care import Care
 from thalweg_coordinator.components import Components
+from thalweg_coordinator.dead_letters import DeadLetters
 from thalweg_coordinator.deployments import Deployments
 from thalweg_coordinator.endpoints import Endpoints
 from thalweg_coordinator.files import Files
@@ -47,11 +48,12 @@ from thalweg_coordinator.lease_ends import LeaseEnds
 from thalweg_coordinator.leases import LeaseCalls
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
 from thalweg_coordinator.looks import Looks
+from thalweg_coordinator.probing import Probes
 from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.replays import Replays
 from thalweg_coordinator.secrets import SecretCalls, Secrets
 from thalweg_coordinator.stored_releases import StoredReleases
-from thalweg_coordinator.teardown import Records, Teardown
+from thalweg_coordinator.teardown import Teardown
 from thalweg_coordinator.uses import Uses
 
 if TYPE_CHECKING:
@@ -189,9 +191,11 @@ class Coordinator:
             stored.refreshing({**backends.handlers(), **components.handlers(), **deployed.handlers()})
             | files.handlers()
             | secrets.handlers()
+            | Probes(sealed).handlers()
+            | DeadLetters(client, workspace).handlers()
             | endpoints.handlers()
             | lease_calls.handlers()
-            | Replays(Records(client, workspace)).handlers()
+            | Replays(client, workspace).handlers()
         )
         on_answer = self._metrics.count_call if self._metrics is not None else lambda *_: None
         await serve(client, workspace, version("thalweg"), answers(lease_calls.requiring_open(handlers), on_answer))

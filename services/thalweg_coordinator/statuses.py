@@ -10,6 +10,7 @@ from thalweg.api.deployments import DeploymentStatus, State, VertexStatus
 from thalweg.bus.heads import StoredMessage, latest_commits
 from thalweg.runtime.inputs import BEGINNING
 from thalweg.wire.commit import END_OF_TIME, Commit
+from thalweg.wire.receipts import delivered
 from thalweg.wire.rewind import is_pending
 from thalweg.wire.spec import DeploymentSpec, VertexSpec, has_ended, is_failed
 from thalweg.wire.subjects import parse_port
@@ -48,7 +49,9 @@ def describe(
         lease=spec.lease,
         vertices=[
             _vertex(one, state, commits, sequences, _is_counted(spec, one)).model_copy(
-                update=_times(one, heads, (waiting or {}).get(one.name)) | _usage((usage or {}).get(one.name))
+                update=_times(one, heads, (waiting or {}).get(one.name))
+                | _usage((usage or {}).get(one.name))
+                | _delivered(one, commits.get(one.name))
             )
             for one in spec.vertices
         ],
@@ -59,6 +62,11 @@ def describe(
 def _times(spec: VertexSpec, heads: list[StoredMessage], waiting_s: float | None) -> dict[str, Any]:
     newest = newest_head(spec.name, heads)
     return {"commit_ns": newest.time_ns if newest else None, "waiting_s": waiting_s, "latency_s": latency_s(spec, heads)}
+
+
+def _delivered(spec: VertexSpec, commit: Commit | None) -> dict[str, Any]:
+    found = delivered(spec, commit)
+    return {"delivered": found.count, "target": found.target} if found is not None else {}
 
 
 def _usage(found: Usage | None) -> dict[str, Any]:
@@ -91,6 +99,7 @@ def _vertex(
         records_in=commit.counters.records_in,
         records_out=commit.counters.records_out,
         dead=commit.counters.dead,
+        dead_open=commit.counters.open_letters,
         lag=_lag(spec, commit, commits, sequences) if is_counted else None,
         restarts=max(0, commit.epoch - 1),
         watermark_ns=commit.watermark if BEGINNING < commit.watermark < END_OF_TIME else None,

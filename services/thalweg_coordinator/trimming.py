@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from thalweg.bus.heads import StoredMessage, latest_commits
 from thalweg.bus.writer import chunk_count
 from thalweg.wire.commit import Commit
+from thalweg.wire.dead_letters import AGAIN_KEY
 from thalweg.wire.readers import needs_of
 from thalweg.wire.rewind import is_pending
 from thalweg.wire.spec import INLET_KEY, DeploymentSpec
-from thalweg.wire.subjects import COMMIT_PORT, DEAD_PORT, OUT_ENDPOINT, STATE_PORT, inlet, outlet, parse_port
+from thalweg.wire.subjects import COMMIT_PORT, DEAD_PORT, OUT_ENDPOINT, STATE_PORT, again, inlet, outlet, parse_port
 from thalweg.wire.subjects import port as port_subject
 
 
 def plan_trim(spec: DeploymentSpec, heads: list[StoredMessage], held_from: int | None = None) -> list[tuple[str, int]]:
     """(subject, sequence) pairs: messages of the subject below the sequence are needed by nobody.
 
-    A reader that has committed nothing yet needs everything. Dead letters are kept. Nothing goes while a vertex has still to go back.
+    A reader that has committed nothing yet needs everything. Dead letters are kept until they are settled.
+    Nothing goes while a vertex has still to go back.
 
     Args:
         spec: what runs.
@@ -44,6 +46,9 @@ def plan_trim(spec: DeploymentSpec, heads: list[StoredMessage], held_from: int |
         if vertex.endpoint == "in" and commit is not None and INLET_KEY in commit.positions:
             keep_from = commit.positions[INLET_KEY][0]
             plan.append((inlet(spec.workspace, spec.name, vertex.name), keep_from if held_from is None else min(keep_from, held_from)))
+        if commit is not None and AGAIN_KEY in commit.positions:  # the message that it stands at says what is settled
+            keep_from = commit.positions[AGAIN_KEY][0]
+            plan.append((again(spec.workspace, spec.name, vertex.name), keep_from if held_from is None else min(keep_from, held_from)))
     return plan
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thalweg.runtime.assemble import in_rank_order
 from thalweg.runtime.loop import Left
+from thalweg.runtime.opening import Opening
 from thalweg.runtime.recorded_order import RecordedOrder
 from thalweg.sdk.release import ComponentRelease
 from thalweg.settings import Settings
 from thalweg.wire.commit import Generated
-from thalweg.wire.spec import VertexSpec
+from thalweg.wire.spec import OPENING, VertexSpec
 
 if TYPE_CHECKING:
     from thalweg.artifacts import Store
@@ -37,6 +39,20 @@ def fetch_order(settings: Settings, mine: VertexSpec, release: ComponentRelease,
 
     path = store_of(settings, lease).fetch(mine.follows.replay.artifact, mine.follows.replay.name)
     return order_of(Replay(path), mine, in_rank_order(mine, release), mine.follows.edges)
+
+
+def opening_of(mine: VertexSpec, files: dict[str, Path]) -> Opening | None:
+    """What a source puts out before its own records, where that is bound; taken out of its files.
+
+    Raises:
+        RejectedError: it cannot be read.
+    """
+    path = files.pop(OPENING, None)
+    if path is None:
+        return None
+    from thalweg.replay.feeds import open_feed, values_after  # what few vertices need
+
+    return partial(values_after, open_feed(path, mine.files[OPENING].name), mine.name)
 
 
 def upload_generated(settings: Settings, mine: VertexSpec, paths: dict[str, Path], folder: Path, owner: Callable[[], str]) -> Left:

@@ -24,7 +24,7 @@ from thalweg.runtime.tasks import end_tasks
 from thalweg.settings import Settings
 from thalweg.wire.commit import Failure
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
-from thalweg_vertex.files import fetch_files, fetch_order, upload_generated
+from thalweg_vertex.files import fetch_files, fetch_order, opening_of, upload_generated
 from thalweg_vertex.logs import Logs
 from thalweg_vertex.output import Output
 from thalweg_vertex.presence import BeforeLeaving, run_while_wanted
@@ -118,6 +118,7 @@ async def _run(
             )
         files = await asyncio.to_thread(fetch_files, settings, mine, spec.lease)
         order = await asyncio.to_thread(fetch_order, settings, mine, release, spec.lease)
+        opening = opening_of(mine, files)
     except (RejectedError, RunFailedError, UsageError) as error:
         return await _refuse(client, spec, mine, error)
     secrets = take_secrets(mine)  # not earlier: a process that becomes another one would have emptied the pipe
@@ -129,12 +130,14 @@ async def _run(
     snapshot_messages = min(EVERY_MESSAGES, spec.max_messages_per_subject // 4)
     records = min(spec.batch_records, _released_at_once(spec)) if mine.endpoint == "out" else spec.batch_records
     limits = Limits(records, spec.batch_bytes, snapshot_messages=snapshot_messages)
-    engine = assemble(mine, release, files, generated, limits, parse_type, secrets, redactor, traced=spec.is_traced, order=order)
+    engine = assemble(
+        mine, release, files, generated, limits, parse_type, secrets, redactor, traced=spec.is_traced, opening=opening, order=order
+    )
     logs.engine = engine
     spool = Spool(scratch / "spool") if generated else None
     owner = partial(_owner_now, client, spec, asyncio.get_running_loop())
     upload = partial(upload_generated, settings, mine, generated, scratch / "generated", owner) if generated else None
-    loop = VertexLoop(engine, log, spool, upload, mine.generation, mine.rewind)
+    loop = VertexLoop(engine, log, spool, upload, mine.generation, mine.rewind, mine.fresh_since)
     if spec.desired == "draining":
         loop.drain()
     gc.freeze()

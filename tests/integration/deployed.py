@@ -163,3 +163,17 @@ def drifting(n: int, params: Drift) -> Tagged:
     """Tags numbers by what a file says that nothing pins."""
     with open(params.path) as file:
         return Tagged(n, int(file.read()) if n >= params.since else 0)
+
+
+class Picky(BaseModel):
+    """Whether numbers that end in 3 are refused."""
+
+    refuse: bool = True
+
+
+@thalweg.component("picky", version="1.0.0")
+def picky(n: int, params: Picky) -> Tagged:
+    """Refuses every tenth number."""
+    if params.refuse and n % 10 == 3:
+        raise thalweg.RecordError(f"{n} ends in 3")
+    return Tagged(n, 0)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from typer.testing import CliRunner, Result
+
 from thalweg.api import deployments as api
 from thalweg.api import evidence as evidence_api
 from thalweg.api.backends import APPLY, Apply
@@ -22,6 +24,7 @@ from thalweg.embedded import EmbeddedStack
 from thalweg.embedded.leftovers import process_of
 from thalweg.sealed.evidence import check_signature
 from thalweg.settings import Settings
+from thalweg_cli.main import app
 
 PARTS = Path(__file__).parent / "deployed.py"
 
@@ -67,6 +70,10 @@ class Place:
             timeout=DEADLINE_S,
             check=False,
         )
+
+    def here(self, *words: str) -> Result:
+        """The same in this process, which need not import everything first."""
+        return CliRunner().invoke(app, words, env={**self.stack.environment(), "THALWEG_DATA": str(self.settings.data)})
 
     def pid(self, deployment: str, vertex: str) -> int | None:
         process = process_of(self.settings.data / "vertices" / deployment / f"{vertex}.json")

@@ -209,6 +209,11 @@ async def test_a_capture_that_cannot_be_written_stops_nothing_and_says_so(place:
     folder = place.settings.data / "scratch" / "unwritable"
     await _deploy(asking, "unwritable", "all", 100_000, pause_s=0.002)
     await _in(asking, "unwritable", 100)
+
+    async def is_begun() -> bool:
+        return (folder / "_capture").is_dir()
+
+    await _until(is_begun)
     pid = place.capture_pid("unwritable")
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)

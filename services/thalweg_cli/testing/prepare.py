@@ -17,6 +17,7 @@ from thalweg.graph.plan import Plan
 from thalweg.graph.releases import Releases
 from thalweg.graph.types import format_type
 from thalweg.replay.feeding import ANSWERS, FedReleases
+from thalweg.replay.feeds import types_of_vertices
 from thalweg.replay.reader import Replay
 from thalweg.replay.standing_in import StandIns, Wishes, plan_stand_ins
 from thalweg.testing.arranging import Misfit, arrange
@@ -129,7 +130,7 @@ class _Preparing:
             self.misfit(place, one)
         if arranged.misfits:
             return None
-        releases = self.releases if recorded is None else FedReleases(self.releases, recorded.ran, (ANSWERS,))
+        releases = self.releases if recorded is None else FedReleases(self.releases, types_of_vertices(recorded.ran), (ANSWERS,))
         plan = check_draft(read_draft(arranged.content, "pipeline"), releases, base, check_bound)
         for fault in plan.faults:
             self.tell(f"{place}: {fault}", str(fault))

@@ -12,7 +12,24 @@ from thalweg.graph.fields import Name, Strict
 
 State = Literal["starting", "running", "finished", "failed", "stopping", "stopped"]
 Outcome = Literal["finished", "failed", "discarded"]
+MIN_RING_BYTES = 64 << 20  # a few commits at least, however large
 StateThen = Literal["kept", "empty", "none yet"]  # as in `thalweg.wire.rewind`
+
+
+class Replaced(Strict):
+    """Sources whose records come from a file.
+
+    Attributes:
+        artifact: a replay or fixture.
+        name: of that file, which tells what it is.
+        vertices: which sources; without any, all.
+        go_on: they go on by themselves where its records end.
+    """
+
+    artifact: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    name: str = Field(min_length=1, max_length=255, pattern=r"^[^/\x00]+$")
+    vertices: list[Name] = Field(default_factory=list, max_length=1000)
+    go_on: bool = False
 
 
 class Deploy(Leased):
@@ -20,6 +37,10 @@ class Deploy(Leased):
 
     Attributes:
         capture: what is recorded of its log: `none`, `all`, `boundary`, or `vertex.port` joined by commas.
+        capture_last_s: only the last part of that is kept, so long, and saved when it is asked for; 0 for all of it.
+        capture_max_bytes: how much disk that part may take.
+        capture_on: what has it saved by itself.
+        replaced: sources whose records come from a file.
         keep_messages, keep_s: what is left on the log though all have read it, so that vertices can go back: so many messages, or
             the messages of so many seconds.
     """
@@ -28,6 +49,10 @@ class Deploy(Leased):
     name: Name | None = None
     revision: int | None = Field(None, ge=0)
     capture: str = Field("none", max_length=4096)
+    capture_last_s: float = Field(0.0, ge=0, le=10**7, allow_inf_nan=False)
+    capture_max_bytes: int = Field(1 << 30, ge=MIN_RING_BYTES, le=1 << 44)
+    capture_on: list[Literal["error", "expectation", "dead-letter"]] = Field(default_factory=list, max_length=3)
+    replaced: Replaced | None = None
     keep_messages: int = Field(0, ge=0, le=10**9)
     keep_s: float = Field(0.0, ge=0, le=10**8, allow_inf_nan=False)
 
@@ -35,6 +60,14 @@ class Deploy(Leased):
     def _keeps_by_one(self) -> Deploy:
         if self.keep_messages and self.keep_s:
             raise ValueError("keep_messages and keep_s: give one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _has_what_triggers_save(self) -> Deploy:
+        if self.capture_on and not self.capture_last_s:
+            raise ValueError("capture_on: there is nothing to save without capture_last_s")
+        if self.capture_last_s and self.capture == "none":
+            raise ValueError("capture_last_s: nothing is captured")
         return self
 
 
@@ -57,12 +90,14 @@ class Redeploy(Leased):
     Attributes:
         start: what vertices have committed from there on, they do again.
         vertices: which do; without any, all that read inputs.
+        replaced: sources whose records come from a file from now on; those that did before and are not among them are live again.
     """
 
     name: Name
     revision: int | None = Field(None, ge=0)
     start: Start | None = None
     vertices: list[Name] = Field(default_factory=list, max_length=1000)
+    replaced: Replaced | None = None
 
 
 class Undeploy(Leased):
@@ -119,6 +154,9 @@ class VertexStatus(Strict):
         commit_ns: when its newest commit was stored.
         waiting_s: age of the oldest record that waits for it; 0 where none does, None where that is not known.
         latency_s: from the newest input that it has taken being stored to that being committed; None where that is not known.
+        dead_open: dead letters about which nothing was done.
+        delivered: records that its target has taken; None for one that gives no receipts.
+        target: who took the last one, without credentials.
         memory_bytes, cpu_s: of its process; None where it does not run, or the one who answers has not started it.
     """
 
@@ -142,6 +180,9 @@ class VertexStatus(Strict):
     latency_s: float | None = None
     memory_bytes: int | None = None
     cpu_s: float | None = None
+    delivered: int | None = None
+    target: str = ""
+    dead_open: int = 0
 
 
 class Kept(Strict):
@@ -162,6 +203,40 @@ class KeptReplay(Strict):
     complete: bool
     reason: str | None
     messages: int
+    window: bool = False
+
+
+class KeptWindow(Strict):
+    """A window of a log that was saved; see `thalweg.wire.capturing.SavedWindow`."""
+
+    id: str
+    cause: str
+    by_itself: bool
+    captured: KeptReplay
+    first: int
+    last: int
+    from_ns: int
+    to_ns: int
+
+
+class RingStatus(Strict):
+    """The last part of a log as it is kept now; see `thalweg.wire.capturing.RingNote`.
+
+    Attributes:
+        last_s, max_bytes, triggers: as it was deployed.
+    """
+
+    last_s: float
+    max_bytes: int
+    triggers: list[str]
+    first: int
+    last: int
+    from_ns: int
+    to_ns: int
+    size_bytes: int
+    passed_over: int
+    saved: list[KeptWindow]
+    failing: str | None
 
 
 class Report(Strict):
@@ -201,6 +276,7 @@ class DeploymentStatus(Strict):
         report: there once it is undeployed; it has no vertices then.
         log_bytes, log_messages: what its log holds now.
         position: sequence of the last message that its vertices have written; 0 for none.
+        ring: the last part of its log, where that is kept.
     """
 
     name: str
@@ -216,6 +292,7 @@ class DeploymentStatus(Strict):
     position: int = 0
     log_bytes: int = 0
     log_messages: int = 0
+    ring: RingStatus | None = None
 
 
 class Statuses(Strict):

@@ -9,12 +9,13 @@ from datetime import datetime
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from thalweg.artifacts.digests import hex_of
-from thalweg.wire.capturing import Captured
+from thalweg.wire.capturing import Captured, SavedWindow
 from thalweg.wire.commit import Commit
 from thalweg.wire.log_record import KeptLogs
 from thalweg.wire.spec import DeploymentSpec
 from thalweg.wire.subjects import owned_key
 
+WINDOW = "window"  # `Provenance.slot` of a window of a run that was saved
 PUT = "put"  # token of the record of a file that was put under a lease
 
 
@@ -100,6 +101,26 @@ def records_of_run(
 def record_of_logs(spec: DeploymentSpec, logs: KeptLogs, created: datetime) -> dict[str, ArtifactRecord]:
     """The record, by key, of what the vertices of a deployment have logged."""
     return _record_of_whole(spec, logs.artifact, logs.size_bytes, "jsonl", f"{spec.name}-logs.jsonl", "logs", created)
+
+
+def record_of_window(spec: DeploymentSpec, saved: SavedWindow, created: datetime) -> dict[str, ArtifactRecord]:
+    """The record, by key, of a window of a deployment's log; none where it has no artifact."""
+    captured = saved.captured
+    if captured.artifact is None:
+        return {}
+    found = _record_of_whole(spec, captured.artifact, captured.size_bytes, "replay", f"{spec.name}-{saved.id}.mcap", WINDOW, created)
+    facts: dict[str, JsonValue] = {
+        "backend": spec.backend,
+        "id": saved.id,
+        "cause": saved.cause,
+        "first": saved.first,
+        "last": saved.last,
+        "from_ns": saved.from_ns,
+        "to_ns": saved.to_ns,
+        "complete": captured.complete,
+        "reason": captured.reason,
+    }
+    return {key: record.model_copy(update={"facts": facts}) for key, record in found.items()}
 
 
 def _record_of_whole(

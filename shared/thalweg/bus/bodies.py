@@ -19,12 +19,14 @@ class Body:
 
     Attributes:
         first, last: sequences of its first and last piece.
+        time_ns: when its last piece that was read was stored, UTC.
         data: what it holds; None for one that is too large, or of which pieces are trimmed.
     """
 
     first: int
     last: int
     data: bytes | None
+    time_ns: int = 0
 
 
 async def bodies(client: Client, stream: str, subject: str, start: int, max_bytes: int = MAX_BODY_BYTES) -> AsyncIterator[Body]:
@@ -53,7 +55,7 @@ async def _joined(client: Client, stream: str, found: StoredMessage, max_bytes: 
     first = found.sequence - int(index) + 1
     last = first + int(count) - 1
     if first == last:
-        return Body(first, last, found.data if len(found.data) <= max_bytes else None)
+        return Body(first, last, found.data if len(found.data) <= max_bytes else None, found.time_ns)
     if index != "1" or len(found.data) * int(count) > max_bytes + len(found.data):
         return Body(first, last, None)
     pieces = [found.data]
@@ -62,4 +64,4 @@ async def _joined(client: Client, stream: str, found: StoredMessage, max_bytes: 
         if piece is None:
             return Body(first, last, None)
         pieces.append(piece.data)
-    return Body(first, last, b"".join(pieces))
+    return Body(first, last, b"".join(pieces), found.time_ns)

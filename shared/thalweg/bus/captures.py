@@ -15,7 +15,7 @@ from thalweg.bus.buckets import Bucket
 from thalweg.bus.deployments import log_state
 from thalweg.errors import ThalwegError
 from thalweg.wire import subjects
-from thalweg.wire.capturing import NONE, Captured
+from thalweg.wire.capturing import NONE, Captured, RingNote, SaveRequest
 from thalweg.wire.spec import DeploymentSpec
 
 POLL_S = 0.05
@@ -33,7 +33,7 @@ class _Result(msgspec.Struct, frozen=True):
 
 
 def captures_bucket(client: Client, workspace: str) -> Bucket:
-    """The bucket: keys `<deployment>.wanted` and `<deployment>.result`."""
+    """The bucket: keys `<deployment>.wanted`, `<deployment>.result`, `<deployment>.ring`, `<deployment>.save.<id>`."""
     return Bucket(client, subjects.bucket(workspace, "captures"))
 
 
@@ -68,18 +68,19 @@ class CaptureNotes:
 
     @asynccontextmanager
     async def telling(self, notify: Callable[[], None]) -> AsyncIterator[None]:
-        """Calls `notify` as soon as the capture is wanted, while the block lasts; not for what was said before."""
+        """Calls `notify` as soon as the capture, or a window, is wanted, while the block lasts; not for what was said before."""
 
         async def on_message(message: Msg) -> None:
             notify()
 
-        subject = f"$KV.{subjects.bucket(self._spec.workspace, 'captures')}.{self._spec.name}.wanted"
-        subscription = await self._client.subscribe(subject, cb=on_message)
+        prefix = f"$KV.{subjects.bucket(self._spec.workspace, 'captures')}.{self._spec.name}"
+        subscriptions = [await self._client.subscribe(f"{prefix}.{name}", cb=on_message) for name in ("wanted", "save.*")]
         try:
             yield
         finally:
-            with suppress(NatsError, OSError):
-                await subscription.unsubscribe()
+            for subscription in subscriptions:
+                with suppress(NatsError, OSError):
+                    await subscription.unsubscribe()
 
     async def tell(self, captured: Captured) -> None:
         """Says what became of the capture."""
@@ -91,6 +92,38 @@ class CaptureNotes:
         value = (await self._bucket.get(f"{self._spec.name}.result")).value
         found = msgspec.json.decode(value, type=_Result) if value is not None else None
         return found.captured if found is not None and found.deployed_ns == self._spec.deployed_ns else None
+
+    async def request(self, asked: SaveRequest) -> None:
+        """Asks for a window; may be repeated.
+
+        Raises:
+            ThalwegError, nats.errors.Error, OSError, TimeoutError: it was not asked for.
+        """
+        await self._bucket.put(f"{self._spec.name}.save.{asked.id}", msgspec.json.encode(asked), None)
+
+    async def requests(self) -> list[SaveRequest]:
+        """Windows that are asked for and not saved yet."""
+        found = await self._bucket.items(await self._bucket.keys(f"{self._spec.name}.save.*"))
+        asked = [msgspec.json.decode(value, type=SaveRequest) for value in found.values()]
+        return sorted((one for one in asked if one.deployed_ns == self._spec.deployed_ns), key=lambda one: one.sequence)
+
+    async def settle(self, asked: SaveRequest) -> None:
+        """Takes a request back, once it is told what became of it."""
+        key = f"{self._spec.name}.save.{asked.id}"
+        found = await self._bucket.get(key)
+        if found.value is not None:
+            await self._bucket.delete(key, found.revision)
+
+    async def note(self, ring: RingNote) -> None:
+        """Says how the ring stands."""
+        await self._bucket.put(f"{self._spec.name}.ring", msgspec.json.encode(ring), None)
+
+    async def ring(self) -> RingNote:
+        """How the ring stands, as far as was said."""
+        value = (await self._bucket.get(f"{self._spec.name}.ring")).value
+        found = msgspec.json.decode(value, type=RingNote) if value is not None else None
+        mine = self._spec.deployed_ns
+        return found if found is not None and found.deployed_ns == mine else RingNote(mine)
 
 
 async def finish_capture(client: Client, spec: DeploymentSpec, timeout_s: float = SEAL_TIMEOUT_S) -> Captured | None:

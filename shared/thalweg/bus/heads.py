@@ -6,6 +6,7 @@ import asyncio
 import base64
 import os
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from nats.aio.client import Client
@@ -27,7 +28,7 @@ class StoredMessage:
 
     Attributes:
         commit: what its header says, None on pieces that are not the last.
-        time_ns: when it was stored, UTC; 0 where that was not asked for.
+        time_ns: when it was stored, UTC (of a single message, in whole microseconds); 0 where that was not asked for.
     """
 
     subject: str
@@ -163,9 +164,9 @@ def latest_commits(heads: list[StoredMessage]) -> dict[str, Commit]:
 def _stored(message: dict[str, Any]) -> StoredMessage:
     headers = _parse_headers(base64.b64decode(message["hdrs"])) if "hdrs" in message else {}
     text = headers.get(HEADER)
-    return StoredMessage(
-        message["subject"], message["seq"], headers, base64.b64decode(message.get("data", "")), decode_commit(text) if text else None
-    )
+    time_ns = int(datetime.fromisoformat(message["time"]).timestamp() * 1e6) * 1000
+    data = base64.b64decode(message.get("data", ""))
+    return StoredMessage(message["subject"], message["seq"], headers, data, decode_commit(text) if text else None, time_ns)
 
 
 def _parse_headers(raw: bytes) -> dict[str, str]:

@@ -8,9 +8,10 @@ from types import MappingProxyType
 from nats.aio.client import Client
 
 from thalweg.bus.puller import Puller
-from thalweg.runtime.inputs import Message
+from thalweg.runtime.inputs import BEGINNING, Message
 from thalweg.wire.boundary import inlet_body
 from thalweg.wire.commit import CHUNK_HEADER, HEADER, decode_commit
+from thalweg.wire.dead_letters import AGAIN_KEY
 from thalweg.wire.rewind import Void, is_void
 from thalweg.wire.spec import INLET_KEY
 
@@ -93,3 +94,11 @@ class InletReader(_Messages):
         self._next = sequence + 1
         body = inlet_body(self._vertex, sequence, self._stored_ns, data)
         self._keep(Message(INLET_KEY, sequence, sequence, body, self._stored_ns, False), len(body))
+
+
+class AgainReader(_Messages):
+    """Delivers dead letters that are given again: batches as they are."""
+
+    def _join(self, subject: str, sequence: int, headers: dict[str, str], data: bytes) -> None:
+        self._next = sequence + 1
+        self._keep(Message(AGAIN_KEY, sequence, sequence, data, BEGINNING, False), len(data))

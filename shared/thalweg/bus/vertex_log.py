@@ -9,13 +9,14 @@ import msgspec
 from nats.aio.client import Client
 
 from thalweg.bus.heads import StoredMessage, get_message, last_message
-from thalweg.bus.reader import InletReader, Reader
+from thalweg.bus.reader import AgainReader, InletReader, Reader
 from thalweg.bus.writer import Writer, chunk_count
 from thalweg.errors import RunFailedError
 from thalweg.runtime.inputs import Message
 from thalweg.runtime.log import Recovered
 from thalweg.wire import subjects
 from thalweg.wire.commit import Commit
+from thalweg.wire.dead_letters import AGAIN_KEY
 from thalweg.wire.rewind import Rewind
 from thalweg.wire.spec import INLET_KEY, EdgeSpec, EndpointSide
 from thalweg.wire.subjects import STATE_PORT
@@ -55,7 +56,7 @@ class VertexLog:
         self._has_inlet = endpoint == "in"
         outlet = subjects.OUT_ENDPOINT if endpoint == "out" else None
         self.writer = Writer(client, workspace, deployment, vertex, outlet=outlet, traced=traced)
-        self.readers: list[Reader | InletReader] = []
+        self.readers: list[Reader | InletReader | AgainReader] = []
         self.arrived = asyncio.Event()
         self._allowed: Callable[[str], bool] = lambda edge: True
 
@@ -99,6 +100,9 @@ class VertexLog:
         if self._has_inlet:
             subject, start = subjects.inlet(*self._place), positions[INLET_KEY][0]
             self.readers.append(InletReader(self._client, self._stream, subject, self._place[2], start, self.arrived.set))
+        if AGAIN_KEY in positions:
+            start = positions[AGAIN_KEY][0]
+            self.readers.append(AgainReader(self._client, self._stream, [subjects.again(*self._place)], start, self.arrived.set))
         await asyncio.gather(*(reader.open() for reader in self.readers))
 
     async def last_from_outside(self) -> int:

@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from thalweg.bus.connection import Client, NatsError
-from thalweg.bus.heads import get_message, latest_commits, read_heads
+from thalweg.bus.dead_letters import read_letters
+from thalweg.bus.heads import latest_commits, read_heads
 from thalweg.bus.streams import call
 from thalweg.bus.watch import LogWatch
 from thalweg.errors import RunFailedError, UnreachableError
@@ -54,13 +53,12 @@ async def follow(client: Client, spec: DeploymentSpec, on_progress: Callable[[He
 async def dead_letters(client: Client, spec: DeploymentSpec, limit: int = 20) -> list[dict[str, Any]]:
     """The first dead letters of every vertex: `vertex`, `where`, `error`."""
     found: list[dict[str, Any]] = []
-    stream = subjects.stream(spec.workspace, spec.name)
     for vertex in spec.vertices:
-        subject, sequence = subjects.port(spec.workspace, spec.name, vertex.name, subjects.DEAD_PORT), 1
-        while len(found) < limit and (message := await get_message(client, stream, {"seq": sequence, "next_by_subj": subject})) is not None:
-            found += [{"vertex": vertex.name, "where": one["where"], "error": one["error"]} for one in msgspec.msgpack.decode(message.data)]
-            sequence = message.sequence + 1
-    return found[:limit]
+        async for one in read_letters(client, spec, vertex.name):
+            found += [{"vertex": vertex.name, "where": letter.where, "error": letter.error} for letter in one.letters]
+            if len(found) >= limit:
+                return found[:limit]
+    return found
 
 
 async def wait_for_log(client: Client, spec: DeploymentSpec, deadline_s: float = 30.0) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -82,7 +82,7 @@ def where(expression: str, stream_type: StreamType) -> Keep:
 
 async def tap(
     client: Client, spec: DeploymentSpec, vertex: str, port: str, *, start: int | None, keep: Keep | None = None, sample: float = 1.0
-) -> AsyncIterator[Seen]:
+) -> AsyncGenerator[Seen, None]:
     """Records of an output port, oldest first, until the vertex has ended or failed, or its deployment is gone.
 
     Args:

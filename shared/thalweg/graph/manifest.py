@@ -45,6 +45,7 @@ class Manifest(BaseModel):
     endpoint: Literal["", "in", "out"] = ""  # the port of that name is open to the outside, and no edge goes there
     ports_param: str = ""  # the keys of this param, a mapping, are output ports too
     converter: bool = False  # may be suggested where an edge is refused
+    has_probe: bool = False  # can say whether what it needs outside can be reached
     deterministic: bool = True
     stateful: bool = False  # records of one key must come to one partition
     combine: Combine = "event-time"

@@ -36,6 +36,21 @@ class Tally(msgspec.Struct):
     written: int | None = None
 
 
+class Stretch(msgspec.Struct, frozen=True):
+    """That a replay has the last part of a run alone.
+
+    Attributes:
+        last_s: how long a part was wanted, at most.
+        from_ns, to_ns: when its first and last message were stored, UTC.
+        cause: why it was saved.
+    """
+
+    last_s: float
+    from_ns: int
+    to_ns: int
+    cause: str
+
+
 class Completeness(msgspec.Struct):
     """Whether a replay is whole, and what proves it.
 
@@ -46,6 +61,7 @@ class Completeness(msgspec.Struct):
         gap_count: stretches of the log that are missing.
         gaps: the first of them, as (first, last) sequence.
         subjects: what there is.
+        window: it begins in the middle of the run, on purpose, and is whole from there on; None for one from the beginning.
     """
 
     complete: bool
@@ -55,6 +71,7 @@ class Completeness(msgspec.Struct):
     gap_count: int
     gaps: list[tuple[int, int]]
     subjects: dict[str, Tally]
+    window: Stretch | None = None
 
 
 class Counting:
@@ -62,14 +79,15 @@ class Counting:
 
     Args:
         is_gapless: every message of the log is to be there, so that a missing sequence is a gap.
+        start: the first sequence that is to be there.
     """
 
-    def __init__(self, *, is_gapless: bool) -> None:
+    def __init__(self, *, is_gapless: bool, start: int = 1) -> None:
         self._is_gapless = is_gapless
         self._tallies: dict[str, tuple[Tally, bytes]] = {}
         self._gaps: list[tuple[int, int]] = []
         self._gap_count = 0
-        self.first = self.last = 0
+        self.first, self.last = 0, start - 1
 
     def add(self, entry: Entry) -> None:
         """Counts one message; messages come in the order of the log."""
@@ -86,12 +104,13 @@ class Counting:
         digest.update(entry.body or b"")  # not joined: a body may be megabytes
         self._tallies[entry.subject] = tally, digest.digest()
 
-    def close(self, written: Mapping[tuple[str, str], int], reason: str | None) -> Completeness:
+    def close(self, written: Mapping[tuple[str, str], int], reason: str | None, window: Stretch | None = None) -> Completeness:
         """The account.
 
         Args:
             written: records that each captured port has put out, as its vertex says.
             reason: why it is not whole; None where nothing is known that would be missing.
+            window: as in the account.
         """
         found: dict[str, Tally] = {}
         for subject, (tally, digest) in sorted(self._tallies.items()):
@@ -101,7 +120,7 @@ class Counting:
                  if have.get((vertex, port), 0) != count]  # fmt: skip
         missing = f"{self._gap_count} gaps in the log" if self._gap_count else None
         why = reason or missing or ("; ".join(short[:10]) or None)
-        return Completeness(why is None, why, self.first, self.last, self._gap_count, self._gaps, found)
+        return Completeness(why is None, why, self.first, self.last, self._gap_count, self._gaps, found, window)
 
 
 def records_in(entry: Entry) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from itertools import zip_longest
@@ -56,9 +56,17 @@ class PortChange:
         return f"{self.vertex}.{self.port}: {counts}: {what}" + ("" if self.is_exact else " (more than are matched)")
 
 
-def port_changes(before: Recording, after: Recording, ports: Sequence[tuple[str, str]]) -> list[PortChange]:
-    """How each port differs; one that a run does not have has no records there."""
-    return [count_changes(vertex, port, before.records(vertex, port), after.records(vertex, port)) for vertex, port in ports]
+def port_changes(
+    before: Recording, after: Recording, ports: Sequence[tuple[str, str]], by_number: Collection[tuple[str, str]] = ()
+) -> list[PortChange]:
+    """How each port differs; one that a run does not have has no records there. Those of `by_number` have only to have as many."""
+    found = [count_changes(vertex, port, before.records(vertex, port), after.records(vertex, port)) for vertex, port in ports]
+    return [_by_number(one) if (one.vertex, one.port) in by_number else one for one in found]
+
+
+def _by_number(change: PortChange) -> PortChange:
+    more = change.after - change.before
+    return PortChange(change.vertex, change.port, change.before, change.after, max(0, more), max(0, -more))
 
 
 def count_changes(vertex: str, port: str, before: Iterable[Record], after: Iterable[Record]) -> PortChange:

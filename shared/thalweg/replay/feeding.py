@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.errors import RejectedError
-from thalweg.graph.parse import parse_type
 from thalweg.graph.partitions import partition_of
 from thalweg.graph.pipeline import Edge, Pipeline
 from thalweg.graph.releases import ParamFault, Release, Releases
 from thalweg.graph.types import StreamType
 from thalweg.replay.commits import EVERYTHING, Window
+from thalweg.replay.feeds import Feed, FixtureFeed, ReplayFeed, Types
 from thalweg.wire.capturing import captured_ports
 from thalweg.wire.spec import DeploymentSpec
 
-COMPONENT, VERSION = "replay-source", "1.0.0"
+COMPONENT, VERSION = ReplayFeed.component
 ANSWERS, ANSWERS_VERSION, ANSWERS_PORT = "replay-answers", "1.0.0", "in"
+FEEDING = (COMPONENT, FixtureFeed.component[0], ANSWERS)
 
 
 def content_of(spec: DeploymentSpec) -> dict[str, Any]:
@@ -133,17 +134,57 @@ def _check_captured(spec: DeploymentSpec, name: str, ports: set[str]) -> None:
         raise RejectedError(f"the replay has no records of {name}.{missing[0]}: {had}", code="replay.no_input")
 
 
+def replaced(content: Mapping[str, Any], feed: Feed, only: Collection[str]) -> tuple[dict[str, Any], list[str]]:
+    """A graph with sources replaced by the records of a file; and the names of these.
+
+    Args:
+        content: of a pipeline file, well formed.
+        feed: the file.
+        only: which sources; all of them where none is named.
+
+    Raises:
+        RejectedError: `vertex.unknown`; `replay.no_source`, one of them reads inputs; `replay.no_input`, the file lacks records of one.
+        ValidationError: the content is not well formed.
+    """
+    pipeline = Pipeline.model_validate(dict(content))
+    read = {edge.dst_vertex for edge in pipeline.edges}
+    names = list(dict.fromkeys(only)) or [name for name in pipeline.vertices if name not in read]
+    for name in names:
+        if name not in pipeline.vertices:
+            raise unknown_vertex(name, pipeline.vertices)
+        ports = {edge.src_port for edge in pipeline.edges if edge.src_vertex == name}
+        check_feed(feed, name, ports, is_source=name not in read)
+    found = copy.deepcopy(dict(content))
+    source = {"component": "@".join(feed.component), "files": {feed.slot: str(feed.path.resolve())}}
+    found["vertices"] |= {name: {**source, "params": {"vertex": name, "port": None}} for name in names}
+    aliases = {alias: place for alias, place in (found.get("aliases") or {}).items() if str(place).partition(".")[0] not in names}
+    return ({**found, "aliases": aliases} if "aliases" in found else found), names
+
+
+def check_feed(feed: Feed, name: str, ports: Collection[str], *, is_source: bool) -> None:
+    """Refuses to feed a vertex that is none to be fed, or of which a file lacks records.
+
+    Raises:
+        RejectedError: `replay.no_source`, or `replay.no_input`.
+    """
+    if not is_source:
+        raise RejectedError(f"{name} reads inputs: only sources are replaced", code="replay.no_source")
+    if missing := sorted(set(ports) - set(feed.types.get(name, {}))):
+        there = ", ".join(f"{vertex}.{port}" for vertex, types in feed.types.items() for port in types) or "none"
+        raise RejectedError(f"{feed.path.name} has no records of {name}.{missing[0]}", code="replay.no_input", hint=f"it has {there}")
+
+
 class FedReleases:
     """Releases where what stands in for vertices has the ports that were recorded, whichever vertex it is.
 
     Args:
         releases: where all others are found.
-        spec: of the run.
+        types: of the ports.
         names: of the components that stand in.
     """
 
-    def __init__(self, releases: Releases, spec: DeploymentSpec, names: Collection[str] = (COMPONENT, ANSWERS)) -> None:
-        self._releases, self._spec, self._names = releases, spec, names
+    def __init__(self, releases: Releases, types: Types, names: Collection[str] = FEEDING) -> None:
+        self._releases, self._types, self._names = releases, types, names
 
     def names(self) -> list[str]:
         """Every `name@version`."""
@@ -156,16 +197,15 @@ class FedReleases:
     def find(self, name: str, version: str) -> Release | None:
         """The release, or None."""
         found = self._releases.find(name, version)
-        return _FedRelease(found, self._spec) if found is not None and name in self._names else found
+        return _FedRelease(found, self._types) if found is not None and name in self._names else found
 
 
 class _FedRelease:
     yanked: str | None = None
 
-    def __init__(self, release: Release, spec: DeploymentSpec) -> None:
-        self._release = release
-        self._types = {partition_of(one.name)[0]: {port: parse_type(kind) for port, kind in one.outputs.items()} for one in spec.vertices}
-        ports = dict.fromkeys((port for types in self._types.values() for port in types), "T")
+    def __init__(self, release: Release, types: Types) -> None:
+        self._release, self._types = release, types
+        ports = dict.fromkeys((port for own in types.values() for port in own), "T")
         self.manifest = release.manifest.model_copy(update={"outputs": ports})
 
     def check_params(self, params: dict[str, Any]) -> tuple[dict[str, Any], list[ParamFault]]:
@@ -174,4 +214,6 @@ class _FedRelease:
 
     def resolve(self, params: dict[str, Any], inputs: dict[str, StreamType], files: dict[str, Path]) -> dict[str, StreamType]:
         """The ports that the vertex had in the run."""
+        if params.get("port") is not None or params["vertex"] not in self._types:
+            return self._release.resolve(params, inputs, files)
         return dict(self._types[params["vertex"]])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from mcap.records import Attachment, AttachmentIndex, Header, Metadata, Metadata
 
 from thalweg.errors import RejectedError
 from thalweg.replay.chunks import Channels, ChunkBuilder, encode, entries_of, index_of, open_chunk
-from thalweg.replay.completeness import Completeness, Counting, encode_completeness
+from thalweg.replay.completeness import Completeness, Counting, Stretch, encode_completeness
 from thalweg.replay.format import ABOUT, ACCOUNT, CHUNK_BYTES, COMPLETENESS, EVIDENCE, LIBRARY, MAGIC, PROFILE, SPEC, Entry, entry_of
 from thalweg.replay.records import Group, groups_from
 from thalweg.replay.summary import Contents, ending
@@ -35,22 +35,30 @@ class Recorder:
         spec: the deployment's spec as JSON, kept as an attachment.
         type_of: stream type of a (vertex, port).
         is_gapless: every message of the log is given, so that a missing sequence is a gap.
+        start: the first sequence that is wanted.
 
     Raises:
         OSError: the files cannot be read or written.
     """
 
     def __init__(
-        self, path: Path, about: Mapping[str, str], spec: bytes, type_of: Callable[[str, str], str | None], *, is_gapless: bool
+        self,
+        path: Path,
+        about: Mapping[str, str],
+        spec: bytes,
+        type_of: Callable[[str, str], str | None],
+        *,
+        is_gapless: bool,
+        start: int = 1,
     ) -> None:
         self._spec, self._start = spec, MAGIC + encode(Header(PROFILE, LIBRARY))
-        self._tail_path = path.with_suffix(".tail")
+        self._path, self._tail_path = path, path.with_suffix(".tail")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
         self._tail = Tail(self._tail_path)
         self._channels = Channels(type_of)
         self._contents = Contents(self._channels)
-        self._counting = Counting(is_gapless=is_gapless)
+        self._counting = Counting(is_gapless=is_gapless, start=start)
         self._builder = ChunkBuilder(self._channels)
         self._size = self._crc = 0
         self._resume(Metadata(ABOUT, dict(about)))
@@ -81,25 +89,39 @@ class Recorder:
         else:
             self._tail.append(entry)
 
-    def flush(self) -> None:
-        """Writes everything so far to its files; `sync` lets that reach the disk.
+    def entries(self) -> Iterator[Entry]:
+        """Everything so far, read back; nothing may be added meanwhile.
 
         Raises:
-            OSError: as for `add`.
+            OSError: it cannot be read.
         """
-        self._tail.flush()
+        channels = Channels(lambda vertex, port: None)
+        with self._path.open("rb") as file:
+            for group in groups_from(file, self._contents.chunks[0].chunk_start_offset if self._contents.chunks else self._size):
+                yield from list(entries_of(open_chunk(group.chunk.content), channels))
+        yield from self._tail.read()
 
     def sync(self) -> None:
-        """Lets what was flushed reach the disk. Blocking; may be called from a thread while messages are added."""
+        """Lets everything so far reach the disk. Blocking; nothing may be added meanwhile."""
         os.fsync(self._file.fileno())
         self._tail.sync()
 
-    def seal(self, written: Mapping[tuple[str, str], int], reason: str | None, account: Mapping[str, Any] | None = None) -> Completeness:
+    def seal(
+        self,
+        written: Mapping[tuple[str, str], int],
+        reason: str | None,
+        *,
+        spec: bytes | None = None,
+        window: Stretch | None = None,
+        account: Mapping[str, Any] | None = None,
+    ) -> Completeness:
         """Ends the file.
 
         Args:
             written: records that each captured port has put out, as its vertex says.
             reason: why it is not whole, where that is known.
+            spec: the spec as it is by now, where it has changed.
+            window: which part of the run it is; None for all of it.
             account: what the evidence of the run will say, as far as that is known.
 
         Raises:
@@ -107,8 +129,8 @@ class Recorder:
         """
         if self._builder.size_bytes:
             self._close_chunk()
-        found = self._counting.close(written, reason)
-        self._write_attachment(SPEC, self._spec)
+        found = self._counting.close(written, reason, window)
+        self._write_attachment(SPEC, spec or self._spec)
         if account is not None:
             self._write_account(account)
         self._write_metadata(Metadata(COMPLETENESS, encode_completeness(found)))
@@ -123,7 +145,7 @@ class Recorder:
         self._leave()
 
     def close(self) -> None:
-        """Closes the files; the recording can be resumed behind what was flushed."""
+        """Closes the files; the recording can be resumed behind what was synced."""
         self._file.close()
         self._tail.close()
 

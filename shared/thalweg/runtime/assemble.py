@@ -11,6 +11,7 @@ from thalweg.graph.accept import is_generic
 from thalweg.graph.types import StreamType
 from thalweg.runtime.engine import Engine, Limits
 from thalweg.runtime.inputs import Edge
+from thalweg.runtime.opening import Opening
 from thalweg.runtime.program import Program
 from thalweg.runtime.recorded_order import RecordedOrder
 from thalweg.runtime.redaction import Redaction
@@ -32,6 +33,7 @@ def assemble(
     redaction: Redaction | None = None,
     *,
     traced: bool = False,
+    opening: Opening | None = None,
     order: RecordedOrder | None = None,
 ) -> Engine:
     """The engine of a vertex, not restored yet.
@@ -46,6 +48,7 @@ def assemble(
         secrets: value per secret slot.
         redaction: of what the vertex writes, None where it has no secrets.
         traced: as `DeploymentSpec.is_traced`.
+        opening: what a source puts out before its own records.
         order: of another run, in which inputs are taken; None where the component's own rule decides.
 
     Raises:
@@ -58,7 +61,7 @@ def assemble(
     inlet = _inlet(outputs["out"]) if spec.endpoint == "in" else None
     if inlet is not None:
         inputs["in"] = outputs["out"]
-    program = Program(component, spec.name, spec.params, inputs, outputs, files, generated, secrets)
+    program = Program(component, spec.name, spec.params, inputs, outputs, files, generated, secrets, opening)
     edges = [
         Edge(
             edge.key,

@@ -102,7 +102,8 @@ class Engine:
         self.standing = Standing()
         self.inlet = inlet
         self.outbox = Outbox(vertex, outputs, self.standing, redaction, traced=traced)
-        self.faults = Faults(vertex, on_error, self.standing, program.context, redaction, traced=traced, trimmed=inlet is not None)
+        kept = {"alone": len(program.component.arguments) <= 1, "traced": traced, "trimmed": inlet is not None}
+        self.faults = Faults(vertex, on_error, self.standing, program.context, redaction, **kept)
         self._redaction = redaction
         self._redact = (redaction or Nothing()).text
         self._lock = threading.Lock()  # let go while a source is at work: what it has yielded can be cut meanwhile, on another thread
@@ -147,7 +148,8 @@ class Engine:
             for name, stored in commit.ports.items():
                 if name in self.outbox.ports:  # a redeploy may have taken it away
                     self.outbox.ports[name].restore(stored)
-            self.rebuild.begin(commit, self.edges, from_start=self.has_spool)
+            self.outbox.target = commit.target
+            self.rebuild.begin(commit, self._placed_edges, from_start=self.has_spool)
             self._floor = dict(commit.floor) if commit.floor is not None else None
         if self.processing.order is not None:
             self.processing.order.begin(self.edges)
@@ -201,7 +203,7 @@ class Engine:
     def offer(self, message: Message) -> None:
         """Takes a message of the log in. One that does not decode as the edge's type fails the vertex."""
         try:
-            for edge in self.edges:
+            for edge in self.read_edges:
                 if edge.key == message.edge:
                     before = edge.position
                     edge.offer(message)
@@ -308,9 +310,18 @@ class Engine:
         return done
 
     @property
+    def read_edges(self) -> list[Edge]:
+        """The input edges, and that of dead letters which are given again, where any may come."""
+        return self._placed_edges if self.processing.redoing.is_wanted else self.edges
+
+    @property
+    def _placed_edges(self) -> list[Edge]:
+        return [*self.edges, self.processing.redoing.edge] if self.edges and self.inlet is None else self.edges
+
+    @property
     def positions(self) -> dict[str, tuple[int, int]]:
         """What to read next, by edge."""
-        return {edge.key: edge.position for edge in self.edges}
+        return {edge.key: edge.position for edge in self.edges} | self.processing.redoing.position
 
     def needs_commit(self) -> bool:
         """Whether there is anything that the log does not know yet."""
@@ -373,10 +384,13 @@ class Engine:
         """The state when it is small; a large one goes into `parts` when a snapshot is due."""
         if self._stuck is not None:
             return self._taken[1]
+        redoing = self.processing.redoing
         if state is None or len(state) <= SMALL_STATE_BYTES:
-            self._floor = None
+            self._floor, redoing.is_news = None, False
             return state
-        if self._wants_snapshot or self._schedule.is_due(self._floor is None, sum(edge.taken_messages for edge in self.edges)):
+        # A rebuild is of the other inputs alone: what was given again must not lie between a floor and the positions.
+        is_apart, redoing.is_news = redoing.is_news, False
+        if is_apart or self._wants_snapshot or self._schedule.is_due(self._floor is None, sum(edge.taken_messages for edge in self.edges)):
             parts.append((STATE_PORT, state))
             self._floor = self.positions
         return None
@@ -421,6 +435,7 @@ class Engine:
             undeclared=list(self.undeclared),
             rewound=self.rewound,
             taken=self.processing.cut_taken(),
+            target=self.outbox.target,
         )
 
 

@@ -8,15 +8,16 @@ from typing import Any
 
 import msgspec
 
-from thalweg.errors import RunFailedError
+from thalweg.errors import RunFailedError, ThalwegError
 from thalweg.runtime.redaction import Nothing, Redaction
 from thalweg.runtime.standing import Standing
 from thalweg.sdk.context import Context
 from thalweg.sdk.values import RecordError
+from thalweg.wire.dead_letters import Letter
 
 RETRIES, FIRST_PAUSE_S = 4, 0.05
-MAX_DEAD_BYTES, MAX_TEXT = 65_536, 4096
-MAX_DEAD_COMMITS = 512  # dead letters are never trimmed, and a subject holds a limited number of messages
+MAX_DEAD_BYTES, MAX_TEXT = 1 << 20, 4096  # a picture of a camera finds room: what is cut cannot be given again
+MAX_DEAD_COMMITS = 512  # open dead letters are never trimmed, and a subject holds a limited number of messages
 _pack = msgspec.msgpack.Encoder(enc_hook=repr).encode
 
 
@@ -29,12 +30,13 @@ class Faults:
         standing: where errors and dead letters are counted.
         context: says where in the input the component is.
         redaction: of what is written.
+        alone: a record can be given again by itself: the component does not combine those of several inputs.
         traced: dead letters say which record from outside they come from.
         trimmed: old dead letters are removed from the log, so there may be any number.
 
     Attributes:
         size: bytes of the dead letters since the last commit.
-        dead_commits: how many commits had dead letters.
+        dead_commits: how many commits had dead letters that are still open.
     """
 
     def __init__(
@@ -45,13 +47,14 @@ class Faults:
         context: Context,
         redaction: Redaction | None = None,
         *,
+        alone: bool = True,
         traced: bool = False,
         trimmed: bool = False,
     ) -> None:
         self._vertex, self._on_error, self._standing, self._context = vertex, on_error, standing, context
         self._redaction = redaction or Nothing()
-        self._traced, self._trimmed = traced, trimmed
-        self._dead: list[dict[str, Any]] = []
+        self._alone, self._traced, self._trimmed = alone, traced, trimmed
+        self._dead: list[Letter] = []
         self.size = 0
         self.dead_commits = 0
 
@@ -94,23 +97,33 @@ class Faults:
                 hint=f"set on_error: dead-letter on {self._vertex} to keep such records aside and go on",
             ) from error
         if not self._standing.rebuilding:
-            self._keep(where, message, value, record_id, root)
+            code = error.code if isinstance(error, ThalwegError) else "component.raised"
+            self._keep(where, message, code, value, record_id, root)
 
-    def _keep(self, where: str, message: str, value: Any, record_id: int, root: int) -> None:
+    def _keep(self, where: str, message: str, code: str, value: Any, record_id: int, root: int) -> None:
         counters = self._standing.counters
         if not self._trimmed and self.dead_commits >= MAX_DEAD_COMMITS:
             raise RunFailedError(
                 f"{self._vertex}: {where}: {message}; and too many dead letters before it",
                 code="dead_letters.full",
-                hint=f"{counters.dead} records are kept aside already; is the input what you think?",
+                hint=f"{counters.open_letters} records are kept aside: `thalweg dead-letters` gives them again or drops them",
             )
         redact = self._redaction  # before it is cut: half a secret is not found
-        error, shown = redact.text(message)[:MAX_TEXT], redact.packed(_packed(value), numbers=True)[:MAX_DEAD_BYTES]
-        self._dead.append({"id": record_id, "where": redact.text(where), "error": error, "value": shown})
-        if self._traced:
-            self._dead[-1]["root"] = root
-        self.size += len(self._dead[-1]["value"])
+        packed = _packed(value)
+        error, shown = redact.text(message)[:MAX_TEXT], redact.packed(packed, numbers=True)[:MAX_DEAD_BYTES]
+        letter = Letter(record_id, redact.text(where), error, shown, code, self._port(), self._context.time_ns, shown == packed)
+        letter.root = root if self._traced else None
+        self._dead.append(letter)
+        self.size += len(letter.value)
         counters.dead += 1
+
+    @property
+    def keeps_aside(self) -> bool:
+        """Whether faulty records become dead letters."""
+        return self._on_error == "dead-letter"
+
+    def _port(self) -> str:
+        return self._context.port if self._alone else ""
 
     def cut(self) -> bytes | None:
         """Body of the dead letters since the last commit; None when there are none."""

@@ -45,6 +45,7 @@ class Intake:
     ) -> None:
         self._vertex, self._program, self._outbox, self._faults, self._standing = vertex, program, outbox, faults, standing
         self._base_id = ids.source_base(vertex)
+        self._former_count = 0  # records of another source, which this one has taken the place of
         self._source: Iterator[Any] | None = None
         self._stride = 1
         self._lock = lock or threading.Lock()
@@ -153,11 +154,13 @@ class Intake:
 
     def _move(self, before: Any, cursor: Any) -> None:
         """Says where to go on; what the source could still change is kept as it is now."""
-        self._standing.cursor = (self._standing.counters.records_in, cursor if type(cursor) in _FIXED else msgspec.Raw(_encode(cursor)))
+        count = self._standing.counters.records_in - self._former_count
+        self._standing.cursor = (count, cursor if type(cursor) in _FIXED else msgspec.Raw(_encode(cursor)))
         self._is_single, self._cursor = before is _NOTHING or _may_change(cursor, before), cursor
 
     def _open(self) -> Iterator[Any]:
         read, cursor = self._standing.cursor or (0, None)
+        self._former_count = self._standing.counters.records_in - read
         source = self._program.source(cursor)
         for _ in range(read if cursor is None else 0):  # a source without cursors is run over what is committed
             next(source)
@@ -187,13 +190,15 @@ class Intake:
 
     def _put_recorded(self, item: Recorded) -> int:
         """Passes the records of one recorded commit on; how much work that was, at least 1."""
-        standing, count = self._standing, 0
+        standing, count, promised = self._standing, 0, self._standing.watermark
         for port, parts, times, numbers, progress in item.batches:
+            if progress and progress[0] < promised:  # in place of a source that was further
+                progress = [max(promised, one) for one in progress]
             self._outbox.add_recorded(port, parts, times, numbers, progress)
             count += len(parts)
         standing.counters.records_in += count
         standing.watermark, standing.touched = max(standing.watermark, BEGINNING if item.promised is None else item.promised), True
-        standing.cursor = (standing.counters.records_in, item.cursor)
+        standing.cursor = (standing.counters.records_in - self._former_count, item.cursor)
         return max(count, 1)
 
     def _put(self, item: Any) -> int:

@@ -50,11 +50,11 @@ class Left:
 Upload = Callable[[], Left]
 
 
-async def claim(log: Log, generation: int = 1, rewind: Rewind | None = None, spool: Spool | None = None) -> Recovered:
+async def claim(log: Log, generation: int = 1, rewind: Rewind | None = None, spool: Spool | None = None, fresh_since: int = 0) -> Recovered:
     """Takes the vertex over: appends a commit with the next epoch, which fences any older copy out.
 
     A vertex that has ended, or failed in this generation or a later one, is not taken over; one that is to go back does so with
-    its claim, also from its end.
+    its claim, also from its end. A cursor of a generation before `fresh_since` is left behind.
 
     What is returned is what the log says after the claim: where an older copy writes in between, it is read again.
 
@@ -74,6 +74,8 @@ async def claim(log: Log, generation: int = 1, rewind: Rewind | None = None, spo
         claimed = msgspec.structs.replace(
             last, epoch=last.epoch + 1, number=last.number + 1, claim=True, failure=None, generation=generation, taken=[]
         )
+        if last.generation < fresh_since:
+            claimed = msgspec.structs.replace(claimed, cursor=None)
         with suppress(StaleClaimError):
             await log.write([(COMMIT_PORT, _pack({"v": [], "t": [], "k": [], "s": found.inline}))], claimed)
             return Recovered(claimed, found.state)
@@ -112,6 +114,7 @@ class VertexLoop:
         upload: stores the generated files, called on a thread after the component has finished.
         generation: of the vertex as deployed.
         rewind: where it is to go back to.
+        fresh_since: see `VertexSpec`.
     """
 
     def __init__(
@@ -122,10 +125,11 @@ class VertexLoop:
         upload: Upload | None,
         generation: int = 1,
         rewind: Rewind | None = None,
+        fresh_since: int = 0,
     ) -> None:
         self.engine, self.log, self.spool, self.upload = engine, log, spool, upload
         self.engine.generation = self._generation = generation
-        self._rewind = rewind
+        self._rewind, self._fresh_since = rewind, fresh_since
         self._is_drained = self._is_ending = False
         self._is_slow = engine.program.is_async
         self._commit: asyncio.Task[None] | None = None
@@ -165,14 +169,14 @@ class VertexLoop:
             RunFailedError: `log.trimmed`, it cannot go back; nothing was written.
         """
         engine = self.engine
-        found = await claim(self.log, self._generation, self._rewind, self.spool)
+        found = await claim(self.log, self._generation, self._rewind, self.spool, self._fresh_since)
         if found.commit is not None and (found.commit.ended or found.commit.failure):
             engine.ended, engine.failure = found.commit.ended, found.commit.failure
             return
         await self._on_thread_if(self._is_slow, lambda: engine.restore(found.commit, found.state))
         try:
             await self._replay()
-            await self.log.open({edge.key: self._next_of(edge.key) for edge in engine.edges}, self._allows)
+            await self.log.open({edge.key: self._next_of(edge.key) for edge in engine.read_edges}, self._allows)
             await self._work()
         finally:
             await self._close()
@@ -191,12 +195,12 @@ class VertexLoop:
 
     def _allows(self, key: str) -> bool:
         """Whether an edge may deliver: it is not far ahead of the others."""
-        edge = next(edge for edge in self.engine.edges if edge.key == key)
+        edge = next(edge for edge in self.engine.read_edges if edge.key == key)
         return edge.head is None or edge.waiting_bytes < MAX_WAITING_BYTES
 
     def _next_of(self, key: str) -> tuple[int, int]:
         """Where to read an edge from."""
-        return next((edge.next_sequence, 0) for edge in self.engine.edges if edge.key == key)
+        return next((edge.next_sequence, 0) for edge in self.engine.read_edges if edge.key == key)
 
     async def _work(self) -> None:
         engine = self.engine
@@ -294,7 +298,7 @@ class VertexLoop:
 
     def _more_ready(self) -> bool:
         self._take_ready()
-        return any(edge.head for edge in self.engine.edges) and not self._stuck
+        return any(edge.head for edge in self.engine.read_edges) and not self._stuck
 
     _stuck = False
 

@@ -8,22 +8,25 @@ from typing import Any, cast
 
 import msgspec
 
-from thalweg.graph.types import StreamType
+from thalweg.graph.derive import stream_type
+from thalweg.graph.types import StreamType, format_type
 from thalweg.runtime.inputs import BEGINNING
 from thalweg.runtime.passes import Passes
 from thalweg.runtime.redaction import Redaction
 from thalweg.runtime.standing import Standing
-from thalweg.sdk.component import RECEIPTS
 from thalweg.sdk.conform import conformer
-from thalweg.sdk.values import Emit, RecordError
+from thalweg.sdk.values import Emit, Receipt, RecordError
 from thalweg.wire import ids
 from thalweg.wire.batch import encode_batch
 from thalweg.wire.commit import PortDigest
 from thalweg.wire.digest import Chain
+from thalweg.wire.receipts import MAX_TARGET, RECEIPTS
 
 FIRST_NS, LAST_NS = -(2**63) + 1, 2**63 - 2  # event times on the wire are 64 bit; both ends have a meaning of their own
 NO_ROOT = 0  # of a record that no single one from outside has caused
 _encode = msgspec.msgpack.Encoder().encode
+_receipt = msgspec.msgpack.Decoder(Receipt).decode
+_RECEIPT = format_type(stream_type(Receipt))
 
 
 class Port:
@@ -40,6 +43,7 @@ class Port:
         self.count, self.base = 0, BEGINNING
         self._chain = Chain()
         self.size = 0
+        self.target: str | None = "" if name == RECEIPTS and format_type(stream_type) == _RECEIPT else None
 
     def restore(self, state: PortDigest) -> None:
         """Goes on where a commit left this port."""
@@ -89,6 +93,8 @@ class Port:
         body = encode_batch(self.parts, self.times, self.ids, self._short_progress(), state, roots)
         self._chain.extend(self.parts, self.times)
         self.count += len(self.parts)
+        if self.parts and self.target is not None:
+            self.target = _receipt(self.parts[-1]).target[:MAX_TARGET]
         if self.progress:
             self.base = self.progress[-1]
         self.parts, self.times, self.ids, self.progress, self.size = [], [], [], [], 0
@@ -130,6 +136,16 @@ class Outbox:
         self._plain = RECEIPTS if list(outputs) == [RECEIPTS] else "out"  # where a result goes that names no port
         self._only = next(iter(self.ports.values())) if len(self.ports) == 1 else None
         self.passes = Passes(self._only.stream_type, self._only.conform) if self._only else Passes(None, None)
+
+    @property
+    def target(self) -> str:
+        """Who took the last committed record; "" for a vertex that gives no receipts."""
+        return (self._only.target if self._only is not None else None) or ""
+
+    @target.setter
+    def target(self, target: str) -> None:
+        if self._only is not None and self._only.target is not None:
+            self._only.target = target
 
     @property
     def size(self) -> int:

@@ -15,6 +15,7 @@ from thalweg.runtime.passes import CHUNK_S, STRIDE, CloserLookError
 from thalweg.runtime.program import Program
 from thalweg.runtime.rebuild import Rebuild
 from thalweg.runtime.recorded_order import RecordedOrder
+from thalweg.runtime.redoing import Redoing
 from thalweg.runtime.standing import Standing
 from thalweg.sdk.adopt import Build
 from thalweg.sdk.values import Place, RecordError
@@ -57,6 +58,7 @@ class Processing:
     ) -> None:
         self.vertex, self.program, self.edges, self.outbox = vertex, program, edges, outbox
         self.faults, self.standing, self.rebuild = faults, standing, rebuild
+        self.redoing = Redoing(program, edges, faults, standing, rebuild, self.attempt, self._call_one)
         self.latest: dict[str, Any] = {}
         self.finished = False
         self.order = order
@@ -79,7 +81,7 @@ class Processing:
             RunFailedError: a record stops the run.
         """
         self._settle_rebuild()
-        done = self._zip_once() if self._zip else self._next_run(limit)
+        done = self.redoing.do_one() or (self._zip_once() if self._zip else self._next_run(limit))
         if not done:
             self._settle_rebuild()
             self._end_if_drained()
@@ -114,7 +116,7 @@ class Processing:
 
     def _settle_rebuild(self) -> None:
         """Ends a rebuild that has got to its target; what the watermark there set off is suppressed too."""
-        if self.rebuild.is_reached(self.edges):
+        if self.rebuild.is_reached([*self.edges, self.redoing.edge]):
             self._see_watermark(self.rebuild.watermark)
             self.rebuild.end(self.program.context)
 
@@ -206,13 +208,36 @@ class Processing:
 
     def _guarded_results(self, edge: Edge, results: Callable[[], Iterable[Any]]) -> None:
         head = edge.first
-        record_id = self._id_here(edge, head.ids[head.index])
-        root = head.roots[head.index]
+        index, progress = head.index, max(head.progress[head.index], self.standing.watermark)
+        record_id, where = self._id_here(edge, head.ids[index]), f"record {self.standing.counters.records_in + 1}"
+        root, value = head.roots[index], head.batch.v[index]
+        self.standing.counters.filtered += self.attempt(edge.port, head.batch.t[index], record_id, root, progress, value, results, where)
+        self._consume(edge)
+
+    def attempt(
+        self,
+        port: str,
+        time_ns: int,
+        record_id: int,
+        root: int,
+        progress: int,
+        value: Any,
+        results: Callable[[], Iterable[Any]],
+        where: str,
+    ) -> bool:
+        """Works on one record, and applies `on_error` to what that raises; whether nothing came of it.
+
+        Args:
+            port: by which it came.
+            time_ns, record_id, root, progress: of the record.
+            value: of it, for the dead letter.
+            results: what the component makes of it.
+            where: its place in the input, for people.
+        """
         context = self.program.context
-        context.time_ns, context.record_id, context.port = head.batch.t[head.index], record_id, edge.port
-        context.position = f"record {self.standing.counters.records_in + 1}"
+        context.time_ns, context.record_id, context.port, context.position = time_ns, record_id, port, where
         before = self.program.snapshot() if self._guard_state else None
-        mark, progress = self.outbox.mark(), max(head.progress[head.index], self.standing.watermark)
+        mark = self.outbox.mark()
 
         def undo() -> None:
             self.outbox.rollback(mark)
@@ -220,10 +245,15 @@ class Processing:
                 self.program.restore(before)
 
         def add() -> int:
-            return self.outbox.add(results(), context.time_ns, record_id, progress, root)
+            return self.outbox.add(results(), time_ns, record_id, progress, root)
 
-        self.standing.counters.filtered += not self.faults.attempt(add, undo, head.batch.v[head.index], record_id, root)
-        self._consume(edge)
+        return not self.faults.attempt(add, undo, value, record_id, root)
+
+    def _call_one(self, edge: Edge, value: Any, by: Edge) -> Iterable[Any]:
+        """What the component makes of one record of an edge that comes by another one."""
+        if self.program.component.batched:
+            return _kept(self._call_batch(by, [value], edge.built))
+        return self.program.results(self.program.calls[edge.port](edge.built(value)))
 
     @staticmethod
     def _id_here(edge: Edge, record_id: int) -> int:
@@ -247,12 +277,12 @@ class Processing:
             self._guarded_results(edge, partial(_kept, [one]))
         return count
 
-    def _call_batch(self, edge: Edge, values: list[Any]) -> list[Any]:
+    def _call_batch(self, edge: Edge, values: list[Any], built: Build | None = None) -> list[Any]:
         head, context = edge.first, self.program.context
         reached = range(head.index, head.index + len(values))
         context.record_ids = [self._id_here(edge, head.ids[index]) for index in reached]
         context.places = [Place(edge.key, head.message.first, index) for index in reached]
-        given = list(self.program.results(self.program.calls["in"]([edge.built(value) for value in values])))
+        given = list(self.program.results(self.program.calls["in"]([(built or edge.built)(value) for value in values])))
         if not self.outbox.ports:
             return [None] * len(values)
         if len(given) != len(values):
@@ -290,7 +320,7 @@ class Processing:
         standing.watermark = watermark
 
     def _end_if_drained(self) -> None:
-        if not all(edge.ended and not edge.head for edge in self.edges) or self.standing.rebuilding:
+        if self.redoing.edge.head or not all(edge.ended and not edge.head for edge in self.edges) or self.standing.rebuilding:
             return
         try:
             self._see_watermark(END_OF_TIME)

@@ -14,6 +14,7 @@ import msgspec
 from thalweg.errors import RejectedError
 from thalweg.graph.types import StreamType
 from thalweg.runtime.coroutines import CoroutineThread
+from thalweg.runtime.opening import Opening, opened
 from thalweg.sdk.component import Component
 from thalweg.sdk.context import Context
 from thalweg.sdk.records import python_type
@@ -32,6 +33,7 @@ class Program:
         inputs: resolved stream type of each input port.
         outputs: resolved stream type of each output port.
         files: local path per input file slot.
+        opening: what a source puts out before its own records.
         generated: local path per generated file slot.
         secrets: value per secret slot.
 
@@ -49,8 +51,9 @@ class Program:
         files: dict[str, Path],
         generated: dict[str, Path],
         secrets: Mapping[str, str] = MappingProxyType({}),
+        opening: Opening | None = None,
     ) -> None:
-        self.component = component
+        self.component, self._opening = component, opening
         self.is_async = _has_coroutines(component)
         self._coroutines = CoroutineThread()
         self.context = Context(vertex, inputs, outputs, {port: python_type(kind) for port, kind in outputs.items()})
@@ -73,9 +76,7 @@ class Program:
             if len(found.arguments) > 1:
                 self.calls = {"*": partial(self._named, found.target, self._fixed())}
             return
-        self.instance = found.target()
-        for name, value in self._bound.items():
-            setattr(self.instance, name, value)
+        self._make_instance()
         self.restore(state)
         if hasattr(self.instance, "setup"):
             self._settle(self.instance.setup(self.context))
@@ -86,6 +87,20 @@ class Program:
             self.calls = {"*": partial(self._named, self.instance.process, fixed)}
         elif found.arguments:
             self.calls = {"in": self._method(self.instance.process)}
+
+    def probe(self) -> None:
+        """Has the component, which is not started, open and close what it needs outside; does nothing for one that cannot.
+
+        Raises:
+            Exception: whatever it raises; by its contract UnreachableError or RejectedError.
+        """
+        if not hasattr(self.component.target, "probe"):
+            return
+        self._make_instance()
+        try:
+            self._settle(self.instance.probe())
+        finally:
+            self._coroutines.close()
 
     def restore(self, state: bytes | None) -> None:
         """Sets the component's state from a snapshot, or to its default."""
@@ -98,7 +113,10 @@ class Program:
         return _STATE.encode(self.instance.state) if self.has_state and self.instance is not None else None
 
     def source(self, cursor: Any) -> Iterator[Any]:
-        """The records of a source, from behind `cursor` (None: from the start)."""
+        """The records of a source, from behind `cursor` (None: from the start); those of its opening come before its own."""
+        return self._own(cursor) if self._opening is None else opened(self._opening, self._own, cursor)
+
+    def _own(self, cursor: Any) -> Iterator[Any]:
         found = self.component
         if found.is_class:
             arguments = {"context": self.context} if _takes_context(self.instance.read) else {}
@@ -139,6 +157,11 @@ class Program:
         if hasattr(self.instance, "close"):
             self._settle(self.instance.close())
         self._coroutines.close()
+
+    def _make_instance(self) -> None:
+        self.instance = self.component.target()
+        for name, value in self._bound.items():
+            setattr(self.instance, name, value)
 
     def _fixed(self) -> dict[str, Any]:
         found = self.component
@@ -196,5 +219,5 @@ def _takes_context(method: Callable[..., Any]) -> bool:
 def _has_coroutines(component: Component) -> bool:
     """Whether calls will have to be waited for; what this overlooks is found out at the first coroutine."""
     target = component.target
-    found = [value for _, value in inspect.getmembers(target, inspect.isfunction)] if component.is_class else [target]
+    found = [value for name, value in inspect.getmembers(target, inspect.isfunction) if name != "probe"] if component.is_class else [target]
     return any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in found)

@@ -19,11 +19,11 @@ from thalweg.graph.parse import parse_type
 from thalweg.graph.types import Record, format_type
 from thalweg.sdk.context import Context
 from thalweg.sdk.values import At, Bad, Emit, GeneratedFile, InputFile, Receipt, Secret
+from thalweg.wire.receipts import RECEIPTS
 
 EndpointSide = Literal["", "in", "out"]
 Kind = Literal["source", "processor", "sink"]
 ATTRIBUTE = "__thalweg__"
-RECEIPTS = "receipts"  # the port of a sink that proves what it has delivered
 _STREAMS = (abc.Iterator, abc.Iterable, abc.Generator, abc.AsyncIterator, abc.AsyncIterable, abc.AsyncGenerator)
 C = TypeVar("C", bound=Callable[..., Any])
 

@@ -83,6 +83,7 @@ class ComponentRelease:
             optional_inputs=["in"] if found.endpoint == "in" else [],
             ports_param=found.ports_param,
             converter=found.converter,
+            has_probe=found.is_class and hasattr(found.target, "probe"),
             deterministic=found.deterministic,
             stateful=found.state is not None,
             combine=found.combine,

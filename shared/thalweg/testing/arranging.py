@@ -10,7 +10,10 @@ from typing import Any
 
 from thalweg.graph.pipeline import Pipeline
 from thalweg.graph.wording import did_you_mean
-from thalweg.replay.feeding import ANSWERS_PORT, COMPONENT, VERSION, answering
+from thalweg.replay.feeding import ANSWERS_PORT, answering
+from thalweg.replay.feeds import FixtureFeed, ReplayFeed
+from thalweg.replay.fixture import SUFFIX as _FIXTURE
+from thalweg.replay.fixture import is_fixture
 from thalweg.replay.standing_in import StandIns
 from thalweg.testing.manifest import Case, FileExpectation, Fixture, PortExpectation, VertexExpectation
 
@@ -20,7 +23,8 @@ _SOURCES = {
     ".csv": ("csv-source@1.0.0", "table"),
     ".jsonl": ("jsonl-source@1.0.0", "lines"),
     ".parquet": ("parquet-source@1.0.0", "table"),
-    _REPLAY: (f"{COMPONENT}@{VERSION}", "replay"),
+    _REPLAY: ("@".join(ReplayFeed.component), ReplayFeed.slot),
+    _FIXTURE: ("@".join(FixtureFeed.component), FixtureFeed.slot),
 }
 
 
@@ -113,8 +117,8 @@ class _Arranging:
         text = self.case.replay
         if text is None:
             return found
-        if Path(text).suffix.lower() != _REPLAY:
-            self.misfit("replay", f"{text}: a replay is an {_REPLAY} file")
+        if _ending(text) not in (_REPLAY, _FIXTURE):
+            self.misfit("replay", f"{text}: a replay is an {_REPLAY} file, a fixture a {_FIXTURE} file")
         elif self.is_readable("replay", Fixture(file=text, time=None)):
             edges = [_Ends.read(edge) for edge in self.arranged.content.get("edges", [])]
             read = {edge.dst_vertex for edge in edges}
@@ -153,7 +157,7 @@ class _Arranging:
 
     def is_readable(self, key: str, fixture: Fixture) -> bool:
         path = self.base / fixture.file
-        if path.suffix.lower() not in _SOURCES:
+        if _ending(path.name) not in _SOURCES:
             self.misfit(key, f"{fixture.file}: records are read from {', '.join(_SOURCES)} files")
         elif not path.is_file():
             self.misfit(key, f"{fixture.file} is not there", f"looked in {self.base}")
@@ -188,12 +192,12 @@ class _Arranging:
         self.arranged.content["edges"] = kept
 
     def source(self, end: str, fixture: Fixture) -> dict[str, Any]:
-        suffix = Path(fixture.file).suffix.lower()
+        suffix = _ending(fixture.file)
         component, slot = _SOURCES[suffix]
         params = {"time": fixture.time} if fixture.time is not None else {}
-        if suffix == _REPLAY:
+        if suffix in (_REPLAY, _FIXTURE):
             if fixture.time is not None:
-                self.misfit(f"replace.{end}.time", "the records of a replay have their times")
+                self.misfit(f"replace.{end}.time", "the records of a replay, or of a fixture, have their times")
             vertex, _, port = end.partition(".")
             params = {"vertex": vertex, "port": port}
         if suffix == ".jsonl" and self.types.get(end, "").startswith("record{"):
@@ -228,6 +232,10 @@ class _Ends:
 
     def __str__(self) -> str:
         return f"{self.src_vertex}.{self.src_port} -> {self.dst_vertex}.{self.dst_port}"
+
+
+def _ending(name: str) -> str:
+    return _FIXTURE if is_fixture(name) else Path(name).suffix.lower()
 
 
 def _unneeded(edges: Iterable[_Ends], replaced: set[str], watched: set[str]) -> set[str]:

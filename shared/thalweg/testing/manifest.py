@@ -218,7 +218,7 @@ Expected = Annotated[
 class Fixture(Strict):
     """Recorded records that stand for a port."""
 
-    file: FileText = Field(description=".csv, .jsonl, .parquet or .mcap file, relative to the manifest")
+    file: FileText = Field(description=".csv, .jsonl, .parquet, .fixture.jsonl or .mcap file, relative to the manifest")
     time: Key | None = Field(None, description="field that is the event time; left out: the record's ordinal")
 
 
@@ -238,7 +238,7 @@ class Case(Strict):
     ] = Field(
         {}, max_length=MAX_BOUND, description="vertex.port -> file with records that come in place of its own: a path, or {file:, time:}"
     )
-    replay: FileText | None = Field(None, description="an .mcap file: the records of its run come in place of all sources")
+    replay: FileText | None = Field(None, description="an .mcap or .fixture.jsonl file: its records come in place of all sources")
     live: list[Name] = Field(
         [],
         max_length=MAX_BOUND,

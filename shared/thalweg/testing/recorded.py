@@ -11,6 +11,7 @@ import msgspec
 from thalweg.errors import RejectedError
 from thalweg.graph.parse import parse_type
 from thalweg.replay.compare import upstream_first
+from thalweg.replay.partial import is_window
 from thalweg.replay.reader import Replay
 from thalweg.sdk.records import python_type
 from thalweg.testing.comparing import plain
@@ -40,6 +41,9 @@ def open_golden(text: str, base: Path, fetch: Fetch) -> tuple[Replay, Deployment
     replay = Replay(path)
     if replay.faults or replay.spec is None:
         raise RejectedError(f"{text} is damaged: {next(iter(replay.faults), 'what ran is missing')}", code="golden.unreadable")
+    if is_window(replay):
+        what = f"{text} is a window of a run: what its vertices did at its beginning comes from before it"
+        raise RejectedError(what, code="golden.unreadable", hint="`thalweg replay trim` makes a replay of it that begins anew")
     return replay, replay.spec
 
 

@@ -15,7 +15,9 @@ from thalweg.graph.plan import check_pipeline
 from thalweg.replay.compare import Difference, first_difference, upstream_first
 from thalweg.replay.counting import PortChange, port_changes
 from thalweg.replay.feeding import FedReleases, content_of, fed, pinned
+from thalweg.replay.feeds import types_of_vertices
 from thalweg.replay.ordering import order_of, plan_orders
+from thalweg.replay.partial import check_rerun, compare_within, is_window
 from thalweg.replay.reader import Record, Replay, records_of
 from thalweg.replay.standing_in import Wishes, plan_stand_ins, unanswered
 from thalweg.runtime.assemble import in_rank_order
@@ -26,6 +28,7 @@ from thalweg.testing.run import Result, run_plan
 from thalweg.wire.batch import Batch
 from thalweg.wire.capturing import captured_ports
 from thalweg.wire.planned import spec_of, split
+from thalweg.wire.receipts import receipt_ports
 from thalweg.wire.spec import VertexSpec
 
 _batches = msgspec.msgpack.Decoder(Batch[msgspec.Raw])
@@ -83,7 +86,8 @@ def run_replay(
         workdir: where generated files go.
 
     Raises:
-        RejectedError: the replay cannot be read, lacks records of a source (`replay.no_input`), or the graph has faults.
+        RejectedError: the replay cannot be read, lacks records of a source (`replay.no_input`), the graph has faults, or it is a window
+            before which something was that has a part in it (`replay.window`).
         RunFailedError: a vertex failed.
     """
     before, found = Replay(replay), catalog or Catalog()
@@ -99,8 +103,10 @@ def run_replay(
             content["vertices"][vertex]["files"][slot] = str(path.resolve())
     pipeline, replaced = fed(content, ran, replay.resolve(), stand_ins.given, answered=stand_ins.answered)
     _check_files(pipeline.vertices)
-    plan = check_pipeline(pipeline, FedReleases(found, ran), replay.parent)
+    plan = check_pipeline(pipeline, FedReleases(found, types_of_vertices(ran)), replay.parent)
     plan.raise_if_faulty()
+    if is_window(before):
+        check_rerun(plan)
     orders, notes = plan_orders(split([spec_of(one) for one in plan.vertices], plan.vertices), ran)
 
     def recorded_order(spec: VertexSpec, release: ComponentRelease) -> RecordedOrder | None:
@@ -109,7 +115,9 @@ def run_replay(
     results = run_plan(plan, found, workdir=workdir, order_of=recorded_order)
     there = [one for one in upstream_first(ran) if one in captured_ports(ran) and one[0] not in replaced]
     after = _InMemory(results)
-    changes = port_changes(before, after, there)
+    if is_window(before):
+        return Rerun(results, *compare_within(before, after, ran, replaced, there), stand_ins.answered, [*notes, *stand_ins.notes])
+    changes = port_changes(before, after, there, receipt_ports(ran))
     differing = [(one.vertex, one.port) for one in changes if not one.is_same]
     dead = {name: one.counters.dead for name, one in results.items()}
     notes += [*stand_ins.notes, *unanswered(stand_ins.answered, dead)]

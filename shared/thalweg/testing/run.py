@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,8 @@ from thalweg.graph.partitions import partition_of
 from thalweg.graph.pipeline import Pipeline, load_pipeline
 from thalweg.graph.plan import Plan, check_pipeline
 from thalweg.graph.types import JSON, OptionalOf, Record, StreamType, format_type
+from thalweg.replay.feeding import FedReleases, replaced
+from thalweg.replay.feeds import open_feed
 from thalweg.runtime.assemble import assemble
 from thalweg.runtime.engine import Engine, Limits
 from thalweg.runtime.inputs import BEGINNING, Message
@@ -122,6 +124,8 @@ def run_graph(
     catalog: Catalog | None = None,
     workdir: Path | None = None,
     inputs: dict[str, list[Any]] | None = None,
+    replay: Path | None = None,
+    replace: Collection[str] = (),
 ) -> dict[str, Result]:
     """Runs a pipeline file in memory; the result of every vertex by its name.
 
@@ -132,6 +136,8 @@ def run_graph(
         catalog: where components are found; default is the standard library.
         workdir: where generated files go.
         inputs: values sent to an input endpoint, by the name of its vertex; they need not be of its type.
+        replay: a replay or fixture, whose records come in place of sources and input endpoints.
+        replace: which of them; without any, all.
 
     Raises:
         RejectedError: the pipeline has faults.
@@ -140,8 +146,13 @@ def run_graph(
     loaded = load_pipeline(pipeline) if isinstance(pipeline, Path) else pipeline
     folder = base or (pipeline.parent if isinstance(pipeline, Path) else Path())
     found = catalog or Catalog()
-    plan = check_pipeline(loaded, found, folder)
-    return run_plan(plan, found, files, workdir, inputs)
+    if replay is None:
+        return run_plan(check_pipeline(loaded, found, folder), found, files, workdir, inputs)
+    feed = open_feed(replay)
+    content, names = replaced(loaded.model_dump(mode="json"), feed, replace)
+    plan = check_pipeline(Pipeline.model_validate(content), FedReleases(found, feed.types), folder)
+    kept = {full: path for full, path in (files or {}).items() if full.partition(".")[0] not in names}
+    return run_plan(plan, found, kept, workdir, inputs)
 
 
 def run_plan(

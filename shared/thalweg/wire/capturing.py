@@ -13,6 +13,8 @@ from thalweg.wire.spec import DeploymentSpec
 from thalweg.wire.subjects import COMMIT_PORT, DEAD_PORT
 
 NONE, ALL, BOUNDARY = "none", "all", "boundary"
+ERROR, EXPECTATION, DEAD_LETTER = "error", "expectation", "dead-letter"
+TRIGGERS = (ERROR, EXPECTATION, DEAD_LETTER)
 _HINT = "all, boundary, none, or ports as in camera.out,reader.out"
 
 
@@ -71,6 +73,7 @@ class Captured(msgspec.Struct, frozen=True):
         complete: whether it has all that was to be captured.
         reason: why not.
         messages: of the log, that it has.
+        window: it has the last part of the run alone, and `complete` is said of that.
     """
 
     artifact: str | None = None
@@ -78,3 +81,72 @@ class Captured(msgspec.Struct, frozen=True):
     complete: bool = False
     reason: str | None = None
     messages: int = 0
+    window: bool = False
+
+
+class SaveRequest(msgspec.Struct, frozen=True):
+    """That the last part of a log is to be saved.
+
+    Attributes:
+        id: of the window.
+        deployed_ns: of the deployment.
+        sequence: it is to reach up to there, at least.
+        cause: why.
+        by_itself: a trigger has asked for it.
+    """
+
+    id: str
+    deployed_ns: int
+    sequence: int
+    cause: str
+    by_itself: bool = False
+
+
+class SavedWindow(msgspec.Struct, frozen=True):
+    """A window that was saved.
+
+    Attributes:
+        id, cause, by_itself: as it was asked for.
+        captured: what became of it.
+        first, last: sequences of the log.
+        from_ns, to_ns: when these were stored, UTC.
+    """
+
+    id: str
+    cause: str
+    by_itself: bool
+    captured: Captured
+    first: int = 0
+    last: int = 0
+    from_ns: int = 0
+    to_ns: int = 0
+
+
+class RingNote(msgspec.Struct, frozen=True):
+    """How a ring stands, as its capture says it now and then.
+
+    Attributes:
+        deployed_ns: of the deployment.
+        first, last, from_ns, to_ns, size_bytes: what it holds.
+        seen: triggers have looked at the log up to there.
+        errors: counts of errors by vertex, as of there.
+        told: what has set off a trigger that does so once.
+        triggered_ns: when a trigger was last heeded; 0 for never.
+        passed_over: how many were not, as they came too soon behind that one.
+        saved: the newest windows, oldest first.
+        failing: why nothing is kept any more.
+    """
+
+    deployed_ns: int
+    first: int = 0
+    last: int = 0
+    from_ns: int = 0
+    to_ns: int = 0
+    size_bytes: int = 0
+    seen: int = 0
+    errors: dict[str, int] = {}
+    told: list[str] = []
+    triggered_ns: int = 0
+    passed_over: int = 0
+    saved: list[SavedWindow] = []
+    failing: str | None = None

@@ -19,6 +19,13 @@ class Counters(msgspec.Struct, omit_defaults=True):
     late: int = 0
     errors: int = 0
     bytes_out: int = 0
+    redriven: int = 0  # dead letters that were given again
+    dropped: int = 0  # and those that were given up
+
+    @property
+    def open_letters(self) -> int:
+        """Dead letters about which nothing was done."""
+        return max(0, self.dead - self.redriven - self.dropped)
 
 
 class OpenBlock(msgspec.Struct, array_like=True):
@@ -68,9 +75,10 @@ class Commit(msgspec.Struct, omit_defaults=True):
         time_ns: event time of the last record, where emissions that no record causes may take it over.
         waits_for: key of the edge that has brought nothing for a while, though others have records that can only be worked on after it.
         ended: nothing follows on any port.
-        dead_commits: how many commits so far had dead letters.
+        dead_commits: how many commits so far had dead letters about which something is still to be done.
         generation: `VertexSpec.generation` of the writer.
         drained: a source was asked to end before its end.
+        target: who took the last record of a sink that gives receipts.
         rewound: the generation in which the vertex last went back (`thalweg.wire.rewind`); 0: it never did.
         taken: by a vertex that takes several inputs as they come, in this commit, one stretch after the other: (edge, by its place in
             `positions`; how many of its records).
@@ -100,6 +108,7 @@ class Commit(msgspec.Struct, omit_defaults=True):
     undeclared: list[str] = []
     rewound: int = 0
     taken: list[tuple[int, int]] = []
+    target: str = ""
 
     @property
     def promised(self) -> int:

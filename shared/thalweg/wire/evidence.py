@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Literal
 
 import msgspec
@@ -12,6 +13,7 @@ from thalweg.graph.partitions import partition_of
 from thalweg.wire.capturing import Captured
 from thalweg.wire.commit import Commit
 from thalweg.wire.log_record import KeptLogs
+from thalweg.wire.receipts import RECEIPTS, delivered
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 
 FORMAT = "thalweg-evidence/1"
@@ -106,9 +108,12 @@ def _vertex(spec: VertexSpec, commit: Commit | None) -> dict[str, Any]:
         "records_in": commit.counters.records_in,
         "records_out": commit.counters.records_out,
         "dead": commit.counters.dead,
+        "redriven": commit.counters.redriven,
+        "dropped": commit.counters.dropped,
         "late": commit.counters.late,
         "errors": commit.counters.errors,
         "ports": {port: {"count": stored.count, "digest": stored.digest} for port, stored in sorted(commit.ports.items())},
+        "delivered": asdict(sent) if (sent := delivered(spec, commit)) is not None else None,
         "generated": {slot: msgspec.to_builtins(one) for slot, one in sorted(commit.generated.items())},
         "missing": commit.missing,
         "undeclared": commit.undeclared,
@@ -156,7 +161,7 @@ def _as_it_ran(vertex: VertexSpec, ran: Mapping[str, Any]) -> VertexSpec:
 
 
 def differences(document: Mapping[str, Any], again: Mapping[str, Any]) -> list[str]:
-    """What another run put out otherwise, as lines: ports by count and digest, generated files by content."""
+    """What another run put out otherwise, as lines: ports by count and digest, receipts by count, generated files by content."""
     lines: list[str] = []
     for name, before in document["vertices"].items():
         after = again["vertices"].get(name, {"ports": {}, "generated": {}})
@@ -164,7 +169,7 @@ def differences(document: Mapping[str, Any], again: Mapping[str, Any]) -> list[s
             new = after["ports"].get(port, {"count": 0, "digest": ""})
             if old["count"] != new["count"]:
                 lines.append(f"{name}.{port}: {old['count']:,} records, now {new['count']:,}")
-            elif old["digest"] != new["digest"]:
+            elif old["digest"] != new["digest"] and not is_receipts(document, name, port):
                 lines.append(f"{name}.{port}: {old['count']:,} records with digest {old['digest'][:12]}, now {new['digest'][:12]}")
         for slot, old in before["generated"].items():
             new = after["generated"].get(slot, {"artifact": "none", "size_bytes": 0})
@@ -174,3 +179,8 @@ def differences(document: Mapping[str, Any], again: Mapping[str, Any]) -> list[s
                     f"now {new['artifact'][:19]}…, {new['size_bytes']:,} bytes"
                 )
     return lines
+
+
+def is_receipts(document: Mapping[str, Any], vertex: str, port: str) -> bool:
+    """Whether a port has receipts: what a target says is no part of what is reproduced."""
+    return port == RECEIPTS and document["vertices"].get(vertex, {}).get("delivered") is not None

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from thalweg.wire.commit import Commit
+from thalweg.wire.dead_letters import AGAIN_KEY
 
 StateThen = Literal["kept", "empty", "none yet"]
 
@@ -70,8 +71,12 @@ def rewound(last: Commit, then: Commit | None, rewind: Rewind, generation: int) 
         generation: of the vertex as deployed.
     """
     base = then or Commit(epoch=0, number=0)
+    positions = base.positions
+    if rewind.state == "empty" and AGAIN_KEY in last.positions:  # what was given again before is no part of what is done again
+        positions = {**positions, AGAIN_KEY: last.positions[AGAIN_KEY]}
     return msgspec.structs.replace(
         base,
+        positions=positions,
         epoch=last.epoch + 1,
         number=last.number + 1,
         claim=True,

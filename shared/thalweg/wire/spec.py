@@ -16,6 +16,7 @@ EndpointSide = Literal["", "in", "out"]
 Desired = Literal["running", "draining", "discarding", "stopped"]
 
 
+OPENING = "_opening"  # slot of the recorded records that a source puts out before its own; no component can have one of that name
 INLET_KEY = "outside>in"  # in a vertex's positions, for its input endpoint
 
 
@@ -77,6 +78,8 @@ class VertexSpec(msgspec.Struct, frozen=True):
         stop_after: a source ends after so many records, as one did that was drained, and so does what comes from outside; None where it
             ends by itself.
         rewind: it was asked to go back; stays when that is done.
+        fed: artifact id of a file whose records come in place of its own, or before them; "" for none.
+        fresh_since: a source's cursor of an earlier generation does not count: it was that of another source.
         share: of its input, for one partition of a vertex; None takes all.
         endpoint: `in`: its input port of that name is fed from outside, `out`: its output port of that name is read there.
         combine: how several inputs are combined, as the release declares it.
@@ -102,6 +105,8 @@ class VertexSpec(msgspec.Struct, frozen=True):
     stop_after: int | None = None
     rewind: Rewind | None = None
     endpoint: EndpointSide = ""
+    fed: str = ""
+    fresh_since: int = 0
     share: Share | None = None
     combine: Combine = "event-time"
     follows: Follows | None = None
@@ -122,7 +127,7 @@ class VertexSpec(msgspec.Struct, frozen=True):
 
     def _work(self) -> VertexSpec:
         inputs = [msgspec.structs.replace(one, voids=[], start=0) for one in self.inputs]
-        return msgspec.structs.replace(self, generation=0, rewind=None, inputs=inputs)
+        return msgspec.structs.replace(self, generation=0, rewind=None, inputs=inputs, fresh_since=0)
 
 
 class ExpectSpec(msgspec.Struct, frozen=True):
@@ -142,6 +147,9 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
         revision, graph_digest: of the backend; 0 and "" where it is no stored one.
         deployed_ns: when the name was deployed; tells this deployment from another one of the same name.
         capture: what is recorded of its log: `none`, `all`, `boundary`, or `vertex.port` joined by commas.
+        capture_last_s: only the last part of that is kept, so long; 0 for all of it.
+        capture_max_bytes: how much disk that part may take.
+        capture_on: what has it saved by itself: see `thalweg.wire.capturing.TRIGGERS`.
         keep_messages, keep_s: what trimming leaves on the log though everyone has read it: so many messages, or of so long.
         aliases: of the backend's endpoints, as `vertex.endpoint`.
         lease: which owns it; "" for the workspace.
@@ -162,6 +170,9 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
     batch_records: int = 4096
     batch_bytes: int = 1_048_576
     capture: str = "none"
+    capture_last_s: float = 0.0
+    capture_max_bytes: int = 1 << 30
+    capture_on: list[str] = []
     keep_messages: int = 0
     keep_s: float = 0.0
     aliases: dict[str, str] = {}

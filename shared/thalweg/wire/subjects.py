@@ -56,6 +56,12 @@ def inlet(workspace: str, deployment: str, vertex: str) -> str:
     return f"tw.{workspace}.{deployment}.in.{vertex}.{IN_ENDPOINT}"
 
 
+def again(workspace: str, deployment: str, vertex: str) -> str:
+    """Subject of dead letters that are given again to a vertex, or dropped; written by the coordinator only."""
+    name, number = partition_of(vertex)
+    return f"tw.{workspace}.{deployment}.again.{name}.{number}"
+
+
 def outlet(workspace: str, deployment: str, vertex: str) -> str:
     """Subject of an output endpoint: bare msgpack values, written by its vertex only."""
     return f"tw.{workspace}.{deployment}.out.{vertex}.{OUT_ENDPOINT}"
@@ -67,9 +73,10 @@ def all_outlets(workspace: str, deployment: str) -> str:
 
 
 def all_of_vertex(workspace: str, deployment: str, vertex: str) -> list[str]:
-    """Wildcards over all that belongs to a vertex: what it writes, what is written to it from outside."""
+    """Wildcards over all that belongs to a vertex: what it writes, what is written to it from outside, or again."""
     ends = (f"tw.{workspace}.{deployment}.{side}.{vertex}.>" for side in ("in", "out"))
-    return [vertex_prefix(workspace, deployment, vertex), *(ends if not partition_of(vertex)[1] else ())]
+    own = [vertex_prefix(workspace, deployment, vertex), again(workspace, deployment, vertex)]
+    return [*own, *(ends if not partition_of(vertex)[1] else ())]
 
 
 def all_vertices(workspace: str, deployment: str) -> str:

@@ -214,6 +214,17 @@ def test_a_model_tells_its_inputs_and_outputs(put: Callable[..., Path]) -> None:
         assert refused(put("cut.onnx", model[:cut]), "onnx").code == "file.content_mismatch"
 
 
+def test_a_classifier_tells_of_its_map_and_a_size_of_minus_one_is_free(put: Callable[..., Path]) -> None:
+    assert describe_content(EXAMPLES / "library/data/logreg_iris.onnx", "onnx") == {
+        "inputs": {"float_input": "tensor<float32,3x2>"},
+        "outputs": {"label": "tensor<int64,3>", "probabilities": "list[map[float]]"},
+    }
+    minus_one = bytes([8]) + b"\xff" * 9 + b"\x01"
+    value = _message(1, b"y") + _message(2, _message(1, _message(1, 1) + _message(2, _message(1, minus_one))))
+    path = put("x.onnx", _message(1, 8) + _message(7, _message(12, value)) + _message(8, _message(2, 13)))
+    assert describe_content(path, "onnx") == {"inputs": {}, "outputs": {"y": "tensor<float32,?>"}}
+
+
 def test_a_model_repository_is_a_directory(put: Callable[..., Path]) -> None:
     put("models/iris/config.pbtxt", 'name: "iris"')
     folder = put("models/iris/2/model.onnx", b"x").parents[2]

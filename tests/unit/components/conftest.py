@@ -101,7 +101,7 @@ def _feed(program: Program, component: Any, inputs: dict[str, StreamType], found
     else:
         port, given = record if isinstance(record, tuple) else ("in", record)
         given = _typed(given, inputs[port]) if port in inputs else given
-    for one in program.results(program.calls[port](given)):
+    for one in program.results(program.calls[port]([given] if component.batched else given)):
         found.take(one)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import subprocess
 import sys
@@ -65,3 +66,16 @@ def test_an_example_of_the_library_runs_and_leaves_files(path: Path, tmp_path: P
 def test_every_component_that_a_batch_can_have_is_in_an_example(examples: Path) -> None:
     shown = " ".join(path.read_text() for path in examples.glob("*/*.yaml"))
     assert [full for full in INDEX if full not in shown and INDEX[full].split(".")[1] != "endpoints"] == []
+
+
+def test_the_audio_example_tells_when_somebody_speaks(examples: Path) -> None:
+    results = run_graph(examples / "audio/pipeline.yaml")
+    rows = list(csv.DictReader(results["table"].generated["file"].read_text().splitlines()))
+    assert [(round(float(row["start"])), round(float(row["end"]))) for row in rows] == [(1, 4), (5, 8), (9, 10)]
+
+
+def test_the_documents_example_gives_a_table_of_texts(examples: Path) -> None:
+    results = run_graph(examples / "documents/pipeline.yaml")
+    texts = {row["name"]: row["text"] for row in pq.read_table(results["save"].generated["file"]).to_pylist()}
+    assert texts["label.jpg"].splitlines() == ["SAMPLE 0047", "Site: North weir", "Depth: 2.5 m"]
+    assert "Total 582.00 EUR" in texts["invoice.jpg"] and "Please check the northern gate." in texts["letter.jpg"]

@@ -9,6 +9,7 @@ from thalweg.bus.heads import StoredMessage
 from thalweg.bus.holds import HoldRecord, lowest_sequence
 from thalweg.wire import subjects
 from thalweg.wire.commit import CHUNK_HEADER, Commit, PortDigest
+from thalweg.wire.dead_letters import AGAIN_KEY
 from thalweg.wire.spec import INLET_KEY, DeploymentSpec, EdgeSpec, VertexSpec
 from thalweg_coordinator.trimming import Mark, Window, keep_of, plan_trim, plan_windows
 
@@ -90,6 +91,12 @@ def test_what_came_from_outside_goes_when_it_is_read() -> None:
     commit = Commit(1, 1, positions={INLET_KEY: (40, 1)})
     plan = plan_trim(endpoints(), [head("door", "out", 90, commit)])
     assert ("tw.w.d.in.door.in", 40) in plan
+
+
+def test_what_was_given_again_goes_but_for_the_message_that_its_vertex_stands_at() -> None:
+    commit = Commit(1, 1, positions={AGAIN_KEY: (40, 3)})
+    assert ("tw.w.d.again.fast.0", 40) in plan_trim(SPEC, [head("fast", "out", 90, commit)])
+    assert ("tw.w.d.again.fast.0", 20) in plan_trim(SPEC, [head("fast", "out", 90, commit)], held_from=20)
 
 
 def test_nobody_need_read_an_output_endpoint_nor_dead_letters_of_an_input_endpoint() -> None:

@@ -22,7 +22,8 @@ def edge(src: str, dst_port: str = "in", src_port: str = "out") -> EdgeSpec:
 def vertex(name: str, *inputs: EdgeSpec, outputs: tuple[str, ...] = ("out",), **more: Any) -> VertexSpec:
     kind = "source" if not inputs else "processor" if outputs and more.get("endpoint") != "out" else "sink"
     given = {"component": f"{name}@1.0.0", "digest": "", "code": "", **more}
-    return VertexSpec(name, kind=kind, inputs=list(inputs), outputs=dict.fromkeys(outputs, "int"), **given)  # type: ignore[arg-type]
+    given = {"kind": kind, **given}
+    return VertexSpec(name, inputs=list(inputs), outputs=dict.fromkeys(outputs, "int"), **given)
 
 
 def chain(**keep: Any) -> list[VertexSpec]:

@@ -10,7 +10,7 @@ import pytest
 
 from thalweg.client.diagnosis.facts import Facts, Sample
 from thalweg.wire.commit import Failure
-from unit.diagnosis.observed import ENDED, RUNNING, diagnosed, edge, facts, found, said, subject, vertex
+from unit.diagnosis.observed import ENDED, RUNNING, chain, diagnosed, edge, facts, found, said, subject, vertex
 
 GONE_QUIET = {"rows": 60.0, "keep": 60.0, "save": 60.0}
 
@@ -254,6 +254,14 @@ def test_a_sink_that_confirms_nothing_is_told() -> None:
     assert (one.code, one.severity) == ("sink.not_confirmed", "fault") and "none of 60 records" in one.sentence
     waiting = {**ENDED, "save": said(60)}
     assert found(facts(waiting, idle_s={"save": 60})) == [("warning", "vertex.not_ended", "save")]
+
+
+def test_a_sink_with_receipts_has_confirmed_what_they_say() -> None:
+    graph = [*chain()[:2], vertex("save", edge("keep"), outputs=("receipts",), kind="sink")]
+    commits = {**RUNNING, "save": said(40, 38, port="receipts", target="mqtt://broker:1883/alarms")}
+    one = only(facts(commits, graph, idle_s={"save": 60}))
+    assert one.code == "sink.not_confirmed" and "confirmed 38 of 60 records, the last by mqtt://broker:1883/alarms" in one.sentence
+    assert one.evidence["delivered"] == 38
 
 
 def test_a_vertex_that_is_still_setting_up_is_no_fault() -> None:

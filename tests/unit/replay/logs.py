@@ -65,5 +65,5 @@ def record(path: Path, messages: list[Logged]) -> bytes:
     one = recorder(path)
     for message in messages:
         one.add(message)
-    one.seal(WRITTEN, None, ACCOUNT)
+    one.seal(WRITTEN, None, account=ACCOUNT)
     return path.read_bytes()

@@ -12,6 +12,7 @@ from thalweg.errors import RejectedError
 from thalweg.graph.plan import check_pipeline
 from thalweg.replay.commits import Window, recorded_commits
 from thalweg.replay.feeding import FedReleases, content_of, fed, pinned
+from thalweg.replay.feeds import types_of_ports
 from thalweg.replay.reader import Replay
 from thalweg.replay.trimming import write_trimmed
 from thalweg.sdk.catalog import Catalog
@@ -69,7 +70,7 @@ def _graph(**changes: Any) -> DeploymentSpec:
 def test_sources_are_replaced_and_the_rest_is_planned_as_it_was(path: Path) -> None:
     ran = _graph()
     pipeline, replaced = fed(content_of(ran), ran, path, [])
-    plan = check_pipeline(pipeline, FedReleases(Catalog(), ran), path.parent)
+    plan = check_pipeline(pipeline, FedReleases(Catalog(), types_of_ports(ran)), path.parent)
     plan.raise_if_faulty()
     assert sorted(replaced) == ["blobs", "source"]
     assert {one.name: one.manifest.name for one in plan.vertices} == {"source": "replay-source", "blobs": "replay-source", "big": "filter"}

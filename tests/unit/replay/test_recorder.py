@@ -87,7 +87,7 @@ def test_a_recording_that_is_killed_again_and_again_is_the_same_file(tmp_path: P
         for message in messages[place:until]:
             one.add(message)
         if rng.random() < 0.5:
-            one.flush()
+            one.sync()
         one.close()
         _tear(path, rng)
         one = recorder(path)
@@ -95,11 +95,11 @@ def test_a_recording_that_is_killed_again_and_again_is_the_same_file(tmp_path: P
         assert place <= until
     for message in messages[place:]:
         one.add(message)
-    one.seal(WRITTEN, None, ACCOUNT)
+    one.seal(WRITTEN, None, account=ACCOUNT)
     assert path.read_bytes() == whole
     again = recorder(path)  # killed between the end of the file and its upload
     assert again.next_sequence == len(messages) + 1
-    again.seal(WRITTEN, None, ACCOUNT)
+    again.seal(WRITTEN, None, account=ACCOUNT)
     assert path.read_bytes() == whole
 
 

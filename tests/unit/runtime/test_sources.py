@@ -152,6 +152,26 @@ async def test_a_blocked_source_that_is_killed_or_stopped_goes_on_exactly_once(k
     assert (found.ports, found.cursor, found.watermark, found.ended) == (expected.ports, expected.cursor, expected.watermark, True)
 
 
+@pytest.mark.parametrize("kind", ["plain", "without cursors"])
+async def test_a_source_in_the_place_of_another_begins_at_its_own_beginning_and_goes_on_exactly_once(kind: str) -> None:
+    former = MemoryLog([])
+    await former.run_until(_loop(SOURCES["plain"], former, [10]), _has(10))
+
+    def exchanged(log: MemoryLog, at: list[int]) -> VertexLoop:
+        return VertexLoop(Simulation(SOURCES[kind], params={"at": at}).engine(), log, None, None, 2, None, fresh_since=2)
+
+    undisturbed = MemoryLog([], former.commits)
+    await exchanged(undisturbed, []).run()
+    log = MemoryLog([], former.commits)
+    await log.run_until(exchanged(log, [7]), _has(17))
+    _gates[7].set()
+    second = MemoryLog([], log.commits)
+    await exchanged(second, [7]).run()
+    found, expected = second.commits[-1], undisturbed.commits[-1]
+    assert found.counters.records_out == 10 + COUNT
+    assert (found.ports, found.cursor, found.ended) == (expected.ports, expected.cursor, True)
+
+
 @component("one-cursor", version="1.0.0")
 def one_cursor(cursor: list[int] | None) -> Iterator[At[dict[str, int]]]:
     """Changes its record and its cursor in place."""

@@ -186,7 +186,11 @@ def test_what_feeds_a_replaced_port_alone_does_not_run_unless_it_is_watched(tmp_
         ({"files": {"row.table": "x"}}, "files.row.table", "there is no vertex 'row'"),
         ({"replace": {"wat.out": "r.csv"}}, "replace.wat.out", "there is no vertex 'wat'"),
         ({"replace": {"wet.out": "gone.csv"}}, "replace.wet.out", "gone.csv is not there"),
-        ({"replace": {"wet.out": "r.txt"}}, "replace.wet.out", "r.txt: records are read from .csv, .jsonl, .parquet, .mcap files"),
+        (
+            {"replace": {"wet.out": "r.txt"}},
+            "replace.wet.out",
+            "r.txt: records are read from .csv, .jsonl, .parquet, .mcap, .fixture.jsonl files",
+        ),
         ({"replace": {"rows.err": "r.csv"}}, "replace", "rows does not run, so rows.out needs a fixture, too: it feeds wet"),
     ],
 )

@@ -121,9 +121,11 @@ def test_what_does_not_fit_of_a_replay_is_told(replay: Path) -> None:
     case = Case.model_validate({"name": "a", "expect": [{"port": "save.out", "golden": "run.mcap"}, {"replay": "no.mcap"}]})
     assertions, misfits = assertions_of(case.expect[1:], _plan(replay, replay="run.mcap"), replay.parent, update=False)
     assert not assertions and [one.message for one in misfits] == ["no.mcap is not there"]
-    assert [one.message for one in _arranged(replay, replay="run.jsonl").misfits] == ["run.jsonl: a replay is an .mcap file"]
+    assert [one.message for one in _arranged(replay, replay="run.jsonl").misfits] == [
+        "run.jsonl: a replay is an .mcap file, a fixture a .fixture.jsonl file"
+    ]
     timed = _arranged(replay, replace={"twice.out": {"file": "run.mcap", "time": "n"}}).misfits
-    assert [one.message for one in timed] == ["the records of a replay have their times"]
+    assert [one.message for one in timed] == ["the records of a replay, or of a fixture, have their times"]
     assert [one.message for one in _arranged(replay, live=["big"]).misfits] == ["without a replay, all vertices run live"]
     artifact = Case.model_validate({"name": "a", "expect": [{"replay": "sha256:" + "0" * 64}]})
     _, misfits = assertions_of(artifact.expect, _plan(replay, replay="run.mcap"), replay.parent, update=False)

@@ -1,30 +1,11 @@
-"""ONNX models: the few protobuf fields that say what goes in and out, without the onnx package."""
+"""ONNX models as artifacts: what is none is refused."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
 
 from thalweg.artifacts.content.faults import Facts, mismatch
-
-_MAX_TEXT_BYTES = 1 << 16
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-# Source: onnx.proto3, ModelProto, GraphProto, ValueInfoProto, TypeProto.Tensor, TensorShapeProto.Dimension, TensorProto.DataType.
-_MODEL_IR, _MODEL_GRAPH, _MODEL_OPSET = 1, 7, 8
-_GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT, _TENSOR_NAME = 5, 11, 12, 8
-_DTYPES = {
-    1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64",
-    8: "str", 9: "bool", 10: "float16", 11: "float64", 12: "uint32", 13: "uint64", 16: "bfloat16",
-}  # fmt: skip
-
-
-class _Field(NamedTuple):
-    number: int
-    value: int  # of a varint
-    start: int  # of the content, and where it ends
-    end: int
+from thalweg.sdk import onnx_model
 
 
 def check_model(path: Path) -> None:
@@ -33,90 +14,8 @@ def check_model(path: Path) -> None:
 
 
 def describe_model(path: Path) -> Facts:
-    """Inputs (without initializers) and outputs, each name with its tensor type."""
-    with path.open("rb") as stream:
-        try:
-            return _describe(path.name, stream, os.fstat(stream.fileno()).st_size)
-        except ValueError as error:
-            raise mismatch(path.name, f"no ONNX model: {error}") from None
-
-
-def _describe(where: str, stream: BinaryIO, size_bytes: int) -> Facts:
-    model = {field.number: field for field in _fields(stream, 0, size_bytes)}
-    if not {_MODEL_IR, _MODEL_GRAPH, _MODEL_OPSET} <= model.keys():
-        raise mismatch(where, "no ONNX model: it lacks an IR version, operator sets or a graph")
-    inputs, outputs, initializers = dict[str, str](), dict[str, str](), set[str]()
-    for field in _fields(stream, model[_MODEL_GRAPH].start, model[_MODEL_GRAPH].end):
-        if field.number == _GRAPH_INPUT:
-            inputs.update([_value_info(stream, field)])
-        elif field.number == _GRAPH_OUTPUT:
-            outputs.update([_value_info(stream, field)])
-        elif field.number == _GRAPH_INITIALIZER:
-            initializers |= {_text(stream, one) for one in _fields(stream, field.start, field.end) if one.number == _TENSOR_NAME}
-    if not outputs:
-        raise mismatch(where, "the model's graph has no outputs")
-    return {"inputs": {name: kind for name, kind in inputs.items() if name not in initializers}, "outputs": outputs}
-
-
-def _value_info(stream: BinaryIO, info: _Field) -> tuple[str, str]:
-    name, kind = "", "unsupported"
-    for field in _fields(stream, info.start, info.end):
-        if field.number == 1:
-            name = _text(stream, field)
-        elif field.number == 2:
-            tensors = [one for one in _fields(stream, field.start, field.end) if one.number == 1]
-            kind = _tensor(stream, tensors[0]) if tensors else kind
-    return name, kind
-
-
-def _tensor(stream: BinaryIO, tensor: _Field) -> str:
-    """A tensor type as streams spell it: sizes that are not fixed are `?`."""
-    dtype, shape = "?", "*"
-    for field in _fields(stream, tensor.start, tensor.end):
-        if field.number == 1:
-            dtype = _DTYPES.get(field.value, "?")
-        elif field.number == 2:
-            shape = "x".join(_dimension(stream, one) for one in _fields(stream, field.start, field.end) if one.number == 1)
-    return f"tensor<{dtype},{shape}>"
-
-
-def _dimension(stream: BinaryIO, dimension: _Field) -> str:
-    sizes = [one.value for one in _fields(stream, dimension.start, dimension.end) if one.number == 1]
-    return str(sizes[0]) if sizes else "?"
-
-
-def _text(stream: BinaryIO, field: _Field) -> str:
-    if field.end - field.start > _MAX_TEXT_BYTES:
-        raise ValueError("a name is too long")
-    stream.seek(field.start)
-    return stream.read(field.end - field.start).decode()
-
-
-def _fields(stream: BinaryIO, start: int, end: int) -> Iterator[_Field]:
-    """The fields of a message, contents skipped: weights are never read. Raises ValueError on what is no protobuf."""
-    at = start
-    while at < end:
-        key, at = _varint(stream, at, end)
-        value, wire, content = 0, key & 7, at
-        if wire == _VARINT:
-            value, at = _varint(stream, at, end)
-        elif wire == _BYTES:
-            length, content = _varint(stream, at, end)
-            at = content + length
-        elif wire in (_FIXED32, _FIXED64):
-            at += 8 if wire == _FIXED64 else 4
-        else:
-            raise ValueError(f"wire type {wire} at byte {at}")
-        if key >> 3 == 0 or at > end:
-            raise ValueError(f"a field ends outside its message at byte {content}")
-        yield _Field(key >> 3, value, content, at)
-
-
-def _varint(stream: BinaryIO, at: int, end: int) -> tuple[int, int]:
-    stream.seek(at)
-    value = 0
-    for index, byte in enumerate(stream.read(min(10, end - at))):
-        value |= (byte & 0x7F) << (7 * index)
-        if byte < 0x80:
-            return value, at + index + 1
-    raise ValueError(f"no number at byte {at}")
+    """Inputs (without initializers) and outputs, each name with its type."""
+    try:
+        return dict(onnx_model.describe_model(path))
+    except ValueError as error:
+        raise mismatch(path.name, f"no ONNX model: {error}") from None

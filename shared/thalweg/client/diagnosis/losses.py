@@ -45,7 +45,8 @@ def _dead(facts: Facts, vertex: VertexSpec) -> Finding:
         evidence["last"] = {"where": sample.where, "error": sample.error, "value": sample.value}
         place = sample.where or "a record"
         why = f"; the last one, {place}: {(sample.error or '').removeprefix(f'{place}: ')}"
-    hint = f"correct what gives these records, or {vertex.name}; they are kept aside on the log, with their errors"
+    hint = f"correct what gives these records, or {vertex.name}: `thalweg dead-letters list {facts.spec.name} {vertex.name}`"
+    evidence["open"] = counters.open_letters
     if counters.dead >= counters.records_in:
         said = f"has put all {records(counters.dead)} aside as dead letters{why}"
         return Finding("flow.dead_all", "fault", vertex.name, said, hint, evidence=evidence)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from thalweg.client.diagnosis.facts import Facts
 from thalweg.client.diagnosis.findings import Finding, Severity
 from thalweg.client.diagnosis.wording import BEGINNING, clock, event_time, listed, records, seconds
+from thalweg.wire.receipts import delivered
 from thalweg.wire.spec import EdgeSpec, VertexSpec
 
 
@@ -60,7 +62,7 @@ def _idle_roots(facts: Facts, vertex: str) -> list[str]:
 def _takes_nothing(facts: Facts, vertex: VertexSpec) -> Finding:
     name, lag, age_s = vertex.name, facts.lag(vertex.name), facts.age_s(vertex.name)
     commit = facts.commit(name)
-    evidence = {"lag": lag, "records_in": commit.counters.records_in, "idle_s": round(age_s, 1), "starts": commit.epoch}
+    evidence: dict[str, Any] = {"lag": lag, "records_in": commit.counters.records_in, "idle_s": round(age_s, 1), "starts": commit.epoch}
     since = f"since {clock(facts.written_ns.get(name, facts.since_ns))} ({seconds(age_s)})"
     hint = f"one record may take it long, or its process is gone: `thalweg logs {facts.spec.name} {name}`"
     severity: Severity = "fault" if age_s >= facts.patience.start_s and not commit.claim else "warning"
@@ -69,8 +71,13 @@ def _takes_nothing(facts: Facts, vertex: VertexSpec) -> Finding:
     if not facts.is_sink(vertex):
         said = f"has {records(lag)} to take, and has taken none {since}"
         return Finding("vertex.stuck", severity, name, said, hint, evidence=evidence)
-    taken = commit.counters.records_in
-    said = f"has confirmed {f'{taken:,} of ' if taken else 'none of '}{records(facts.given(name))}, nothing {since}"
+    sent = delivered(vertex, commit)
+    taken = commit.counters.records_in if sent is None else sent.count
+    by = f", the last by {sent.target}" if sent is not None and sent.target else ""
+    said = f"has confirmed {f'{taken:,} of ' if taken else 'none of '}{records(facts.given(name))}{by}, nothing {since}"
+    evidence |= {"delivered": sent.count, "target": sent.target} if sent is not None else {}
+    if sent is not None and not commit.claim:
+        hint = f"its target may be away; it tries again for as long as it is to: `thalweg logs {facts.spec.name} {name}`"
     return Finding("sink.not_confirmed", severity, name, said, hint, evidence=evidence)
 
 
