@@ -41,6 +41,7 @@ INDEX: dict[str, str] = {
     "rate-limit@1.0.0": f"{_PROCESSORS}.rate_limit",
     "switch@1.0.0": f"{_PROCESSORS}.switch",
     "merge@1.0.0": f"{_PROCESSORS}.merge",
+    "replay-answers@1.0.0": f"{_PROCESSORS}.replay_answers",
     "split-list@1.0.0": f"{_PROCESSORS}.split_list",
     "flatten@1.0.0": f"{_PROCESSORS}.flatten",
     "template@1.0.0": f"{_PROCESSORS}.template",

@@ -213,7 +213,7 @@ class Care:
             vertex.generation,
             drains=spec.desired == "draining",
             secrets=secrets,
-            with_store=bool(vertex.files or vertex.generated or vertex.archive),
+            with_store=vertex.needs_store,
         )
 
     async def _restart(self, spec: DeploymentSpec, vertex: VertexSpec, code: int, commit: Commit | None) -> None:

@@ -20,6 +20,7 @@ from thalweg.runtime.outbox import Outbox
 from thalweg.runtime.processing import Processing
 from thalweg.runtime.program import Program
 from thalweg.runtime.rebuild import Rebuild
+from thalweg.runtime.recorded_order import RecordedOrder
 from thalweg.runtime.redaction import Nothing, Redaction
 from thalweg.runtime.snapshots import EVERY_MESSAGES, SMALL_STATE_BYTES, Schedule, decode_state, encode_state
 from thalweg.runtime.standing import Standing
@@ -78,6 +79,7 @@ class Engine:
         stop_after: a source, or an inlet, ends after so many records.
         traced: records say which one from outside they come from.
         inlet: which of the edges brings what comes from outside: it does not end by itself.
+        order: of another run, in which inputs are taken.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Engine:
         redaction: Redaction | None = None,
         traced: bool = False,
         inlet: Edge | None = None,
+        order: RecordedOrder | None = None,
     ) -> None:
         self.vertex, self.program, self.edges = vertex, program, edges
         self.limits, self.has_spool = limits or Limits(), has_spool
@@ -108,7 +111,7 @@ class Engine:
         self.intake = Intake(vertex, program, self.outbox, self.faults, self.standing, self._lock)
         self.rebuild = Rebuild(self.standing)
         guard_state = program.has_state and on_error != "fail"
-        self.processing = Processing(vertex, program, edges, self.outbox, self.faults, self.standing, self.rebuild, guard_state)
+        self.processing = Processing(vertex, program, edges, self.outbox, self.faults, self.standing, self.rebuild, guard_state, order)
         self.failure: Failure | None = None
         self.raised: BaseException | None = None  # by the component, where that is why it failed
         self.ended = False
@@ -150,6 +153,8 @@ class Engine:
             self.outbox.target = commit.target
             self.rebuild.begin(commit, self._placed_edges, from_start=self.has_spool)
             self._floor = dict(commit.floor) if commit.floor is not None else None
+        if self.processing.order is not None:
+            self.processing.order.begin(self.edges)
         try:
             if state is not None and not self.has_spool:
                 own, self.processing.latest, floor_watermark, time_ns = decode_state(state, self.edges)
@@ -271,8 +276,8 @@ class Engine:
         """After an idle step: the edge whose silence keeps records of others from being worked on."""
         if self.standing.rebuilding or not any(edge.head for edge in self.edges):
             return None
-        silent = [edge for edge in self.edges if not edge.head and not edge.ended]
-        return min(silent, key=lambda edge: (edge.watermark, edge.order)).key if silent else None
+        edge = self.processing.blocking()
+        return edge.key if edge is not None else None
 
     def say_waiting(self, edge: str) -> None:
         """Has the next commit say what the vertex waits for."""
@@ -408,7 +413,13 @@ class Engine:
     def _commit(self) -> Commit:
         standing = self.standing
         if self._stuck is not None:
-            said = {"epoch": self.epoch, "number": self.number, "generation": self.generation, "failure": self.failure}
+            said: dict[str, Any] = {
+                "epoch": self.epoch,
+                "number": self.number,
+                "generation": self.generation,
+                "failure": self.failure,
+                "taken": [],
+            }
             return msgspec.structs.replace(self._stuck, claim=False, **said)
         return Commit(
             epoch=self.epoch,
@@ -431,6 +442,7 @@ class Engine:
             missing=list(self.missing),
             undeclared=list(self.undeclared),
             rewound=self.rewound,
+            taken=self.processing.cut_taken(),
             target=self.outbox.target,
         )
 

@@ -72,7 +72,7 @@ async def claim(log: Log, generation: int = 1, rewind: Rewind | None = None, spo
                 return await _go_back(log, last, rewind, generation, spool)
             continue
         claimed = msgspec.structs.replace(
-            last, epoch=last.epoch + 1, number=last.number + 1, claim=True, failure=None, generation=generation
+            last, epoch=last.epoch + 1, number=last.number + 1, claim=True, failure=None, generation=generation, taken=[]
         )
         if last.generation < fresh_since:
             claimed = msgspec.structs.replace(claimed, cursor=None)
@@ -97,7 +97,7 @@ async def refuse(log: Log, failure: Failure, generation: int = 1) -> None:
     while True:
         last = (await log.recover()).commit or Commit(epoch=0, number=0)
         said = msgspec.structs.replace(
-            last, epoch=last.epoch + 1, number=last.number + 1, failure=failure, generation=max(generation, last.generation)
+            last, epoch=last.epoch + 1, number=last.number + 1, failure=failure, generation=max(generation, last.generation), taken=[]
         )
         with suppress(StaleClaimError):
             await log.write([(COMMIT_PORT, _pack({"v": [], "t": [], "k": []}))], said)

@@ -81,6 +81,8 @@ class Commit(msgspec.Struct, omit_defaults=True):
         drained: a source was asked to end before its end.
         target: who took the last record of a sink that gives receipts.
         rewound: the generation in which the vertex last went back (`thalweg.wire.rewind`); 0: it never did.
+        taken: by a vertex that takes several inputs as they come, in this commit, one stretch after the other: (edge, by its place in
+            `positions`; how many of its records).
         missing: slots of generated files that the component has not written.
         undeclared: what it wrote beside them.
     """
@@ -106,6 +108,7 @@ class Commit(msgspec.Struct, omit_defaults=True):
     missing: list[str] = []
     undeclared: list[str] = []
     rewound: int = 0
+    taken: list[tuple[int, int]] = []
     target: str = ""
 
     @property
