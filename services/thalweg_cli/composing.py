@@ -53,7 +53,7 @@ def compose_of(plan: Plan, pipeline: Path, folder: Path, name: str) -> dict[str,
     _refuse_outside(plan, home)
     vertices = split([spec_of(one) for one in plan.vertices], plan.vertices)
     with_files = {part for one in plan.vertices if one.files for part in one.parts}
-    services = {one.name.replace("~", "."): _service(one, name, one.name in with_files or one.uses_store) for one in vertices}
+    services = {one.name.replace("~", "."): _service(one, name, one.name in with_files or one.needs_store) for one in vertices}
     found: dict[str, Any] = {
         "name": f"thalweg-{name.lower()}",
         "services": {DEPLOYING: _deploying(pipeline, os.path.relpath(home, folder), plan.pipeline.backend, name), **services},
@@ -66,12 +66,12 @@ def compose_of(plan: Plan, pipeline: Path, folder: Path, name: str) -> dict[str,
     return found
 
 
-def _service(vertex: VertexSpec, name: str, uses_store: bool) -> dict[str, Any]:
+def _service(vertex: VertexSpec, name: str, needs_store: bool) -> dict[str, Any]:
     command = ["vertex", "--deployment", name, "--vertex", vertex.name, "--kept"]
     service: dict[str, Any] = {
         "image": _image(),
         "command": [*command, "--secrets", SECRETS] if vertex.secrets else command,
-        "environment": _NATS | (_STORE if uses_store else {}),
+        "environment": _NATS | (_STORE if needs_store else {}),
         "labels": {"thalweg.component": vertex.component},
         **_SERVICE,
         # What it generates is made again from a spool that has to outlive the container.

@@ -31,7 +31,7 @@ def lines(found: Diagnosis) -> Iterator[str]:
 def _flow_line(one: Figures, width: int) -> str:
     counts = f"{one.records_in:>9,} in" if one.has_inputs else " " * 12
     counts += f"  {one.records_out:>9,} out" if one.has_outputs else " " * 15
-    known = (("dead", one.dead), ("late", one.late), ("waiting", one.lag))
+    known = (("dead", one.dead), ("late", one.late), ("dropped", one.dropped), ("waiting", one.lag))
     extra = "".join(f", {value:,} {label}" for label, value in known if value)
     extra += f", {one.rate:,.0f}/s" if one.rate else ""
     reads = f"  from {', '.join(one.reads)}" if one.reads else ""

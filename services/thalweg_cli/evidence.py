@@ -60,20 +60,23 @@ def rerun(
     which: Which,
     key: Annotated[str | None, typer.Option("--key", help="Public key to trust; default: the workspace's.", show_default=False)] = None,
     components: Components = [],  # noqa: B006
+    live: Annotated[
+        list[str], typer.Option("--live", metavar="VERTEX", help="Run this vertex, though it is not deterministic; may be repeated.")
+    ] = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
     """Runs it again from its pins and compares the digest of every port and generated file."""
     from thalweg_cli.proving import rerun_evidence
 
-    _tell(rerun_evidence, as_json, "reproduced", which, key, components)
+    _tell(rerun_evidence, as_json, "reproduced", which, key, components, live)
 
 
-def _tell(work: Any, as_json: bool, good: str, which: str, key: str | None, components: list[str]) -> None:
+def _tell(work: Any, as_json: bool, good: str, *given: Any) -> None:
     from thalweg.settings import load_settings
     from thalweg_cli.interrupts import Interrupted
 
     try:
-        found = work(load_settings(), which, key, components)
+        found = work(load_settings(), *given)
     except ThalwegError as error:
         fail(error, as_json)
     except Interrupted as error:

@@ -11,9 +11,10 @@ from thalweg.artifacts import Store
 from thalweg.bus.captures import finish_capture
 from thalweg.errors import ThalwegError
 from thalweg.replay.compare import Difference, first_difference, upstream_first
+from thalweg.replay.proof import evidence_faults
 from thalweg.replay.reader import Replay
 from thalweg.wire.capturing import NONE, captured_ports
-from thalweg.wire.evidence import is_receipts
+from thalweg.wire.evidence import account_faults, is_receipts
 from thalweg.wire.spec import DeploymentSpec
 from thalweg_cli.leased import Place
 
@@ -106,12 +107,6 @@ def check_replay(store: Store, document: Mapping[str, Any]) -> tuple[list[str], 
         return [f"replay: {fault}" for fault in replay.faults or ["it is incomplete"]], []
     if replay.completeness is not None and replay.completeness.window is not None:
         return [], [PART]
-    lines = []
-    # A vertex that was taken away is not in the document; of one that went back, the log has more than is counted.
-    counted = document["vertices"].keys() - document.get("reprocessed", {}).keys()
-    for vertex, port in (one for one in captured_ports(replay.spec) if one[0] in counted):
-        pinned = _port(document, (vertex, port)) or {"count": 0, "digest": None}
-        count, digest = replay.digest(vertex, port)
-        if (count, digest if count else None) != (pinned["count"], pinned["digest"] if pinned["count"] else None):
-            lines.append(f"replay: {vertex}.{port} has {count:,} records with digest {digest[:12]}, not those of the run")
-    return lines, []
+    told = replay.account
+    lines = evidence_faults(replay, document) + (account_faults(told, document) if told is not None else [])
+    return [f"replay: {line}" for line in lines], []

@@ -28,6 +28,7 @@ from thalweg.sealed.evidence import check_signature, workspace_key
 from thalweg.settings import Settings
 from thalweg.wire.evidence import build, differences, spec_from
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
+from thalweg_cli.by_recording import by_recording
 from thalweg_cli.first_difference import Parted, capture_again, check_replay, find_first, replay_of
 from thalweg_cli.leased import Place, run_leased
 from thalweg_cli.servers import servers_of_data
@@ -73,8 +74,15 @@ def verify_evidence(settings: Settings, which: str, key: str | None, components:
     return Found(lines + replayed, notes + said)
 
 
-def rerun_evidence(settings: Settings, which: str, key: str | None, components: list[str]) -> Found:
-    """Runs a document's pins again. Blocking.
+def rerun_evidence(settings: Settings, which: str, key: str | None, components: list[str], live: list[str]) -> Found:
+    """Runs a document's pins again; what is not determined by them comes out of the replay. Blocking.
+
+    Args:
+        settings: servers to use.
+        which: id, or a file.
+        key: to trust.
+        components: where releases are.
+        live: vertices that are not deterministic, and run all the same.
 
     Raises:
         RejectedError: it cannot be read, or what ran has no single set of pins.
@@ -97,8 +105,8 @@ def rerun_evidence(settings: Settings, which: str, key: str | None, components: 
     name = f"rerun-{spec.name[:40]}-{os.urandom(4).hex()}"
     vertices, capture = [_located(one, catalog) for one in spec.vertices], capture_again(document, spec)
     spec = msgspec.structs.replace(spec, name=name, lease=name, vertices=vertices, workspace=settings.workspace, capture=capture)
+    spec, notes = by_recording(settings, document, spec, live, catalog)
     lines, parted = _run(settings, spec, document)
-    notes = [f"{vertex} is not deterministic: it, and what follows it, may differ" for vertex in document["not_deterministic"]]
     return Found(lines, notes + parted.notes, parted.first)
 
 
@@ -190,7 +198,7 @@ def _unrepeatable(document: dict[str, Any]) -> str | None:
         return "it was redeployed while it ran"
     if document["verdict"] == "not finished":
         return "it did not come to its end"
-    if any(one.get("redriven") or one.get("dropped") for one in document["vertices"].values()):
+    if any(one.get("redriven") or one.get("given_up") for one in document["vertices"].values()):
         return "dead letters were given again, or dropped, while it ran"
     return None
 

@@ -155,9 +155,14 @@ def describe(replay: Replay) -> dict[str, Any]:
     """What a replay has, as JSON values; reads all of it."""
     import msgspec
 
-    is_complete, account = replay.verify(), replay.completeness
+    from thalweg.replay.proof import evidence_faults
+
+    is_whole, account, told = replay.verify(), replay.completeness, replay.account
+    if is_whole and told is not None:
+        replay.faults.extend(f"its evidence does not fit: {line}" for line in evidence_faults(replay, told))
     return {
-        "complete": is_complete,
+        "complete": is_whole and replay.is_complete,
+        "evidence": {name: told.get(name) for name in ("verdict", "not_deterministic")} if told is not None else None,
         "window": msgspec.to_builtins(account.window) if account is not None and account.window is not None else None,
         "reason": account.reason if account is not None else None,
         "faults": replay.faults,
@@ -177,6 +182,8 @@ def _show(found: dict[str, Any]) -> None:
     typer.echo(f"{about.get('deployment', '?')} of {about.get('backend', '?')}, captured: {about.get('capture', '?')}")
     if "trimmed" in about:
         typer.echo(f"trimmed from a longer one, {about['trimmed']}")
+    if (evidence := found["evidence"]) is not None:
+        typer.echo(f"the evidence in it: {evidence['verdict']}, not signed yet when the file was closed")
     table = Table("  subject", "messages", "records", "first", "last", "digest", box=None, pad_edge=False)
     for subject, one in found["subjects"].items():
         short = subject.split(".", 3)[-1]

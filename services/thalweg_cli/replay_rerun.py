@@ -20,18 +20,48 @@ def rerun(
     which: Which,
     sets: Annotated[
         list[str],
-        typer.Option("--set", metavar="VERTEX.PARAM=VALUE", help="Another value of a param; may be repeated.", default_factory=list),
+        typer.Option(
+            "--set",
+            metavar="VERTEX.PARAM=VALUE",
+            help="Another value of a param; may be repeated.",
+            default_factory=list,
+            show_default=False,
+        ),
     ],
     pins: Annotated[
-        list[str], typer.Option("--pin", metavar="VERTEX=NAME@VERSION", help="Another release; may be repeated.", default_factory=list)
+        list[str],
+        typer.Option(
+            "--pin", metavar="VERTEX=NAME@VERSION", help="Another release; may be repeated.", default_factory=list, show_default=False
+        ),
     ],
     recorded: Annotated[
         list[str],
-        typer.Option("--recorded", metavar="VERTEX", help="Also give what this vertex has put out; may be repeated.", default_factory=list),
+        typer.Option(
+            "--recorded",
+            metavar="VERTEX",
+            help="Also give what this vertex has put out; may be repeated.",
+            default_factory=list,
+            show_default=False,
+        ),
+    ],
+    live: Annotated[
+        list[str],
+        typer.Option(
+            "--live",
+            metavar="VERTEX",
+            help="Run this vertex, though it is not deterministic, in place of giving what it gave then; may be repeated.",
+            default_factory=list,
+            show_default=False,
+        ),
     ],
     components: Annotated[
         list[Path],
-        typer.Option("--components", help="Releases to try, whatever is pinned: .py files, or folders of them.", default_factory=list),
+        typer.Option(
+            "--components",
+            help="Releases to try, whatever is pinned: .py files, or folders of them.",
+            default_factory=list,
+            show_default=False,
+        ),
     ],
     revision: Annotated[
         int | None, typer.Option("--revision", help="Of the stored backend; default: what ran.", min=0, show_default=False)
@@ -44,7 +74,7 @@ def rerun(
     from thalweg_cli.rerunning import Changes, rerun_replay
 
     try:
-        changes = Changes(sets, _read_pins(pins), recorded, components, revision)
+        changes = Changes(sets, _read_pins(pins), recorded, live, components, revision)
         found = rerun_replay(load_settings(), which, changes, as_json)
     except ThalwegError as error:
         fail(error, as_json)
@@ -71,9 +101,11 @@ def _tell(found: Reran, as_json: bool) -> None:
     if as_json:
         first = found.first.as_json() if found.first is not None else None
         ports = [one.as_json() for one in found.changes]
-        told = {"result": said, "recorded": found.recorded, "ports": ports, "files": found.files, "notes": found.notes}
-        typer.echo(json.dumps({**told, "first_difference": first}))
+        told = {"result": said, "recorded": found.recorded, "answered": found.answered, "ports": ports, "files": found.files}
+        typer.echo(json.dumps({**told, "notes": found.notes, "first_difference": first}))
         return
+    for name in found.answered:
+        typer.echo(f"{name} is not deterministic: it gave what it gave then")
     for note in found.notes:
         typer.echo(note)
     for one in found.changes:

@@ -45,7 +45,7 @@ def trim(
             raise UsageError("what is to be left of it?", code="trim.nothing", hint="--from, --to or --count")
         settings = load_settings()
         window = _window(settings, which, since, until, count)
-        again = run_again(settings, which, Changes([], {}, [], components, None, window), as_json, "trim")
+        again = run_again(settings, which, Changes([], {}, [], [], components, None, window), as_json, "trim")
         out.parent.mkdir(parents=True, exist_ok=True)
         said = f"{again.before.about.get('deployment', '?')}: {_told(since, until, count)}"
         account = write_trimmed(out, again.after, again.spec, again.ran, said)

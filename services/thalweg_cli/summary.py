@@ -53,6 +53,7 @@ class Summary:
                     "out": commit.counters.records_out,
                     "dead": commit.counters.dead,
                     "late": commit.counters.late,
+                    "dropped": commit.counters.dropped,
                     "errors": commit.counters.errors,
                     "delivered": asdict(self.delivered[name]) if name in self.delivered else None,
                     "ports": {port: {"count": stored.count, "digest": stored.digest} for port, stored in commit.ports.items()},
@@ -74,7 +75,8 @@ class Summary:
         width = max(map(len, self.commits))
         for name, commit in self.commits.items():
             counters = commit.counters
-            extra = "".join(f", {value:,} {label}" for label, value in (("dead", counters.dead), ("late", counters.late)) if value)
+            known = (("dead", counters.dead), ("late", counters.late), ("dropped", counters.dropped))
+            extra = "".join(f", {value:,} {label}" for label, value in known if value)
             digest = "".join(f"  {port} {stored.digest[:12]}" for port, stored in commit.ports.items())
             sent = self.delivered.get(name)
             told = f"  delivered {sent.count:,}{f' to {sent.target}' if sent.target else ''}" if sent is not None else digest

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 _SOURCES, _PROCESSORS, _FILES = f"{__name__}.sources", f"{__name__}.processors", f"{__name__}.files"
-_SINKS = f"{__name__}.sinks"
 _ENDPOINTS, _CONVERTERS, _MODELS = f"{__name__}.endpoints", f"{__name__}.converters", f"{__name__}.models"
+_SINKS = f"{__name__}.sinks"
 
 INDEX: dict[str, str] = {
     "csv-source@1.0.0": f"{_SOURCES}.csv_source",
@@ -20,6 +20,15 @@ INDEX: dict[str, str] = {
     "http-poll-source@1.0.0": f"{_SOURCES}.http_poll_source",
     "nats-source@1.0.0": f"{_SOURCES}.nats_source",
     "websocket-source@1.0.0": f"{_SOURCES}.websocket_source",
+    "postgres-source@1.0.0": f"{_SOURCES}.postgres_source",
+    "sql-source@1.0.0": f"{_SOURCES}.sql_source",
+    "redis-source@1.0.0": f"{_SOURCES}.redis_source",
+    "kafka-source@1.0.0": f"{_SOURCES}.kafka_source",
+    "rtsp-source@1.0.0": f"{_SOURCES}.rtsp_source",
+    "camera-source@1.0.0": f"{_SOURCES}.camera_source",
+    "video-url-source@1.0.0": f"{_SOURCES}.video_url_source",
+    "mqtt-source@1.0.0": f"{_SOURCES}.mqtt_source",
+    "s3-source@1.0.0": f"{_SOURCES}.s3_source",
     "filter@1.0.0": f"{_PROCESSORS}.filter",
     "map@1.0.0": f"{_PROCESSORS}.map",
     "select@1.0.0": f"{_PROCESSORS}.select",
@@ -32,6 +41,7 @@ INDEX: dict[str, str] = {
     "rate-limit@1.0.0": f"{_PROCESSORS}.rate_limit",
     "switch@1.0.0": f"{_PROCESSORS}.switch",
     "merge@1.0.0": f"{_PROCESSORS}.merge",
+    "replay-answers@1.0.0": f"{_PROCESSORS}.replay_answers",
     "split-list@1.0.0": f"{_PROCESSORS}.split_list",
     "flatten@1.0.0": f"{_PROCESSORS}.flatten",
     "template@1.0.0": f"{_PROCESSORS}.template",
@@ -72,6 +82,13 @@ INDEX: dict[str, str] = {
     "log-sink@1.0.0": f"{_SINKS}.log_sink",
     "nats-sink@1.0.0": f"{_SINKS}.nats_sink",
     "webhook@1.0.0": f"{_SINKS}.webhook",
+    "postgres-sink@1.0.0": f"{_SINKS}.postgres_sink",
+    "sql-sink@1.0.0": f"{_SINKS}.sql_sink",
+    "redis-sink@1.0.0": f"{_SINKS}.redis_sink",
+    "kafka-sink@1.0.0": f"{_SINKS}.kafka_sink",
+    "mqtt-sink@1.0.0": f"{_SINKS}.mqtt_sink",
+    "s3-sink@1.0.0": f"{_SINKS}.s3_sink",
+    "email-sink@1.0.0": f"{_SINKS}.email_sink",
 }
 
 __all__ = ["INDEX"]

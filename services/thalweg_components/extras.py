@@ -18,5 +18,7 @@ def needs(extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
+        if str(error.name).startswith("thalweg"):
+            raise
         hint = f"pip install 'thalweg[{extra}]'"
         raise RejectedError(f"the library {error.name} is not installed", code="component.no_library", hint=hint) from error

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from thalweg import Image, RecordError
-from thalweg.graph.types import BYTES, STR, TIMESTAMP, ImageType, OptionalOf, Record, StreamType, format_type
+from thalweg.graph.types import BYTES, INT, STR, TIMESTAMP, ImageType, OptionalOf, Record, StreamType, format_type
 from thalweg.sdk.outside import media_fault
 from thalweg.sdk.records import python_type
 from thalweg_components.times import event_time_ns
@@ -40,11 +40,11 @@ def time_of(value: Any, field: str | None, arrived_ns: int) -> int:
     return arrived_ns if field is None else event_time_ns(getattr(value, field))
 
 
-def check_time_field(kind: StreamType, field: str | None) -> None:
-    """Raises ValueError where a field that is to hold the event time cannot."""
+def check_time_field(kind: StreamType, field: str | None, param: str = "time_field") -> None:
+    """Raises ValueError where the field that a param names cannot hold the event time."""
     held = dict(kind.fields).get(field or "") if isinstance(kind, Record) else None
-    if field is not None and (held.item if isinstance(held, OptionalOf) else held) != TIMESTAMP:
-        raise ValueError(f"time_field: {format_type(kind)[:_MAX_SHOWN]} has no field {field}: timestamp")
+    if field is not None and (held.item if isinstance(held, OptionalOf) else held) not in (TIMESTAMP, INT):
+        raise ValueError(f"{param}: {format_type(kind)[:_MAX_SHOWN]} has no field {field} that is a timestamp, or an int of ns")
 
 
 def _reader(kind: StreamType) -> Any:

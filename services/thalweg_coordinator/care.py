@@ -218,7 +218,7 @@ class Care:
             vertex.generation,
             drains=spec.desired == "draining",
             secrets=secrets,
-            with_store=vertex.uses_store,
+            with_store=vertex.needs_store,
             keeps_files=bool(vertex.generated),
         )
         try:

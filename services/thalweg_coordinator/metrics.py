@@ -21,6 +21,7 @@ _COUNTERS: list[tuple[str, str, Read]] = [
     ("records_filtered", "Records that gave nothing.", lambda one: one.filtered),
     ("records_dead", "Records kept aside as dead letters.", lambda one: one.dead),
     ("records_late", "Records that came too late for their window.", lambda one: one.late),
+    ("records_dropped", "What a live source has let go of for want of room.", lambda one: one.dropped),
     ("errors", "Calls of the component that raised.", lambda one: one.errors),
     ("written_bytes", "Bytes written to the log.", lambda one: one.bytes_out),
     ("restarts", "Times it was started again, for whatever reason.", lambda one: one.restarts),

@@ -107,6 +107,7 @@ def _vertex(
         generation=commit.generation,
         filtered=commit.counters.filtered,
         late=commit.counters.late,
+        dropped=commit.counters.dropped,
         errors=commit.counters.errors,
         bytes_out=commit.counters.bytes_out,
     )

@@ -1,4 +1,4 @@
-"""Fetches a vertex's bound files before it starts, stores the files it generated when it has drained."""
+"""Fetches what a vertex is given before it starts, stores the files it generated when it has drained."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thalweg.runtime.assemble import in_rank_order
 from thalweg.runtime.loop import Left
 from thalweg.runtime.opening import Opening
+from thalweg.runtime.recorded_order import RecordedOrder
+from thalweg.sdk.release import ComponentRelease
 from thalweg.settings import Settings
 from thalweg.wire.commit import Generated
 from thalweg.wire.spec import OPENING, VertexSpec
@@ -25,6 +28,17 @@ def fetch_files(settings: Settings, mine: VertexSpec, lease: str) -> dict[str, P
         return {}
     store = store_of(settings, lease)
     return {slot: store.fetch(file.artifact, file.name) for slot, file in mine.files.items()}
+
+
+def fetch_order(settings: Settings, mine: VertexSpec, release: ComponentRelease, lease: str) -> RecordedOrder | None:
+    """The order in which it is to take its inputs, out of the replay of another run; None where its own rule decides."""
+    if mine.follows is None:
+        return None
+    from thalweg.replay.ordering import order_of
+    from thalweg.replay.reader import Replay
+
+    path = store_of(settings, lease).fetch(mine.follows.replay.artifact, mine.follows.replay.name)
+    return order_of(Replay(path), mine, in_rank_order(mine, release), mine.follows.edges)
 
 
 def opening_of(mine: VertexSpec, files: dict[str, Path]) -> Opening | None:

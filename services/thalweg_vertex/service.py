@@ -26,7 +26,7 @@ from thalweg.runtime.tasks import end_tasks
 from thalweg.settings import Settings
 from thalweg.wire.commit import Failure
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
-from thalweg_vertex.files import fetch_files, opening_of, upload_generated
+from thalweg_vertex.files import fetch_files, fetch_order, opening_of, upload_generated
 from thalweg_vertex.kept import obey, until_deployed, until_replaced, vertex_of
 from thalweg_vertex.logs import Logs
 from thalweg_vertex.output import Output
@@ -160,19 +160,33 @@ async def _run(
                 code="release.digest_mismatch",
             )
         files = await asyncio.to_thread(fetch_files, settings, mine, spec.lease)
+        order = await asyncio.to_thread(fetch_order, settings, mine, release, spec.lease)
         opening = opening_of(mine, files)
     except (RejectedError, RunFailedError, UsageError) as error:
         return await _refuse(client, spec, mine, error)
     secrets = take_secrets(mine, secrets_folder)  # not earlier: a process that becomes another one would have emptied the pipe
     redactor = output.hide(secrets)
     logs.redact = redactor.text if redactor is not None else logs.redact
-    by_arrival = release.component.combine == "arrival"
+    by_arrival = release.component.combine == "arrival" and order is None
     log = VertexLog(client, spec.workspace, spec.name, mine.name, mine.inputs, by_arrival, endpoint=mine.endpoint, traced=spec.is_traced)
     generated = _fresh(scratch / "generated", mine)
     snapshot_messages = min(EVERY_MESSAGES, spec.max_messages_per_subject // 4)
     records = min(spec.batch_records, _released_at_once(spec)) if mine.endpoint == "out" else spec.batch_records
     limits = Limits(records, spec.batch_bytes, snapshot_messages=snapshot_messages)
-    engine = assemble(mine, release, files, generated, limits, parse_type, secrets, redactor, traced=spec.is_traced, opening=opening)
+    engine = assemble(
+        mine,
+        release,
+        files,
+        generated,
+        limits,
+        parse_type,
+        secrets,
+        redactor,
+        traced=spec.is_traced,
+        run=spec.run,
+        opening=opening,
+        order=order,
+    )
     logs.engine = engine
     spool = Spool(scratch / "spool") if generated else None
     owner = partial(_owner_now, client, spec, asyncio.get_running_loop())

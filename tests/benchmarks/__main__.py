@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import capture, gateway, latency, memory, records, vertex_process, video
+from benchmarks import capture, gateway, latency, memory, records, replays, vertex_process, video
 from benchmarks.stage import Stage
 from thalweg.embedded import EmbeddedStack
 
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[Stage], list[dict[str, object]]]] = {
     "records": records.measure,
     "latency": latency.measure,
     "capture": capture.measure,
+    "replays": replays.measure,
     "video": video.measure,
     "gateway": gateway.measure,
     "process": vertex_process.measure,

@@ -26,19 +26,19 @@ def measure(stage: Stage) -> list[dict[str, object]]:
     ]
 
 
-def rate(stage: Stage, capture: str = "none") -> float:
+def rate(stage: Stage, capture: str = "none", count: int = RECORDS) -> float:
     """Records a second through source, map and sink of ours."""
     pipeline: dict[str, Any] = {
         "backend": "bench-records",
         "vertices": {
-            "source": {"component": "bench-readings@1.0.0", "params": {"count": RECORDS}},
+            "source": {"component": "bench-readings@1.0.0", "params": {"count": count}},
             "map": {"component": "bench-fahrenheit@1.0.0"},
             "sink": {"component": "bench-count@1.0.0"},
         },
         "edges": ["source.out -> map.in", "map.out -> sink.in"],
     }
     found = stage.measured(pipeline, capture)
-    assert found["count"] == RECORDS
+    assert found["count"] == count
     return float(found["count"] / found["seconds"])
 
 

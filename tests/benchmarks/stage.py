@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -41,6 +42,12 @@ class Stage:
     def environment(self) -> dict[str, str]:
         """Of every child process."""
         return {**os.environ, **self.stack.environment(), "THALWEG_DATA": str(self.folder / "data"), "PYTHONPATH": str(HERE.parent)}
+
+    def cpu_s(self) -> float:
+        """CPU time so far of the servers, and of all child processes that have ended, with theirs."""
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        servers = [psutil.Process(one.pid).cpu_times() for one in self.stack.processes]
+        return ended.ru_utime + ended.ru_stime + sum(one.user + one.system for one in servers)
 
     def bare(self, script: str, *arguments: object) -> str:
         """Runs a script of this folder to its end; what it printed."""

@@ -51,6 +51,12 @@ def noisy(n: int) -> int:
     return n + int.from_bytes(os.urandom(4), "big")
 
 
+@thalweg.component("guess", version="1.0.0", deterministic=False)
+def guess(n: int) -> int:
+    """Says that it is not deterministic, and is not."""
+    return noisy(n)
+
+
 @dataclass
 class Tagged:
     n: int
@@ -73,6 +79,22 @@ def tag(n: int, params: Tag) -> Tagged:
 class Seen:
     count: int = 0
     names: list[str] = field(default_factory=list)
+
+
+@thalweg.component("first-come", version="1.0.0", combine="arrival")
+class FirstCome:
+    """Numbers of two inputs as they come, each with how many came before it."""
+
+    state: Seen
+
+    def on_left(self, n: int) -> Tagged:
+        """One of the left."""
+        self.state.count += 1
+        return Tagged(n, self.state.count)
+
+    def on_right(self, n: int) -> Tagged:
+        """One of the right."""
+        return self.on_left(-n)
 
 
 class Weight(BaseModel):

@@ -28,6 +28,7 @@ from thalweg.bus.presence import wait_for_coordinator
 from thalweg.client import Session, open_session
 from thalweg.embedded import EmbeddedStack
 from thalweg.embedded.leftovers import process_of
+from thalweg.embedded.servers import load_or_make_keys, s3_process
 from thalweg.errors import RejectedError
 from thalweg.replay.reader import Replay
 from thalweg.settings import Settings
@@ -42,6 +43,7 @@ class Place:
 
     settings: Settings
     environment: dict[str, str]
+    stack: EmbeddedStack
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "thalweg_cli", *words]
@@ -66,7 +68,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         environment = {**os.environ, **stack.environment(), "THALWEG_DATA": str(folder), "THALWEG_COMPONENTS": str(PARTS)}
         with (folder / "coordinator.log").open("ab") as log:
             coordinator = subprocess.Popen([sys.executable, "-m", "thalweg_coordinator"], env=environment, stdout=log, stderr=log)
-        yield Place(settings, environment)
+        yield Place(settings, environment, stack)
         coordinator.terminate()
         coordinator.wait()
 
@@ -153,7 +155,9 @@ async def test_a_capture_that_is_killed_again_and_again_has_everything_and_is_in
     verified = await asyncio.to_thread(place.command, "evidence", "verify", report.evidence)
     assert verified.returncode == 0, verified.stderr
     shown = await asyncio.to_thread(place.command, "replay", "show", report.evidence, "--json")
-    assert json.loads(shown.stdout)["complete"], shown.stdout
+    found = json.loads(shown.stdout)
+    assert found["complete"] and found["evidence"]["verdict"] == document["verdict"] == "met", shown.stdout
+    assert replay.account is not None and replay.account["vertices"] == document["vertices"]
 
 
 async def test_what_a_redeploy_takes_away_is_captured_before_it_goes(place: Place, asking: Session) -> None:
@@ -249,3 +253,41 @@ def test_a_run_that_is_not_reproduced_names_the_first_record_that_differs(place:
     assert (first["vertex"], first["port"], first["index"], first["kind"]) == ("drift", "out", 137, "changed")
     assert first["before"]["value"] == {"n": 137, "tag": 7} and first["after"]["value"] == {"n": 137, "tag": 8}
     assert first["where"] == "value.tag: 7, now 8"
+
+
+# The last one: the store that it brings back ends with it.
+async def test_a_store_that_goes_away_during_the_upload_stops_nothing_and_has_the_replay_when_it_is_back(
+    place: Place, asking: Session
+) -> None:
+    vertices = {
+        "numbers": {"component": "numbers@1.0.0", "params": {"count": 100_000, "pause_s": 0.002}},
+        "tag": {"component": "tag@1.0.0"},
+    }
+    document = {"backend": "stranded", "vertices": vertices, "edges": ["numbers.out -> tag.in"]}
+    assert (await asking.ask(APPLY, Apply(backend="stranded", author="ada", document=document))).deployable
+    await asking.ask(api.DEPLOY, api.Deploy(backend="stranded", capture="all"))
+    log, port = place.settings.data / "logs" / "stranded" / "_capture.log", int(place.stack.s3_endpoint.rpartition(":")[2])
+
+    async def tags(count: int) -> bool:
+        return any(one.vertex == "tag" and one.records_in >= count for one in (await _status(asking, "stranded")).vertices)
+
+    async def is_told() -> bool:
+        return log.exists() and "the replay is not uploaded yet" in log.read_text()
+
+    await _until(lambda: tags(50))
+    _, s3 = place.stack.processes
+    await asyncio.to_thread(s3.stop)
+    await _until(lambda: tags(200))
+    await asking.ask(api.UNDEPLOY, api.Undeploy(name="stranded"))
+    await _until(is_told)
+    assert (await _status(asking, "stranded")).report is None
+    back = s3_process(place.settings.data, port, load_or_make_keys(place.settings.data / "s3-keys.json"))
+    await asyncio.to_thread(back.start)
+    try:
+        report = await _undeploy(asking, "stranded")
+        assert report.outcome == "finished" and report.replay is not None and report.replay.complete, report.replay
+        replay = _replay(place, report)
+        assert replay.verify() and replay.account is not None, replay.faults
+        assert replay.digest("tag", "out")[0] == replay.account["vertices"]["tag"]["ports"]["out"]["count"] >= 200
+    finally:
+        await asyncio.to_thread(back.stop)

@@ -111,3 +111,25 @@ async def test_twenty_logs_fit_beside_each_other(stack: EmbeddedStack) -> None:
     names = [await _log(client) for _ in range(20)]
     await asyncio.gather(*(delete_log(client, "default", name) for name in names))
     await client.close()
+
+
+async def test_heads_that_are_purged_while_they_are_read_are_not_waited_for(stack: EmbeddedStack) -> None:
+    client, other = await connect(stack.nats_url, "test"), await connect(stack.nats_url, "other")
+    for _ in range(3):
+        name = await _log(client)
+        stream = subjects.stream("default", name)
+        for number in range(1000):
+            await client.publish(subjects.port("default", name, f"v{number}", "out"), b"")
+        await _write(client, name, "last", 1)  # is acknowledged, so that all before it are stored
+
+        async def purge(stream: str = stream) -> None:
+            await other.request(f"$JS.API.STREAM.PURGE.{stream}", b"{}", timeout=10)
+
+        purged = asyncio.create_task(purge())
+        while not purged.done():
+            await read_heads(client, "default", name, timeout_s=1.0)
+        await purged
+        assert await read_heads(client, "default", name) == []
+        await delete_log(client, "default", name)
+    await other.close()
+    await client.close()

@@ -13,7 +13,8 @@ import yaml
 from thalweg.graph.accept import find_conflict
 from thalweg.graph.converters import Converters
 from thalweg.graph.parse import parse_type
-from thalweg.graph.pipeline import Pipeline, Vertex
+from thalweg.graph.pipeline import Pipeline, Vertex, load_pipeline
+from thalweg.graph.plan import check_pipeline
 from thalweg.sdk.catalog import Catalog, load_module
 from thalweg.testing import run_component, run_graph
 from thalweg.testing.manifest import (
@@ -119,13 +120,18 @@ def test_the_documented_pipeline_runs(tmp_path: Path) -> None:
 
 def test_the_example_of_the_library_runs(tmp_path: Path) -> None:
     found = blocks("docs/library.md")
-    (tmp_path / "pipeline.yaml").write_text(next(one for one in found if one.startswith("backend:")))
+    (tmp_path / "pipeline.yaml").write_text(next(one for one in found if one.startswith("backend: readings")))
     (tmp_path / "check.py").write_text(next(one for one in found if "def process" in one))
     (tmp_path / "stations.csv").write_text("code,city\nA,Aachen\nB,Bonn\n")
     results = run_graph(tmp_path / "pipeline.yaml", workdir=tmp_path)
     hot = [one for one in results["checked"].out if one.temp > 25.0]
     assert results["alarms"].out == [f"{one.city or ''}: {one.temp:.1f} °C" for one in hot]
     assert {one.city for one in results["checked"].out} == {"Aachen", "Bonn", None}
+
+
+def test_the_documented_copy_of_a_table_is_accepted(tmp_path: Path) -> None:
+    (tmp_path / "copy.yaml").write_text(next(one for one in blocks("docs/library.md") if one.startswith("backend: copy-orders")))
+    assert check_pipeline(load_pipeline(tmp_path / "copy.yaml"), Catalog(), tmp_path).faults == []
 
 
 def test_the_library_page_names_every_component() -> None:

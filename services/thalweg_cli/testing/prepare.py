@@ -16,13 +16,27 @@ from thalweg.graph.pipeline import Pipeline, fault_lines, load_pipeline
 from thalweg.graph.plan import Plan
 from thalweg.graph.releases import Releases
 from thalweg.graph.types import format_type
+from thalweg.replay.feeding import ANSWERS, FedReleases
+from thalweg.replay.feeds import types_of_vertices
+from thalweg.replay.reader import Replay
+from thalweg.replay.standing_in import StandIns, Wishes, plan_stand_ins
 from thalweg.testing.arranging import Misfit, arrange
 from thalweg.testing.expectations import Assertion, assertions_of
 from thalweg.testing.manifest import Case, Manifest
+from thalweg.testing.recorded import is_replay
+from thalweg.wire.spec import DeploymentSpec
 from thalweg_cli.testing.pushing import Pushes, pushes_of
 
 Stored = Callable[[str, int | None], dict[str, Any]]
 """The content of a stored backend's pipeline file, at a revision or the newest. Blocking."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A replay that stands for ports of a case, and what ran."""
+
+    replay: Replay
+    ran: DeploymentSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +47,7 @@ class Prepared:
     plan: Plan
     assertions: list[Assertion]
     pushes: Pushes
+    recorded: Recorded | None = None
 
 
 def component_paths(manifest: Manifest, path: Path) -> list[Path]:
@@ -104,12 +119,19 @@ class _Preparing:
         """A case, unless it has faults, which are told."""
         place = f"cases.{self.manifest.cases.index(case)}"
         use = {**self.manifest.use, **case.use}
-        arranged = arrange(pipeline, case, use, self.folder, self.types(pipeline, base, case, use), self.tried)
+        try:
+            recorded = self.recorded(case)
+            stand_ins = self.stand_ins(pipeline, case, use, recorded)
+        except RejectedError as error:
+            self.tell(f"{place}.replay: {error}")
+            return None
+        arranged = arrange(pipeline, case, use, self.folder, self.types(pipeline, base, case, use), self.tried, stand_ins)
         for one in arranged.misfits:
             self.misfit(place, one)
         if arranged.misfits:
             return None
-        plan = check_draft(read_draft(arranged.content, "pipeline"), self.releases, base, check_bound)
+        releases = self.releases if recorded is None else FedReleases(self.releases, types_of_vertices(recorded.ran), (ANSWERS,))
+        plan = check_draft(read_draft(arranged.content, "pipeline"), releases, base, check_bound)
         for fault in plan.faults:
             self.tell(f"{place}: {fault}", str(fault))
         if plan.faults:
@@ -118,7 +140,28 @@ class _Preparing:
         pushes, wrong = pushes_of(case, plan, self.folder)
         for one in [*misfits, *wrong]:
             self.misfit(place, one)
-        return None if misfits or wrong else Prepared(case, plan, assertions, pushes)
+        return None if misfits or wrong else Prepared(case, plan, assertions, pushes, recorded)
+
+    def recorded(self, case: Case) -> Recorded | None:
+        """The one replay that its records come from; None where there is none, or several, or it is told elsewhere that it cannot be.
+
+        Raises:
+            RejectedError: `replay.unreadable`.
+        """
+        texts = {case.replay} if case.replay is not None else {one.file for one in case.replace.values()}
+        found = [self.folder / text for text in texts if is_replay(text)]
+        if len(found) != 1 or not found[0].is_file():
+            return None
+        replay = Replay(found[0])
+        return Recorded(replay, replay.spec) if replay.spec is not None else None
+
+    def stand_ins(self, pipeline: Pipeline, case: Case, use: dict[str, str], recorded: Recorded | None) -> StandIns | None:
+        """Which vertices a case's replay stands in for, beside the sources."""
+        if case.replay is None or recorded is None:
+            return None
+        plain = case.model_copy(update={"replay": None, "replace": {}})
+        content = arrange(pipeline, plain, use, self.folder, {}, self.tried).content
+        return plan_stand_ins(content, recorded.replay, recorded.ran, Wishes(live=case.live, tried=self.tried), self.releases)
 
     def types(self, pipeline: Pipeline, base: Path, case: Case, use: dict[str, str]) -> dict[str, str]:
         """What the ports of the graph emit where nothing is replaced, as far as that can be told."""

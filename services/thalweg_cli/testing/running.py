@@ -15,6 +15,8 @@ from thalweg.bus import deployments
 from thalweg.bus.holds import Hold, holds_bucket, place_hold
 from thalweg.client.runs import dead_letters, follow, read_commits
 from thalweg.errors import RejectedError, RunFailedError
+from thalweg.replay.feeding import COMPONENT
+from thalweg.replay.ordering import in_recorded_order
 from thalweg.runtime.tasks import end_tasks
 from thalweg.testing.checks import Verdict
 from thalweg.testing.expectations import Assertion, Fault, Outcome, port_count, watched_ports
@@ -107,6 +109,9 @@ class _Run:
             spec = msgspec.structs.replace(spec, max_messages_per_subject=KEPT_MESSAGES)
         ends = {name: len(bodies) for name, bodies in self.prepared.pushes.items()}
         vertices = [msgspec.structs.replace(one, stop_after=ends.get(one.name, one.stop_after)) for one in spec.vertices]
+        given = [one.files["replay"] for one in vertices if one.component.partition("@")[0] == COMPONENT]
+        if self.prepared.recorded is not None and given:
+            vertices, _ = in_recorded_order(vertices, self.prepared.recorded.ran, given[0])
         return msgspec.structs.replace(spec, vertices=vertices)
 
     async def outcome(self, spec: DeploymentSpec) -> Outcome:

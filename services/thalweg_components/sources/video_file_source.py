@@ -7,19 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import av
-import cv2
-import numpy as np
-import simplejpeg
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from thalweg import At, Context, Image, InputFile, RecordError, component
+from thalweg import At, Context, InputFile, RecordError, component
 from thalweg.graph.types import FLOAT, INT, ImageType, Record, StreamType
 from thalweg_components.frames import Frame
-
-_FULL_RANGE = 2  # AVCOL_RANGE_JPEG; everything else in a yuv420p video is 16..235
-_LUMA = np.clip((np.arange(256) - 16) * 255 / 219 + 0.5, 0, 255).astype(np.uint8)
-_CHROMA = np.clip((np.arange(256) - 128) * 255 / 224 + 128.5, 0, 255).astype(np.uint8)
+from thalweg_components.video_frames import image_of_frame
 
 
 class Params(BaseModel):
@@ -62,7 +55,7 @@ class VideoFileSource:
             if index >= first:
                 seconds = float(frame.pts * frame.time_base) if frame.pts is not None else float(index)
                 time_ns = int(frame.pts * frame.time_base * 1_000_000_000) if frame.pts is not None else None
-                yield At(Frame(index, seconds, _image(frame, self.params)), index + 1, time_ns)
+                yield At(Frame(index, seconds, image_of_frame(frame, self.params.format, self.params.quality)), index + 1, time_ns)
 
 
 def _decode(path: Path) -> Iterator[tuple[int, Any]]:
@@ -92,18 +85,3 @@ def _decode(path: Path) -> Iterator[tuple[int, Any]]:
         raise RecordError(
             f"the video ends after {packets} packets, but announces {announced}", where=f"frame {index}", hint="the file is truncated"
         )
-
-
-def _image(frame: Any, params: Params) -> Image:
-    if params.format == "jpeg" and frame.format.name in ("yuv420p", "yuvj420p"):
-        full = frame.format.name == "yuvj420p" or frame.color_range == _FULL_RANGE
-        planes = [_plane(plane, None if full else table) for plane, table in zip(frame.planes, (_LUMA, _CHROMA, _CHROMA), strict=True)]
-        data = simplejpeg.encode_jpeg_yuv_planes(*planes, quality=params.quality)
-        return Image(format="jpeg", width=frame.width, height=frame.height, data=data)
-    return Image.from_array(frame.to_ndarray(format="bgr24"), format=params.format, quality=params.quality)
-
-
-def _plane(plane: Any, table: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-    """A plane without padding, stretched to full range: JPEG has no other."""
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
-    return np.ascontiguousarray(rows) if table is None else np.asarray(cv2.LUT(rows, table), dtype=np.uint8)

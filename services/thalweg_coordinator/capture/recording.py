@@ -19,7 +19,7 @@ from thalweg.wire.logged import Logged
 from thalweg.wire.spec import DeploymentSpec
 
 HOLDER = "capture"
-CHECK_S = 0.2
+CHECK_S = 1.0  # each look has the disk sync, for which vertices that commit wait too
 WANTED_CHECK_S = 0.01
 ASK_S = 2.0  # it is told at once, unless the server was away then
 MAX_SEQUENCE = 1 << 63
@@ -109,10 +109,10 @@ class Recording:
         self._stirred.set()
 
     async def _take(self, reader: RawReader) -> None:
-        """Records what comes, for `CHECK_S`."""
+        """Records what comes, for `CHECK_S`, or until a subject may be a quarter full of what is not on the disk."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + CHECK_S
-        while loop.time() < end:
+        end, full = loop.time() + CHECK_S, self._keeper.next_sequence + self._spec.max_messages_per_subject // 4
+        while loop.time() < end and self._keeper.next_sequence < full:
             for _ in range(min(AT_ONCE, len(reader.arrived))):
                 if reader.arrived[0].sequence > self._bound:
                     break

@@ -6,11 +6,13 @@ import asyncio
 import logging
 import resource
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from thalweg.artifacts import Store
 from thalweg.bus.captures import CaptureNotes
-from thalweg.bus.connection import Client, NatsError
+from thalweg.bus.connection import Client, NatsError, sync_of
 from thalweg.bus.deployments import load_deployment
 from thalweg.bus.heads import latest_commits, read_heads
 from thalweg.bus.holds import remove_hold
@@ -20,7 +22,9 @@ from thalweg.replay.recorder import Recorder
 from thalweg.replay.said import Port, Said
 from thalweg.replay.windows import about_of, packed_spec, types_of
 from thalweg.settings import Settings
+from thalweg.wire import evidence
 from thalweg.wire.capturing import ALL, Captured, captured_ports
+from thalweg.wire.commit import Commit
 from thalweg.wire.logged import Logged
 from thalweg.wire.spec import DeploymentSpec
 from thalweg_coordinator.capture.recording import HOLDER, Recording, StoppedError
@@ -88,8 +92,9 @@ async def keep_whole(settings: Settings, client: Client, spec: DeploymentSpec) -
         _log.error("the capture stops here, and is incomplete: %s", reason)
         await until_wanted(notes)
     now = await load_deployment(client, spec.workspace, spec.name)  # it may have been redeployed, or promoted, meanwhile
-    counts = await _counts(client, now)
-    found = await asyncio.to_thread(_seal, whole.recorder, now, counts, reason)
+    commits = await _last_commits(client, now)
+    account = evidence.account(now, commits, sync_of(client))
+    found = await asyncio.to_thread(_seal, whole.recorder, now, commits, reason, account)
     captured = await upload(Store.of(settings, now.lease), path, found, reason)
     await notes.tell(captured)
     _log.info("%s: %d messages, %d bytes, %s", captured.artifact, captured.messages, captured.size_bytes, captured.reason or "complete")
@@ -97,9 +102,12 @@ async def keep_whole(settings: Settings, client: Client, spec: DeploymentSpec) -
     _log.info("it took %.2f s of CPU, and at most %d MiB of memory", time.process_time(), peak_kib >> 10)
 
 
-def _seal(recorder: Recorder, spec: DeploymentSpec, counts: dict[Port, int], reason: str | None) -> Completeness | None:
+def _seal(
+    recorder: Recorder, spec: DeploymentSpec, commits: Mapping[str, Commit], reason: str | None, account: Mapping[str, Any]
+) -> Completeness | None:
+    counts = {(vertex, port): one.count for vertex, commit in commits.items() for port, one in commit.ports.items()}
     try:
-        return recorder.seal(_written(recorder, spec, counts), reason, spec=packed_spec(spec))
+        return recorder.seal(_written(recorder, spec, counts), reason, spec=packed_spec(spec), account=account)
     except OSError as error:
         _log.error("the replay stays without an end: %s", error)
         recorder.cut()
@@ -120,11 +128,10 @@ def _written(recorder: Recorder, spec: DeploymentSpec, counts: dict[Port, int]) 
     return {place: found[place] for place in captured_ports(spec) if place in found}
 
 
-async def _counts(client: Client, spec: DeploymentSpec) -> dict[Port, int]:
-    """What the newest commits say; waits for a server that is away."""
+async def _last_commits(client: Client, spec: DeploymentSpec) -> dict[str, Commit]:
+    """Of each vertex; waits for a server that is away."""
     while True:
         try:
-            commits = latest_commits(await read_heads(client, spec.workspace, spec.name))
-            return {(vertex, port): one.count for vertex, commit in commits.items() for port, one in commit.ports.items()}
+            return latest_commits(await read_heads(client, spec.workspace, spec.name))
         except (UnreachableError, NatsError, OSError, TimeoutError):
             await asyncio.sleep(RETRY_S)

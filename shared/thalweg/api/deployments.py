@@ -153,6 +153,7 @@ class VertexStatus(Strict):
         restarts: how often it was started again, for whatever reason.
         watermark_ns: event time up to which it has worked; None before the first record and after the last.
         filtered, late, errors: records that gave nothing, records that came too late for their window, calls that raised.
+        dropped: what a live source has let go of for want of room.
         bytes_out: what it has written to the log, states and dead letters too.
         commit_ns: when its newest commit was stored.
         waiting_s: age of the oldest record that waits for it; 0 where none does, None where that is not known.
@@ -176,6 +177,7 @@ class VertexStatus(Strict):
     generation: int = 1
     filtered: int = 0
     late: int = 0
+    dropped: int = 0
     errors: int = 0
     bytes_out: int = 0
     commit_ns: int | None = None

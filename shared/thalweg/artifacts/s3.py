@@ -18,7 +18,7 @@ _DENIED = {"403", "401", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNot
 _KEYS_HINT = "set THALWEG_S3_ACCESS_KEY and THALWEG_S3_SECRET_KEY to the keys of THALWEG_S3_ENDPOINT"
 
 
-def connect(endpoint: str | None, access_key: str | None, secret_key: str | None) -> S3Client:
+def connect(endpoint: str | None, access_key: str | None, secret_key: str | None, region: str = "us-east-1", attempts: int = 4) -> S3Client:
     """A client of one endpoint; makes no request. boto3 is loaded here, because most processes never need it.
 
     Raises:
@@ -32,12 +32,12 @@ def connect(endpoint: str | None, access_key: str | None, secret_key: str | None
         s3={"addressing_style": "path"},
         connect_timeout=5,
         read_timeout=60,
-        retries={"total_max_attempts": 4, "mode": "standard"},
+        retries={"total_max_attempts": attempts, "mode": "standard"},
         # Servers other than Amazon's do not all know the trailing checksums that boto3 sends by default since 1.36.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    session = boto3.session.Session(aws_access_key_id=access_key, aws_secret_access_key=secret_key, region_name="us-east-1")
+    session = boto3.session.Session(aws_access_key_id=access_key, aws_secret_access_key=secret_key, region_name=region)
     try:
         client: S3Client = session.client("s3", endpoint_url=endpoint, config=config)
     except ValueError as error:

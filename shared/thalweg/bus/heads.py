@@ -12,6 +12,7 @@ from typing import Any
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
+from nats.errors import TimeoutError as NatsTimeoutError
 
 from thalweg.bus import errors
 from thalweg.bus.connection import request_json
@@ -19,6 +20,7 @@ from thalweg.errors import RunFailedError, UnreachableError
 from thalweg.wire import subjects
 from thalweg.wire.commit import HEADER, Commit, decode_commit
 
+_SILENCES_S = (0.3, 0.6)  # in the middle of messages that are pending, until they are asked for anew; then as long as may be waited
 _HEADERS_ONLY = {"headers_only": True, "ack_policy": "none", "mem_storage": True, "inactive_threshold": 5_000_000_000}
 
 
@@ -81,6 +83,19 @@ async def read_last_of_each(client: Client, stream: str, wildcard: str, timeout_
         UnreachableError: `nats.unreachable`, the server refuses for now.
         nats.errors.TimeoutError: the server did not answer in time.
     """
+    for silence_s in _SILENCES_S:
+        try:
+            return await _read_once(client, stream, wildcard, timeout_s, min(silence_s, timeout_s))
+        except _SilentError:
+            continue  # what it has counted as pending was purged before it was sent
+    return await _read_once(client, stream, wildcard, timeout_s, timeout_s)
+
+
+class _SilentError(NatsTimeoutError):
+    """A consumer that has said how much is pending sends nothing more."""
+
+
+async def _read_once(client: Client, stream: str, wildcard: str, timeout_s: float, silence_s: float) -> list[StoredMessage]:
     name, inbox = f"tw{os.urandom(6).hex()}", client.new_inbox()
     config = {
         **_HEADERS_ONLY,
@@ -97,7 +112,8 @@ async def read_last_of_each(client: Client, stream: str, wildcard: str, timeout_
             if answer["error"].get("err_code") == errors.STREAM_NOT_FOUND:
                 return []
             raise UnreachableError(f"the heads of {stream} cannot be read: {answer['error'].get('description')}", code="nats.unreachable")
-        return await _collect(subscription, answer["num_pending"] + answer["delivered"]["consumer_seq"], timeout_s)
+        count = answer["num_pending"] + answer["delivered"]["consumer_seq"]
+        return await _collect(subscription, count, silence_s)
     finally:
         await subscription.unsubscribe()
         if client.is_connected:
@@ -137,11 +153,14 @@ def _place(reply: str) -> tuple[int, int, str]:
     return (int(tokens[5]), int(tokens[7]), tokens[8]) if len(tokens) == 9 else (int(tokens[7]), int(tokens[9]), tokens[10])
 
 
-async def _collect(subscription: Subscription, count: int, timeout_s: float) -> list[StoredMessage]:
+async def _collect(subscription: Subscription, count: int, silence_s: float) -> list[StoredMessage]:
     """`count` messages, or fewer where the server says that no more are pending; the newest of each subject."""
     found: dict[str, StoredMessage] = {}
     for _ in range(count):
-        message = await subscription.next_msg(timeout=timeout_s)
+        try:
+            message = await subscription.next_msg(timeout=silence_s)
+        except NatsTimeoutError as error:
+            raise _SilentError from error
         headers = message.headers or {}
         sequence, time_ns, pending = _place(message.reply)
         text = headers.get(HEADER)

@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+Combine = Literal["arrival", "event-time", "zip", "latest"]
+"""How several inputs are combined: as they come, in order of time, one of each, the latest of each."""
+
 
 class FileSlot(BaseModel):
     """An input file that a release needs: the artifact type it accepts, and the columns that a table must have, as stream types."""
@@ -45,7 +48,7 @@ class Manifest(BaseModel):
     has_probe: bool = False  # can say whether what it needs outside can be reached
     deterministic: bool = True
     stateful: bool = False  # records of one key must come to one partition
-    combine: Literal["arrival", "event-time", "zip", "latest"] = "event-time"
+    combine: Combine = "event-time"
     summary: str = ""
     help: str = ""
     digest: str = ""

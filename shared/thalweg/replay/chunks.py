@@ -20,6 +20,8 @@ from thalweg.replay.records import HEAD, Group, damaged, read_record
 from thalweg.wire.subjects import parse_port
 
 _MESSAGE = struct.Struct("<BQHIQQ")
+_ZSTD, LAST_NS = b"zstd", 2**64 - 1
+_CHUNK = struct.Struct(f"<QQQII{len(_ZSTD)}sQ")  # first and last time, size and CRC-32 of what is packed, compression, length of the rest
 _FIELDS = struct.Struct("<HIQQ")
 _compressor = zstandard.ZstdCompressor(level=1)  # twice as fast as the usual 3, for some percent more bytes
 
@@ -85,10 +87,14 @@ class ChunkBuilder:
 
     def __init__(self, channels: Channels) -> None:
         self._channels = channels
-        self._parts: list[bytes] = []
-        self._index: dict[int, list[tuple[int, int]]] = {}
-        self._times: list[int] = []
-        self.size_bytes = 0
+        self._plain = bytearray()
+        self._index: dict[int, list[int]] = {}  # by channel: time and offset of each message, one behind the other
+        self._low_ns, self._high_ns = LAST_NS, 0
+
+    @property
+    def size_bytes(self) -> int:
+        """What is in it, before it is packed."""
+        return len(self._plain)
 
     def add(self, entry: Entry) -> None:
         """Adds a message of the log."""
@@ -98,34 +104,34 @@ class ChunkBuilder:
 
     def _message(self, topic: str, entry: Entry, data: bytes) -> None:
         channel, fresh = self._channels.channel(topic)
+        plain, time_ns = self._plain, entry.time_ns
         for record in fresh:
-            self._append(encode(record))
-        self._index.setdefault(channel.id, []).append((entry.time_ns, self.size_bytes))
-        self._times.append(entry.time_ns)
-        short = entry.sequence & 0xFFFFFFFF
-        self._append(_MESSAGE.pack(Opcode.MESSAGE, 22 + len(data), channel.id, short, entry.time_ns, entry.time_ns))
-        self._append(data)
+            plain += encode(record)
+        self._index.setdefault(channel.id, []).extend((time_ns, len(plain)))
+        self._low_ns, self._high_ns = min(self._low_ns, time_ns), max(self._high_ns, time_ns)
+        plain += _MESSAGE.pack(Opcode.MESSAGE, 22 + len(data), channel.id, entry.sequence & 0xFFFFFFFF, time_ns, time_ns)
+        plain += data
 
-    def _append(self, data: bytes) -> None:
-        self._parts.append(data)
-        self.size_bytes += len(data)
+    def finish(self, offset: int) -> tuple[list[bytes], ChunkIndex, dict[int, int]]:
+        """The chunk with its message indexes, as they stand at `offset` of the file; its entry in the summary; messages by channel.
 
-    def finish(self, offset: int) -> tuple[bytes, ChunkIndex, dict[int, int]]:
-        """The chunk with its message indexes, as they stand at `offset` of the file; its entry in the summary; messages by channel."""
-        plain = b"".join(self._parts)
+        Both are encoded here and left in pieces: `mcap` would copy what is packed several times, and take each entry of an index alone.
+        """
+        plain, times = self._plain, (self._low_ns, self._high_ns)
         packed = _compressor.compress(plain)
-        low, high = min(self._times), max(self._times)
-        chunk = encode(Chunk("zstd", packed, high, low, zlib.crc32(plain), len(plain)))
+        fields = _CHUNK.pack(*times, len(plain), zlib.crc32(plain), len(_ZSTD), _ZSTD, len(packed))
+        parts = [HEAD.pack(Opcode.CHUNK, len(fields) + len(packed)) + fields, packed]
+        size = len(parts[0]) + len(packed)
         offsets: dict[int, int] = {}
-        indexes: list[bytes] = []
-        place = offset + len(chunk)
-        for channel, records in self._index.items():
+        place = offset + size
+        for channel, pairs in self._index.items():
             offsets[channel] = place
-            indexes.append(encode(MessageIndex(channel, records)))
-            place += len(indexes[-1])
-        after = place - offset - len(chunk)
-        index = ChunkIndex(len(chunk), offset, "zstd", len(packed), high, after, offsets, low, len(plain))
-        return b"".join([chunk, *indexes]), index, {channel: len(records) for channel, records in self._index.items()}
+            body = struct.pack(f"<HI{len(pairs)}Q", channel, 8 * len(pairs), *pairs)
+            parts.append(HEAD.pack(Opcode.MESSAGE_INDEX, len(body)) + body)
+            place += len(parts[-1])
+        after = place - offset - size
+        index = ChunkIndex(size, offset, _ZSTD.decode(), len(packed), times[1], after, offsets, times[0], len(plain))
+        return parts, index, {channel: len(pairs) // 2 for channel, pairs in self._index.items()}
 
 
 def index_of(group: Group) -> tuple[ChunkIndex, dict[int, int]]:

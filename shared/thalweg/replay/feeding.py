@@ -19,7 +19,8 @@ from thalweg.wire.capturing import captured_ports
 from thalweg.wire.spec import DeploymentSpec
 
 COMPONENT, VERSION = ReplayFeed.component
-FEEDING = (COMPONENT, FixtureFeed.component[0])
+ANSWERS, ANSWERS_VERSION, ANSWERS_PORT = "replay-answers", "1.0.0", "in"
+FEEDING = (COMPONENT, FixtureFeed.component[0], ANSWERS)
 
 
 def content_of(spec: DeploymentSpec) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def pinned(content: Mapping[str, Any], pins: Mapping[str, str], tried: Collectio
     found = copy.deepcopy(dict(content))
     for name, component in pins.items():
         if name not in found["vertices"]:
-            raise _unknown(name, found["vertices"])
+            raise unknown_vertex(name, found["vertices"])
         found["vertices"][name] |= {"component": component, "digest": None}
     for vertex in found["vertices"].values():
         if vertex["component"] in tried:
@@ -69,9 +70,17 @@ def pinned(content: Mapping[str, Any], pins: Mapping[str, str], tried: Collectio
 
 
 def fed(
-    content: Mapping[str, Any], spec: DeploymentSpec, replay: Path, also: Collection[str], window: Window = EVERYTHING
+    content: Mapping[str, Any],
+    spec: DeploymentSpec,
+    replay: Path,
+    also: Collection[str],
+    window: Window = EVERYTHING,
+    *,
+    answered: Collection[str] = (),
 ) -> tuple[Pipeline, list[str]]:
     """The graph with its sources, and some more vertices, replaced by what they have put out in a run; and the names of these.
+
+    Vertices that are answered still read their input, but what they give for a record is what they gave for it then.
 
     Args:
         content: of a pipeline file.
@@ -79,6 +88,7 @@ def fed(
         replay: of the run.
         also: vertices that are replaced though they read inputs.
         window: which of their records come.
+        answered: those; each has one input edge.
 
     Raises:
         RejectedError: `vertex.unknown`, or `replay.no_input`: the replay lacks records of a vertex that is replaced, or has too many.
@@ -87,19 +97,30 @@ def fed(
     pipeline = Pipeline.model_validate({**content, "expect": [], "aliases": {}})
     for name in also:
         if name not in pipeline.vertices:
-            raise _unknown(name, pipeline.vertices)
+            raise unknown_vertex(name, pipeline.vertices)
     read = {edge.dst_vertex for edge in pipeline.edges}
     replaced = [name for name in pipeline.vertices if name not in read or name in also]
     for name in replaced:
         _check_captured(spec, name, {edge.src_port for edge in pipeline.edges if edge.src_vertex == name})
-    source = {"component": f"{COMPONENT}@{VERSION}", "files": {"replay": str(replay)}}
+    files = {"replay": str(replay)}
+    source = {"component": f"{COMPONENT}@{VERSION}", "files": files}
     vertices = pipeline.model_dump(mode="json")["vertices"]
     vertices |= {name: {**source, "params": {"vertex": name, "port": None, **asdict(window)}} for name in replaced}
+    vertices |= {name: answering(name, vertices[name], replay) for name in answered}
     edges: list[Edge] = [edge for edge in pipeline.edges if edge.dst_vertex not in replaced]
+    edges = [edge.model_copy(update={"dst_port": ANSWERS_PORT}) if edge.dst_vertex in answered else edge for edge in edges]
     return Pipeline.model_validate({"backend": pipeline.backend, "vertices": vertices, "edges": list(map(str, edges))}), replaced
 
 
-def _unknown(name: str, there: Collection[str]) -> RejectedError:
+def answering(name: str, vertex: Mapping[str, Any], replay: Path) -> dict[str, Any]:
+    """What takes a vertex's place and gives its answers, as in a pipeline file; a record that has none becomes a dead letter."""
+    kept = {part: vertex[part] for part in ("partitions", "key") if part in vertex}
+    component = f"{ANSWERS}@{ANSWERS_VERSION}"
+    return {"component": component, "files": {"replay": str(replay)}, "params": {"vertex": name}, "on_error": "dead-letter", **kept}
+
+
+def unknown_vertex(name: str, there: Collection[str]) -> RejectedError:
+    """An error that says so."""
     return RejectedError(f"there is no vertex {name!r}", code="vertex.unknown", hint=f"there are {', '.join(there)}")
 
 
@@ -130,7 +151,7 @@ def replaced(content: Mapping[str, Any], feed: Feed, only: Collection[str]) -> t
     names = list(dict.fromkeys(only)) or [name for name in pipeline.vertices if name not in read]
     for name in names:
         if name not in pipeline.vertices:
-            raise _unknown(name, pipeline.vertices)
+            raise unknown_vertex(name, pipeline.vertices)
         ports = {edge.src_port for edge in pipeline.edges if edge.src_vertex == name}
         check_feed(feed, name, ports, is_source=name not in read)
     found = copy.deepcopy(dict(content))
@@ -154,15 +175,16 @@ def check_feed(feed: Feed, name: str, ports: Collection[str], *, is_source: bool
 
 
 class FedReleases:
-    """Releases where the sources that read files of records have the ports that were recorded, whichever vertex they stand for.
+    """Releases where what stands in for vertices has the ports that were recorded, whichever vertex it is.
 
     Args:
         releases: where all others are found.
         types: of the ports.
+        names: of the components that stand in.
     """
 
-    def __init__(self, releases: Releases, types: Types) -> None:
-        self._releases, self._types = releases, types
+    def __init__(self, releases: Releases, types: Types, names: Collection[str] = FEEDING) -> None:
+        self._releases, self._types, self._names = releases, types, names
 
     def names(self) -> list[str]:
         """Every `name@version`."""
@@ -175,7 +197,7 @@ class FedReleases:
     def find(self, name: str, version: str) -> Release | None:
         """The release, or None."""
         found = self._releases.find(name, version)
-        return _FedRelease(found, self._types) if found is not None and name in FEEDING else found
+        return _FedRelease(found, self._types) if found is not None and name in self._names else found
 
 
 class _FedRelease:

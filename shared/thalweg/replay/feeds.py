@@ -13,6 +13,7 @@ import msgspec
 
 from thalweg.errors import RejectedError
 from thalweg.graph.parse import parse_type
+from thalweg.graph.partitions import partition_of
 from thalweg.graph.types import StreamType
 from thalweg.replay.fixture import Fixture, is_fixture
 from thalweg.replay.reader import Record, Replay
@@ -27,6 +28,12 @@ Types = Mapping[str, Mapping[str, StreamType]]
 def types_of_ports(spec: DeploymentSpec) -> dict[str, dict[str, StreamType]]:
     """What the ports of a deployment emit."""
     return {one.name: {port: parse_type(kind) for port, kind in one.outputs.items()} for one in spec.vertices}
+
+
+def types_of_vertices(spec: DeploymentSpec) -> dict[str, dict[str, StreamType]]:
+    """The same, of vertices with all of their partitions as well."""
+    own = types_of_ports(spec)
+    return own | {partition_of(name)[0]: types for name, types in own.items()}
 
 
 class Feed(ABC):

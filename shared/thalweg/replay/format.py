@@ -20,7 +20,8 @@ from thalweg.wire.subjects import STATE_PORT, parse_port
 MAGIC = b"\x89MCAP0\r\n"
 PROFILE, LIBRARY = "thalweg", "thalweg replay 1"
 ABOUT, COMPLETENESS = "thalweg.replay", "thalweg.completeness"  # names of metadata records
-SPEC = "spec.json"  # name of the attachment
+SPEC, ACCOUNT = "spec.json", "evidence.json"  # names of attachments
+EVIDENCE = "thalweg.evidence"  # metadata with the verdict that the second tells, and its digest
 HEADERS_TOPIC = "headers"
 CHUNK_BYTES = 1 << 20
 MAX_RECORD_BYTES = 64 << 20  # of any record that is read: a chunk holds one message beyond `CHUNK_BYTES` at most, of some 4 MiB

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,7 +15,7 @@ from mcap.records import Attachment, AttachmentIndex, Channel, ChunkIndex, Foote
 
 from thalweg.errors import RejectedError
 from thalweg.replay.completeness import Completeness, decode_completeness
-from thalweg.replay.format import ABOUT, COMPLETENESS, MAGIC, MAX_RECORD_BYTES, SPEC
+from thalweg.replay.format import ABOUT, ACCOUNT, COMPLETENESS, EVIDENCE, MAGIC, MAX_RECORD_BYTES, SPEC
 from thalweg.replay.records import HEAD, damaged, groups_from, read_record, records_from
 from thalweg.wire.spec import DeploymentSpec
 
@@ -30,6 +31,8 @@ class Outline:
         about: what was captured.
         spec: what ran; None where that is damaged.
         completeness: its own account; None where it has none, or one that was damaged: it is incomplete then.
+        account: of the run, as JSON: what its evidence says as far as that was known; None where it has none.
+        account_digest: hex, that it must have.
         channels: from the summary: topics by channel, with their schemas.
         chunks: where each begins, and the channels of its messages; all of them where that is not known (None).
         faults: what is damaged, as lines.
@@ -38,6 +41,8 @@ class Outline:
     about: dict[str, str] = field(default_factory=dict)
     spec: DeploymentSpec | None = None
     completeness: Completeness | None = None
+    account: bytes | None = None
+    account_digest: str | None = None
     channels: list[Schema | Channel] = field(default_factory=list)
     chunks: list[tuple[int, frozenset[int] | None]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -60,6 +65,9 @@ def outline_of(path: Path) -> Outline:
                 _go_over(file, start, found)
     except OSError as error:
         raise RejectedError(f"{path}: {error.strerror or error}", code="replay.unreadable") from error
+    if (sha256(found.account).hexdigest() if found.account is not None else None) != found.account_digest:
+        found.faults.append("the evidence in it was damaged")
+        found.account = None
     if found.completeness is None:
         found.faults.append("it does not say how much there should be")
     return found
@@ -165,6 +173,8 @@ def _take_metadata(found: Outline, record: Metadata) -> None:
         found.about = record.metadata
     elif record.name == COMPLETENESS:
         found.completeness = decode_completeness(record.metadata)
+    elif record.name == EVIDENCE:
+        found.account_digest = record.metadata.get("digest")
 
 
 def _take_attachment(found: Outline, record: Attachment) -> None:
@@ -173,3 +183,5 @@ def _take_attachment(found: Outline, record: Attachment) -> None:
             found.spec = msgspec.json.decode(record.data, type=DeploymentSpec)
         except msgspec.DecodeError:
             found.faults.append("the spec in it cannot be read")
+    elif record.name == ACCOUNT:
+        found.account = record.data

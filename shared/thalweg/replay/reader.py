@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 from mcap.records import DataEnd
@@ -90,6 +91,12 @@ class Replay:
         self.about, self.spec, self.completeness = self._outline.about, self._outline.spec, self._outline.completeness
 
     @property
+    def account(self) -> dict[str, Any] | None:
+        """What the evidence of the run says, as far as it was known when the file was closed; None where it has none."""
+        found: Any = msgspec.json.decode(self._outline.account) if self._outline.account is not None else None
+        return found if isinstance(found, dict) else None
+
+    @property
     def path(self) -> Path:
         """Of the file."""
         return self._path
@@ -142,6 +149,11 @@ class Replay:
             count += len(batch.v)
         return count, chain.stored(count, 0).digest
 
+    def raise_if_damaged(self) -> None:
+        """Raises RejectedError `replay.damaged`, where something was found to be so far."""
+        if self.faults:
+            raise RejectedError(f"the replay is damaged: {self.faults[0]}", code="replay.damaged")
+
     def verify(self) -> bool:
         """Reads all of it and compares it with its own account; what differs is in `faults`. Whether it is whole."""
         counting = Counting(is_gapless=self.about.get("capture") == "all")
@@ -164,10 +176,19 @@ class Replay:
             vertex, port: which; None for all.
             commits: also those that hold a commit and no records.
         """
+        return self._joined(partial(_is_of, vertex=vertex, port=port, commits=commits))
+
+    def ids(self, ports: Collection[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], Sequence[int]]]:
+        """Ids of the records of some (vertex, port), batch by batch in the order of the log, with the port that each is of."""
+        for body in self._joined(lambda place: place in ports):
+            if (batch := self.decode(body)) is not None:
+                yield (body.vertex, body.port), batch.ids()
+
+    def _joined(self, is_wanted: Callable[[tuple[str, str]], bool]) -> Iterator[Body]:
         pieces: dict[str, list[Entry]] = {}
-        for entry in self.entries(self._topics(vertex, port) if vertex is not None and not commits else None):
+        for entry in self.entries(self._topics(is_wanted)):
             place = parse_port(entry.subject)
-            if place is None or entry.body is None or not _is_of(place, vertex, port, commits=commits):
+            if place is None or entry.body is None or not is_wanted(place):
                 continue
             headers = decode_headers(entry.headers).headers
             number, _, count = headers.get(CHUNK_HEADER, "1/1").partition("/")
@@ -193,9 +214,9 @@ class Replay:
             if (batch := self.decode(body)) is not None:
                 yield body.first, batch
 
-    def _topics(self, vertex: str | None, port: str | None) -> frozenset[str] | None:
+    def _topics(self, is_wanted: Callable[[tuple[str, str]], bool]) -> frozenset[str] | None:
         names = [one.topic for one in self._outline.channels if hasattr(one, "topic")]
-        found = frozenset(one for one in names if (place := parse_port(one)) is not None and _is_of(place, vertex, port))
+        found = frozenset(one for one in names if (place := parse_port(one)) is not None and is_wanted(place))
         return found if names else None
 
     def _data_fits(self) -> bool:
@@ -226,7 +247,7 @@ def records_of(batch: Batch[msgspec.Raw], index: int, sequence: int, stored_ns: 
         yield Record(number, sequence, stored_ns, time_ns, record_id, bytes(value))
 
 
-def _is_of(place: tuple[str, str], vertex: str | None, port: str | None, *, commits: bool = False) -> bool:
+def _is_of(place: tuple[str, str], vertex: str | None, port: str | None, *, commits: bool) -> bool:
     """Whether a subject is that of a port; without one, of any output port of the vertex, or of any vertex."""
     is_wanted = (not place[1].startswith("_") or (commits and place[1] == COMMIT_PORT)) if port is None else place[1] == port
     return is_wanted and vertex in (None, place[0])

@@ -9,14 +9,17 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+import msgspec
 from mcap.records import Attachment, AttachmentIndex, Header, Metadata, MetadataIndex
 
 from thalweg.errors import RejectedError
 from thalweg.replay.chunks import Channels, ChunkBuilder, encode, entries_of, index_of, open_chunk
 from thalweg.replay.completeness import Completeness, Counting, Stretch, encode_completeness
-from thalweg.replay.format import ABOUT, CHUNK_BYTES, COMPLETENESS, LIBRARY, MAGIC, PROFILE, SPEC, Entry, entry_of
+from thalweg.replay.format import ABOUT, ACCOUNT, CHUNK_BYTES, COMPLETENESS, EVIDENCE, LIBRARY, MAGIC, PROFILE, SPEC, Entry, entry_of
 from thalweg.replay.records import Group, groups_from
 from thalweg.replay.summary import Contents, ending
 from thalweg.replay.tail import Tail
@@ -99,12 +102,18 @@ class Recorder:
         yield from self._tail.read()
 
     def sync(self) -> None:
-        """Lets everything so far reach the disk. Blocking; may be called from a thread while messages are added."""
+        """Lets everything so far reach the disk. Blocking; nothing may be added meanwhile."""
         os.fsync(self._file.fileno())
         self._tail.sync()
 
     def seal(
-        self, written: Mapping[tuple[str, str], int], reason: str | None, *, spec: bytes | None = None, window: Stretch | None = None
+        self,
+        written: Mapping[tuple[str, str], int],
+        reason: str | None,
+        *,
+        spec: bytes | None = None,
+        window: Stretch | None = None,
+        account: Mapping[str, Any] | None = None,
     ) -> Completeness:
         """Ends the file.
 
@@ -113,6 +122,7 @@ class Recorder:
             reason: why it is not whole, where that is known.
             spec: the spec as it is by now, where it has changed.
             window: which part of the run it is; None for all of it.
+            account: what the evidence of the run will say, as far as that is known.
 
         Raises:
             OSError: the disk does not take it; call `cut` then.
@@ -121,6 +131,8 @@ class Recorder:
             self._close_chunk()
         found = self._counting.close(written, reason, window)
         self._write_attachment(SPEC, spec or self._spec)
+        if account is not None:
+            self._write_account(account)
         self._write_metadata(Metadata(COMPLETENESS, encode_completeness(found)))
         self._write(ending(self._contents, self._size, self._crc))
         self.sync()
@@ -133,7 +145,7 @@ class Recorder:
         self._leave()
 
     def close(self) -> None:
-        """Closes the files; the recording can be resumed."""
+        """Closes the files; the recording can be resumed behind what was synced."""
         self._file.close()
         self._tail.close()
 
@@ -146,29 +158,36 @@ class Recorder:
         self._counting.add(entry)
 
     def _close_chunk(self) -> None:
-        body, index, counts = self._builder.finish(self._size)
-        self._write(body)
+        parts, index, counts = self._builder.finish(self._size)
+        self._write(*parts)
         self._contents.add_chunk(index, counts)
         self._builder = ChunkBuilder(self._channels)
         self._tail.clear()
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, *parts: bytes) -> None:
         """Appends; what was cut short by an error is cut off again."""
-        view = memoryview(data)
         try:
-            while view:
-                view = view[self._file.write(view) :]
+            for part in parts:
+                view = memoryview(part)
+                while view:
+                    view = view[self._file.write(view) :]
         except OSError:
             self._file.truncate(self._size)
             self._file.seek(self._size)
             raise
-        self._size += len(data)
-        self._crc = zlib.crc32(data, self._crc)
+        for part in parts:
+            self._size += len(part)
+            self._crc = zlib.crc32(part, self._crc)
 
     def _write_metadata(self, record: Metadata) -> None:
         body = encode(record)
         self._contents.metadata.append(MetadataIndex(self._size, len(body), record.name))
         self._write(body)
+
+    def _write_account(self, account: Mapping[str, Any]) -> None:
+        body = msgspec.json.encode(account, order="sorted")
+        self._write_attachment(ACCOUNT, body)
+        self._write_metadata(Metadata(EVIDENCE, {"verdict": str(account["verdict"]), "digest": sha256(body).hexdigest()}))
 
     def _write_attachment(self, name: str, data: bytes) -> None:
         body = encode(Attachment(0, 0, name, "application/json", data))

@@ -43,9 +43,12 @@ class Tail:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
+        self._waiting: list[Entry] = []
+        self._is_empty = False
 
     def read(self) -> list[Entry]:
         """What is there; an entry that was cut off is left out, and everything behind it."""
+        self._flush()
         self._file.seek(0)
         place, found = 0, list[Entry]()
         for entry, place in unframe(self._file.read()):  # noqa: B007
@@ -55,18 +58,30 @@ class Tail:
         return found
 
     def append(self, entry: Entry) -> None:
-        """Adds a message. Raises OSError."""
-        data = memoryview(frame(entry))
+        """Takes a message; it is not in the file before `sync`. Most are in the replay itself by then, and never get here."""
+        self._waiting.append(entry)
+
+    def _flush(self) -> None:
+        for entry in self._waiting:
+            self._write(entry)
+        self._waiting.clear()
+
+    def _write(self, entry: Entry) -> None:
+        self._is_empty, data = False, memoryview(frame(entry))
         while data:  # a write that was cut short, as on a disk that is full: the next one says why
             data = data[self._file.write(data) :]
 
     def clear(self) -> None:
         """Forgets all of it: the chunk is in the replay."""
-        self._file.seek(0)
-        self._file.truncate()
+        self._waiting.clear()
+        if not self._is_empty:
+            self._file.seek(0)
+            self._file.truncate()
+            self._is_empty = True
 
     def sync(self) -> None:
-        """Lets it reach the disk. Blocking."""
+        """Lets what was taken reach the disk. Blocking. Raises OSError."""
+        self._flush()
         os.fsync(self._file.fileno())
 
     def close(self) -> None:

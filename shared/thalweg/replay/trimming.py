@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from thalweg.replay.completeness import Completeness
+from thalweg.replay.feeding import ANSWERS, COMPONENT
 from thalweg.replay.reader import Replay
 from thalweg.replay.recorder import Recorder
 from thalweg.wire.capturing import ALL, captured_ports
@@ -30,7 +31,9 @@ def write_trimmed(out: Path, short: Replay, spec: DeploymentSpec, ran: Deploymen
         OSError: the file cannot be written.
     """
     own = {one.name: one for one in ran.vertices}
-    vertices = [own[one.name] if not one.inputs and one.name in own else one for one in spec.vertices]
+    stood_in = {one.name for one in spec.vertices if one.component.partition("@")[0] in (COMPONENT, ANSWERS)}
+    vertices = [own[one.name] if one.name in stood_in and one.name in own else one for one in spec.vertices]
+    vertices = [msgspec.structs.replace(one, follows=None) for one in vertices]
     spec = msgspec.structs.replace(spec, vertices=vertices, lease="", revision=ran.revision, graph_digest=ran.graph_digest)
     types = {(one.name, port): kind for one in spec.vertices for port, kind in one.outputs.items()}
     partial = out.with_name(f".{out.name}.partial")

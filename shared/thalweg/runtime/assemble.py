@@ -13,12 +13,13 @@ from thalweg.runtime.engine import Engine, Limits
 from thalweg.runtime.inputs import Edge
 from thalweg.runtime.opening import Opening
 from thalweg.runtime.program import Program
+from thalweg.runtime.recorded_order import RecordedOrder
 from thalweg.runtime.redaction import Redaction
 from thalweg.sdk.adopt import Build, adopter
 from thalweg.sdk.outside import unpacker
 from thalweg.sdk.records import python_type
 from thalweg.sdk.release import ComponentRelease
-from thalweg.wire.spec import INLET_KEY, VertexSpec
+from thalweg.wire.spec import INLET_KEY, EdgeSpec, VertexSpec
 
 
 def assemble(
@@ -33,6 +34,8 @@ def assemble(
     *,
     traced: bool = False,
     opening: Opening | None = None,
+    run: str = "",
+    order: RecordedOrder | None = None,
 ) -> Engine:
     """The engine of a vertex, not restored yet.
 
@@ -47,6 +50,8 @@ def assemble(
         redaction: of what the vertex writes, None where it has no secrets.
         traced: as `DeploymentSpec.is_traced`.
         opening: what a source puts out before its own records.
+        run: names the life of the deployment.
+        order: of another run, in which inputs are taken; None where the component's own rule decides.
 
     Raises:
         RejectedError: a secret that the component needs is not bound (`secret.unbound`).
@@ -59,7 +64,7 @@ def assemble(
     if inlet is not None:
         inputs["in"] = outputs["out"]
     program = Program(component, spec.name, spec.params, inputs, outputs, files, generated, secrets, opening)
-    ordered = sorted(spec.inputs, key=lambda edge: (list(component.inputs).index(edge.dst_port), edge.src_vertex, edge.src_port))
+    program.context.run = run
     edges = [
         Edge(
             edge.key,
@@ -68,7 +73,7 @@ def assemble(
             *value_class(component.inputs[edge.dst_port], release.inputs[edge.dst_port], parse(edge.type)),
             spec.share,
         )
-        for order, edge in enumerate(ordered)
+        for order, edge in enumerate(in_rank_order(spec, release))
     ]
     return Engine(
         spec.name,
@@ -82,7 +87,14 @@ def assemble(
         redaction=redaction,
         traced=traced,
         inlet=inlet,
+        order=order,
     )
+
+
+def in_rank_order(spec: VertexSpec, release: ComponentRelease) -> list[EdgeSpec]:
+    """Its input edges; ties between them go to the earlier one."""
+    ports = list(release.component.inputs)
+    return sorted(spec.inputs, key=lambda edge: (ports.index(edge.dst_port), edge.src_vertex, edge.src_port))
 
 
 def _inlet(kind: StreamType) -> Edge:

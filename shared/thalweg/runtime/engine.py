@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import msgspec
 
@@ -19,6 +20,7 @@ from thalweg.runtime.outbox import Outbox
 from thalweg.runtime.processing import Processing
 from thalweg.runtime.program import Program
 from thalweg.runtime.rebuild import Rebuild
+from thalweg.runtime.recorded_order import RecordedOrder
 from thalweg.runtime.redaction import Nothing, Redaction
 from thalweg.runtime.snapshots import EVERY_MESSAGES, SMALL_STATE_BYTES, Schedule, decode_state, encode_state
 from thalweg.runtime.standing import Standing
@@ -55,10 +57,11 @@ class Turn(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A commit ready to be written: bodies by port, and what it says."""
+    """A commit ready to be written: bodies by port, and what it says; of a source, its own cursor too."""
 
     parts: list[tuple[str, bytes]]
     commit: Commit
+    cursor: Any = None
 
 
 class Engine:
@@ -76,6 +79,7 @@ class Engine:
         stop_after: a source, or an inlet, ends after so many records.
         traced: records say which one from outside they come from.
         inlet: which of the edges brings what comes from outside: it does not end by itself.
+        order: of another run, in which inputs are taken.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class Engine:
         redaction: Redaction | None = None,
         traced: bool = False,
         inlet: Edge | None = None,
+        order: RecordedOrder | None = None,
     ) -> None:
         self.vertex, self.program, self.edges = vertex, program, edges
         self.limits, self.has_spool = limits or Limits(), has_spool
@@ -106,7 +111,7 @@ class Engine:
         self.intake = Intake(vertex, program, self.outbox, self.faults, self.standing, self._lock)
         self.rebuild = Rebuild(self.standing)
         guard_state = program.has_state and on_error != "fail"
-        self.processing = Processing(vertex, program, edges, self.outbox, self.faults, self.standing, self.rebuild, guard_state)
+        self.processing = Processing(vertex, program, edges, self.outbox, self.faults, self.standing, self.rebuild, guard_state, order)
         self.failure: Failure | None = None
         self.raised: BaseException | None = None  # by the component, where that is why it failed
         self.ended = False
@@ -135,6 +140,7 @@ class Engine:
         floor_watermark, context = BEGINNING, self.program.context
         if commit is not None:
             self.epoch, self.number = commit.epoch, commit.number
+            context.epoch, context.rewound = commit.epoch, commit.rewound
             self.ended, self.failure, self.generated = commit.ended, commit.failure, dict(commit.generated)
             self.standing.counters, self.standing.watermark = msgspec.structs.replace(commit.counters), commit.watermark
             self.faults.dead_commits, context.time_ns = commit.dead_commits, commit.time_ns
@@ -147,6 +153,8 @@ class Engine:
             self.outbox.target = commit.target
             self.rebuild.begin(commit, self._placed_edges, from_start=self.has_spool)
             self._floor = dict(commit.floor) if commit.floor is not None else None
+        if self.processing.order is not None:
+            self.processing.order.begin(self.edges)
         try:
             if state is not None and not self.has_spool:
                 own, self.processing.latest, floor_watermark, time_ns = decode_state(state, self.edges)
@@ -159,7 +167,7 @@ class Engine:
             raised = f"{self.vertex}: before the first record: {type(error).__name__}: {error}"
             self.fail(error if isinstance(error, ThalwegError) else RunFailedError(raised, code="component.raised"))
             self.raised = self.raised or error
-        context.late_count = self.standing.counters.late
+        context.late_count, context.dropped_count = self.standing.counters.late, self.standing.counters.dropped
         if self.standing.rebuilding:
             self.standing.watermark = floor_watermark
 
@@ -268,8 +276,8 @@ class Engine:
         """After an idle step: the edge whose silence keeps records of others from being worked on."""
         if self.standing.rebuilding or not any(edge.head for edge in self.edges):
             return None
-        silent = [edge for edge in self.edges if not edge.head and not edge.ended]
-        return min(silent, key=lambda edge: (edge.watermark, edge.order)).key if silent else None
+        edge = self.processing.blocking()
+        return edge.key if edge is not None else None
 
     def say_waiting(self, edge: str) -> None:
         """Has the next commit say what the vertex waits for."""
@@ -349,12 +357,18 @@ class Engine:
         else:
             parts.append((COMMIT_PORT, _pack({"v": [], "t": [], "k": [], "s": inline})))
         counters = self.standing.counters
-        counters.late = self.program.context.late_count
+        counters.late, counters.dropped = self.program.context.late_count, self.program.context.dropped_count
         counters.bytes_out += sum(len(body) for _, body in parts)
         self.ended = self.finished and self.failure is None and may_end
         commit = self._commit()
         self._taken = commit, inline
-        return Cut(parts, commit)
+        told = self.standing.cursor if self._stuck is None else None
+        return Cut(parts, commit, told and told[1])
+
+    def stored(self, cut: Cut) -> None:
+        """Tells a source that a commit is on the log, so that it can acknowledge what it has taken from outside."""
+        cursor = cut.cursor
+        self.program.committed(msgspec.msgpack.decode(cursor) if isinstance(cursor, msgspec.Raw) else cursor)
 
     def _state(self) -> bytes | None:
         if self.has_spool:
@@ -399,7 +413,13 @@ class Engine:
     def _commit(self) -> Commit:
         standing = self.standing
         if self._stuck is not None:
-            said = {"epoch": self.epoch, "number": self.number, "generation": self.generation, "failure": self.failure}
+            said: dict[str, Any] = {
+                "epoch": self.epoch,
+                "number": self.number,
+                "generation": self.generation,
+                "failure": self.failure,
+                "taken": [],
+            }
             return msgspec.structs.replace(self._stuck, claim=False, **said)
         return Commit(
             epoch=self.epoch,
@@ -422,6 +442,7 @@ class Engine:
             missing=list(self.missing),
             undeclared=list(self.undeclared),
             rewound=self.rewound,
+            taken=self.processing.cut_taken(),
             target=self.outbox.target,
         )
 

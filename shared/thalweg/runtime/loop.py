@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from thalweg.errors import RunFailedError, StaleClaimError, ThalwegError, UnreachableError
-from thalweg.runtime.engine import SLICE_S, Engine, Turn
+from thalweg.runtime.engine import SLICE_S, Cut, Engine, Turn
 from thalweg.runtime.inputs import Message
 from thalweg.runtime.log import Log, Recovered
 from thalweg.runtime.source_steps import SourceSteps
@@ -72,7 +72,7 @@ async def claim(log: Log, generation: int = 1, rewind: Rewind | None = None, spo
                 return await _go_back(log, last, rewind, generation, spool)
             continue
         claimed = msgspec.structs.replace(
-            last, epoch=last.epoch + 1, number=last.number + 1, claim=True, failure=None, generation=generation
+            last, epoch=last.epoch + 1, number=last.number + 1, claim=True, failure=None, generation=generation, taken=[]
         )
         if last.generation < fresh_since:
             claimed = msgspec.structs.replace(claimed, cursor=None)
@@ -97,7 +97,7 @@ async def refuse(log: Log, failure: Failure, generation: int = 1) -> None:
     while True:
         last = (await log.recover()).commit or Commit(epoch=0, number=0)
         said = msgspec.structs.replace(
-            last, epoch=last.epoch + 1, number=last.number + 1, failure=failure, generation=max(generation, last.generation)
+            last, epoch=last.epoch + 1, number=last.number + 1, failure=failure, generation=max(generation, last.generation), taken=[]
         )
         with suppress(StaleClaimError):
             await log.write([(COMMIT_PORT, _pack({"v": [], "t": [], "k": []}))], said)
@@ -272,10 +272,14 @@ class VertexLoop:
         if self.spool is not None:
             self.spool.sync()
         cut = self.engine.cut(may_end=self._is_end_seen)
-        self._commit = asyncio.create_task(self.log.write(cut.parts, cut.commit))
+        self._commit = asyncio.create_task(self._write(cut))
         self._commit.add_done_callback(lambda _: self.log.arrived.set())
         for _ in range(TURNS_TO_SEND):
             await asyncio.sleep(0)
+
+    async def _write(self, cut: Cut) -> None:
+        await self.log.write(cut.parts, cut.commit)
+        self.engine.stored(cut)
 
     async def _settle(self) -> None:
         """Waits for the commit in flight, and passes on what stopped it."""

@@ -23,10 +23,15 @@ def opened(opening: Opening, own: Callable[[Any], Iterator[Any]], cursor: Any) -
         own: the source's own records from behind one of its cursors.
         cursor: of either; None for the start.
     """
-    count = cursor[1] if isinstance(cursor, list) and len(cursor) == 2 and cursor[0] == _MARK else 0
+    count = cursor[1] if is_of_opening(cursor) else 0
     if cursor is not None and not count:
         yield from own(cursor)
         return
     for number, (port, value, time_ns) in enumerate(opening(count), count + 1):
         yield At(value if port == "out" else Emit(value, port=port), [_MARK, number], time_ns)
     yield from own(None)
+
+
+def is_of_opening(cursor: Any) -> bool:
+    """Whether a cursor is none of the source's own."""
+    return isinstance(cursor, list) and len(cursor) == 2 and cursor[0] == _MARK

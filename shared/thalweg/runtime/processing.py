@@ -14,6 +14,7 @@ from thalweg.runtime.outbox import Outbox
 from thalweg.runtime.passes import CHUNK_S, STRIDE, CloserLookError
 from thalweg.runtime.program import Program
 from thalweg.runtime.rebuild import Rebuild
+from thalweg.runtime.recorded_order import RecordedOrder
 from thalweg.runtime.redoing import Redoing
 from thalweg.runtime.standing import Standing
 from thalweg.sdk.adopt import Build
@@ -36,6 +37,7 @@ class Processing:
         standing: how far the vertex is.
         rebuild: whether, and up to where, inputs are read again.
         guard_state: the state is to be as before a record that raised.
+        order: of another run, in which records are taken; None where the component's own rule decides.
 
     Attributes:
         latest: the last record of each port, where records of several are combined.
@@ -52,15 +54,20 @@ class Processing:
         standing: Standing,
         rebuild: Rebuild,
         guard_state: bool,
+        order: RecordedOrder | None = None,
     ) -> None:
         self.vertex, self.program, self.edges, self.outbox = vertex, program, edges, outbox
         self.faults, self.standing, self.rebuild = faults, standing, rebuild
         self.redoing = Redoing(program, edges, faults, standing, rebuild, self.attempt, self._call_one)
         self.latest: dict[str, Any] = {}
         self.finished = False
+        self.order = order
         self._stride = 1
         component = program.component
-        self._choose = choose_by_arrival if component.combine == "arrival" else choose_by_time
+        own_rule = choose_by_arrival if component.combine == "arrival" else choose_by_time
+        self._choose = own_rule if order is None else order.choose
+        self._notes_order = component.combine == "arrival" and len(edges) > 1
+        self._taken: list[tuple[int, int]] = []
         self._joint = len(component.arguments) > 1
         self._zip = self._joint and component.combine == "zip"
         self._guard_state = guard_state
@@ -79,6 +86,28 @@ class Processing:
             self._settle_rebuild()
             self._end_if_drained()
         return done
+
+    def cut_taken(self) -> list[tuple[int, int]]:
+        """In which order records were taken since this was last called: see `Commit.taken`."""
+        taken, self._taken = self._taken, []
+        return taken
+
+    def _take(self, edge: Edge, count: int) -> None:
+        """Counts the next records of an edge as worked on."""
+        self.standing.counters.records_in += count
+        self.standing.touched = True
+        edge.take(count)
+        if self._notes_order and not self.standing.rebuilding:
+            if self._taken and self._taken[-1][0] == edge.order:
+                count += self._taken.pop()[1]
+            self._taken.append((edge.order, count))
+
+    def blocking(self) -> Edge | None:
+        """The silent edge that keeps records of others from being worked on."""
+        if self.order is not None:
+            return self.order.awaited(self.edges)
+        silent = [edge for edge in self.edges if not edge.head and not edge.ended]
+        return min(silent, key=lambda edge: (edge.watermark, edge.order)) if silent else None
 
     def finish(self) -> None:
         """Nothing follows any more."""
@@ -136,9 +165,7 @@ class Processing:
             roots = None if batch.r is None else batch.r[low:reached]
             self.outbox.add_parts(parts, batch.t[low:reached], head.ids[low:reached], head.progress[low:reached], roots)
             self.standing.watermark = max(self.standing.watermark, head.progress[reached - 1])
-            self.standing.counters.records_in += done
-            edge.take(done)
-            self.standing.touched = True
+            self._take(edge, done)
         if closer is None:
             return done
         self._guarded(edge, _first(closer, lambda: call(batch.v[low + done])))
@@ -173,9 +200,7 @@ class Processing:
     def _consume(self, edge: Edge) -> None:
         head = edge.first
         self.standing.watermark = max(self.standing.watermark, head.progress[head.index])
-        self.standing.counters.records_in += 1
-        edge.take(1)
-        self.standing.touched = True
+        self._take(edge, 1)
 
     def _guarded(self, edge: Edge, call: Callable[[], Any]) -> None:
         """Runs the component over one record and applies `on_error` to what it raises."""

@@ -14,7 +14,7 @@ import msgspec
 from thalweg.errors import RejectedError
 from thalweg.graph.types import StreamType
 from thalweg.runtime.coroutines import CoroutineThread
-from thalweg.runtime.opening import Opening, opened
+from thalweg.runtime.opening import Opening, is_of_opening, opened
 from thalweg.sdk.component import Component
 from thalweg.sdk.context import Context
 from thalweg.sdk.records import python_type
@@ -147,6 +147,11 @@ class Program:
         if hasattr(self.instance, "finish"):
             return self.results(self.instance.finish(self.context))
         return ()
+
+    def committed(self, cursor: Any) -> None:
+        """Tells a source that has a method `committed` that its records up to a cursor are stored; from another thread than its own."""
+        if cursor is not None and hasattr(self.instance, "committed") and not is_of_opening(cursor):
+            self.instance.committed(cursor)
 
     def cancel(self) -> None:
         """Cancels the coroutine that the component is waiting in, if it is in one; call it from another thread than its own."""

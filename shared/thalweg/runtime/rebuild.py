@@ -63,4 +63,4 @@ class Rebuild:
         """Ends it, reached or not; counts are those of the commit."""
         if self._target is not None:
             self._target, self._standing.rebuilding, self._standing.counters = None, False, self._counters
-            context.late_count = self._counters.late
+            context.late_count, context.dropped_count = self._counters.late, self._counters.dropped

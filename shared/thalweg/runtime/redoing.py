@@ -66,7 +66,7 @@ class Redoing:
             self._redo(item, head.batch.t[head.index], head.ids[head.index], head.roots[head.index])
         if not self._standing.rebuilding:
             self._faults.dead_commits = max(0, self._faults.dead_commits - item.closed)
-            self._standing.counters.dropped += item.dropped
+            self._standing.counters.given_up += item.dropped
             self._standing.counters.redriven += bool(item.port)
         edge.take(1)
         self.is_news = self._standing.touched = True

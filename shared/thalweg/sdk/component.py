@@ -14,14 +14,13 @@ from pydantic import BaseModel
 
 from thalweg.errors import RejectedError
 from thalweg.graph.derive import stream_type
-from thalweg.graph.manifest import FileSlot
+from thalweg.graph.manifest import Combine, FileSlot
 from thalweg.graph.parse import parse_type
 from thalweg.graph.types import Record, format_type
 from thalweg.sdk.context import Context
 from thalweg.sdk.values import At, Bad, Emit, GeneratedFile, InputFile, Receipt, Secret
 from thalweg.wire.receipts import RECEIPTS
 
-Combine = Literal["arrival", "event-time", "zip", "latest"]
 EndpointSide = Literal["", "in", "out"]
 Kind = Literal["source", "processor", "sink"]
 ATTRIBUTE = "__thalweg__"

@@ -24,8 +24,14 @@ class Context:
         places: where the records of a batch stand on the log, for a sink that keeps its place in the target.
         port: input port of the current record.
         position: where the current record is in the input, as text.
+        run: names this life of the deployment, over restarts and redeploys; places are places of its log. A sink that keeps something
+            for itself in its target keeps it under `run` and `vertex`.
+        epoch: which copy of the vertex this is; a target that knows a higher one is to refuse what this one writes.
+        rewound: the generation in which the vertex last went back to deliver again; 0 where it never did.
         hold_back_ns: how far behind the watermark `on_watermark` and `finish` may still emit; None: at any time. To be set in
             `setup` by a component that knows better than None, so that those who merge its output need not wait for the end.
+        run: names this life of the deployment, over restarts and redeploys; places are places of its log. A sink that keeps something
+            for itself in its target keeps it under `run` and `vertex`.
     """
 
     def __init__(self, vertex: str, inputs: dict[str, StreamType], outputs: dict[str, StreamType], classes: dict[str, Any]) -> None:
@@ -33,8 +39,10 @@ class Context:
         self.time_ns, self.record_id, self.port, self.position = 0, 0, "in", ""
         self.record_ids: list[int] = []
         self.places: list[Place] = []
+        self.run, self.epoch, self.rewound = "", 0, 0
         self.logger = logging.getLogger(f"thalweg.vertex.{vertex}")
-        self.late_count = 0
+        self.run = ""
+        self.late_count = self.dropped_count = 0
         self.hold_back_ns: int | None = None
         self._inputs, self._outputs, self._classes = inputs, outputs, classes
 
@@ -62,3 +70,7 @@ class Context:
     def count_late(self, count: int = 1) -> None:
         """Counts records that came after their window had closed."""
         self.late_count += count
+
+    def count_dropped(self, count: int = 1) -> None:
+        """Counts what a live source has taken from outside and let go of, as there was no room for it; on the thread that it runs on."""
+        self.dropped_count += count

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from thalweg.graph.pipeline import Pipeline
 from thalweg.graph.wording import did_you_mean
+from thalweg.replay.feeding import ANSWERS_PORT, answering
 from thalweg.replay.feeds import FixtureFeed, ReplayFeed
 from thalweg.replay.fixture import SUFFIX as _FIXTURE
 from thalweg.replay.fixture import is_fixture
+from thalweg.replay.standing_in import StandIns
 from thalweg.testing.manifest import Case, FileExpectation, Fixture, PortExpectation, VertexExpectation
 
 OUT = "out"
@@ -44,7 +46,13 @@ class Arranged:
 
 
 def arrange(
-    pipeline: Pipeline, case: Case, use: Mapping[str, str], base: Path, types: Mapping[str, str], tried: Collection[str] = ()
+    pipeline: Pipeline,
+    case: Case,
+    use: Mapping[str, str],
+    base: Path,
+    types: Mapping[str, str],
+    tried: Collection[str] = (),
+    stand_ins: StandIns | None = None,
 ) -> Arranged:
     """A pipeline as a case runs it; its own expectations and aliases are left out.
 
@@ -58,14 +66,15 @@ def arrange(
         base: folder of the manifest, which its paths are relative to.
         types: stream type by `vertex.port`, as far as known; a replaced port is read as that.
         tried: releases, as `name@version`, that are not the pinned ones of that name: digests are left aside.
+        stand_ins: vertices beside the sources that the case's replay stands in for.
     """
     content = copy.deepcopy(pipeline.model_dump(mode="json", exclude={"expect", "aliases"}))
-    return _Arranging(content, case, base, types).run(use, tried)
+    return _Arranging(content, case, base, types, stand_ins or StandIns()).run(use, tried)
 
 
 class _Arranging:
-    def __init__(self, content: dict[str, Any], case: Case, base: Path, types: Mapping[str, str]) -> None:
-        self.case, self.base, self.types = case, base, types
+    def __init__(self, content: dict[str, Any], case: Case, base: Path, types: Mapping[str, str], stand_ins: StandIns) -> None:
+        self.case, self.base, self.types, self.stand_ins = case, base, types, stand_ins
         self.arranged = Arranged(content)
         self.vertices: dict[str, Any] = content["vertices"]
 
@@ -82,6 +91,8 @@ class _Arranging:
             vertex, _, slot = end.partition(".")
             if self.knows("files", end, vertex):
                 self.vertices[vertex].setdefault("files", {})[slot] = text if text.startswith("sha256:") else str(self.base / text)
+        if self.case.live and self.case.replay is None:
+            self.misfit("live", "without a replay, all vertices run live", "replay: the .mcap file of a run")
         replaced = self.recorded_sources()
         for end, fixture in self.case.replace.items():
             vertex, _, port = end.partition(".")
@@ -89,10 +100,19 @@ class _Arranging:
                 replaced.setdefault(vertex, {})[port] = fixture
         if replaced:
             self.replace(replaced)
+        self.answer([name for name in self.stand_ins.answered if name in self.vertices and name not in replaced])
         return self.arranged
 
+    def answer(self, names: Collection[str]) -> None:
+        """Has vertices give what the replay has of them, record by record."""
+        assert self.case.replay is not None or not names
+        self.vertices |= {name: answering(name, self.vertices[name], self.base / str(self.case.replay)) for name in names}
+        edges = [_Ends.read(text) for text in self.arranged.content.get("edges", [])]
+        edges = [replace(edge, dst_port=ANSWERS_PORT) if edge.dst_vertex in names else edge for edge in edges]
+        self.arranged.content["edges"] = list(map(str, edges))
+
     def recorded_sources(self) -> dict[str, dict[str, Fixture]]:
-        """The ports of all sources, where a replay takes their place."""
+        """The ports of all sources, where a replay takes their place, and of what is given likewise."""
         found: dict[str, dict[str, Fixture]] = {}
         text = self.case.replay
         if text is None:
@@ -103,7 +123,7 @@ class _Arranging:
             edges = [_Ends.read(edge) for edge in self.arranged.content.get("edges", [])]
             read = {edge.dst_vertex for edge in edges}
             for edge in edges:
-                if edge.src_vertex not in read:
+                if edge.src_vertex not in read or edge.src_vertex in self.stand_ins.given:
                     found.setdefault(edge.src_vertex, {})[edge.src_port] = Fixture(file=text, time=None)
         return found
 

@@ -152,13 +152,14 @@ class PortExpectation(_WithConditions):
 class VertexExpectation(_WithConditions):
     """What a vertex must have counted."""
 
-    conditions = ("records_in", "records_out", "filtered", "dead", "late", "errors")
+    conditions = ("records_in", "records_out", "filtered", "dead", "late", "dropped", "errors")
     vertex: Name
     records_in: Records | None = None
     records_out: Records | None = None
     filtered: Records | None = None
     dead: Records | None = Field(None, description="dead letters: a number, or {min: N, max: N}")
     late: Records | None = None
+    dropped: Records | None = None
     errors: Records | None = None
 
 
@@ -239,6 +240,11 @@ class Case(Strict):
         {}, max_length=MAX_BOUND, description="vertex.port -> file with records that come in place of its own: a path, or {file:, time:}"
     )
     replay: FileText | None = Field(None, description="an .mcap or .fixture.jsonl file: its records come in place of all sources")
+    live: list[Name] = Field(
+        [],
+        max_length=MAX_BOUND,
+        description="vertices that run, in place of giving what the replay has of them, though they are not deterministic",
+    )
     use: dict[Name, ComponentName] = Field({}, max_length=MAX_BOUND, description="component -> name@version to use in its place")
     push: dict[End, FileText | Annotated[list[Json], Field(max_length=MAX_PUSHED)]] = Field(
         {}, max_length=MAX_BOUND, description="vertex.endpoint -> values to push, or a .jsonl file of them"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,6 +24,7 @@ from thalweg.replay.feeds import open_feed
 from thalweg.runtime.assemble import assemble
 from thalweg.runtime.engine import Engine, Limits
 from thalweg.runtime.inputs import BEGINNING, Message
+from thalweg.runtime.recorded_order import RecordedOrder
 from thalweg.sdk.catalog import Catalog
 from thalweg.sdk.component import component_of
 from thalweg.sdk.conform import conformer
@@ -160,8 +161,9 @@ def run_plan(
     files: dict[str, Path] | None = None,
     workdir: Path | None = None,
     inputs: dict[str, list[Any]] | None = None,
+    order_of: Callable[[VertexSpec, ComponentRelease], RecordedOrder | None] = lambda spec, release: None,
 ) -> dict[str, Result]:
-    """Runs a plan in memory, as `run_graph` does."""
+    """Runs a plan in memory, as `run_graph` does; `order_of` says which vertices take their inputs in the order of another run."""
     plan.raise_if_faulty()
     results: dict[str, Result] = {}
     vertices = {one.name: one for one in plan.vertices}
@@ -178,7 +180,7 @@ def run_plan(
         ]
         if spec.endpoint == "in":
             messages = send(spec.name, (inputs or {}).get(spec.name, []))
-        results[spec.name] = _run(spec, release, local, messages, workdir)
+        results[spec.name] = _run(spec, release, local, messages, workdir, order=order_of(spec, release))
     return results
 
 
@@ -231,12 +233,13 @@ def _run(
     messages: list[Message],
     workdir: Path | None,
     secrets: Mapping[str, str] = MappingProxyType({}),
+    order: RecordedOrder | None = None,
 ) -> Result:
     folder = workdir or Path(tempfile.mkdtemp(prefix="thalweg-test-"))
     generated = {slot: folder / spec.name / name for slot, name in spec.generated.items()}
     for path in generated.values():
         path.parent.mkdir(parents=True, exist_ok=True)
-    engine = assemble(spec, release, files, generated, Limits(), parse_type, secrets)
+    engine = assemble(spec, release, files, generated, Limits(), parse_type, secrets, order=order)
     engine.restore(None, None)
     result = Result(
         outputs={port: [] for port in spec.outputs},
@@ -264,6 +267,7 @@ def _collect(engine: Engine, spec: VertexSpec, result: Result) -> None:
     if not engine.needs_commit():
         return
     cut = engine.cut()
+    engine.stored(cut)
     for port, body in cut.parts:
         if port == "_dead":
             result.dead += msgspec.msgpack.decode(body)

@@ -19,13 +19,14 @@ class Counters(msgspec.Struct, omit_defaults=True):
     late: int = 0
     errors: int = 0
     bytes_out: int = 0
+    dropped: int = 0  # by a live source, for want of room
     redriven: int = 0  # dead letters that were given again
-    dropped: int = 0  # and those that were given up
+    given_up: int = 0  # and those that were dropped by hand
 
     @property
     def open_letters(self) -> int:
         """Dead letters about which nothing was done."""
-        return max(0, self.dead - self.redriven - self.dropped)
+        return max(0, self.dead - self.redriven - self.given_up)
 
 
 class OpenBlock(msgspec.Struct, array_like=True):
@@ -80,6 +81,8 @@ class Commit(msgspec.Struct, omit_defaults=True):
         drained: a source was asked to end before its end.
         target: who took the last record of a sink that gives receipts.
         rewound: the generation in which the vertex last went back (`thalweg.wire.rewind`); 0: it never did.
+        taken: by a vertex that takes several inputs as they come, in this commit, one stretch after the other: (edge, by its place in
+            `positions`; how many of its records).
         missing: slots of generated files that the component has not written.
         undeclared: what it wrote beside them.
     """
@@ -105,6 +108,7 @@ class Commit(msgspec.Struct, omit_defaults=True):
     missing: list[str] = []
     undeclared: list[str] = []
     rewound: int = 0
+    taken: list[tuple[int, int]] = []
     target: str = ""
 
     @property

@@ -74,6 +74,30 @@ def build(
     }
 
 
+_LATER = ("id", "finished_ns", "replay", "logs")  # is not known yet when a replay is closed, as evidence names that by its digest
+
+
+def account(spec: DeploymentSpec, commits: Mapping[str, Commit], sync: Sync) -> dict[str, Any]:
+    """What the evidence of a run will say, as far as it is known when its replay is closed."""
+    document = build(spec, commits, "", 0, sync)
+    return {name: value for name, value in document.items() if name not in _LATER}
+
+
+def account_faults(told: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
+    """In what an account says otherwise than the evidence, as lines; a run may have been promoted to another owner in between."""
+    told, document = dict(told), dict(document)
+    specs = [_unowned(one.pop("spec", "")) for one in (told, document)]
+    lines = [f"{name} is another one than in the evidence" for name in told if told[name] != document.get(name)]
+    return lines + (["what ran is another graph than in the evidence"] if specs[0] != specs[1] else [])
+
+
+def _unowned(spec: str) -> str | DeploymentSpec:
+    try:
+        return msgspec.structs.replace(msgspec.json.decode(spec, type=DeploymentSpec), lease="", desired="running")
+    except msgspec.DecodeError:
+        return spec
+
+
 def _vertex(spec: VertexSpec, commit: Commit | None) -> dict[str, Any]:
     commit = commit or Commit(epoch=0, number=0)
     return {
@@ -85,8 +109,9 @@ def _vertex(spec: VertexSpec, commit: Commit | None) -> dict[str, Any]:
         "records_out": commit.counters.records_out,
         "dead": commit.counters.dead,
         "redriven": commit.counters.redriven,
-        "dropped": commit.counters.dropped,
+        "given_up": commit.counters.given_up,
         "late": commit.counters.late,
+        "dropped": commit.counters.dropped,
         "errors": commit.counters.errors,
         "ports": {port: {"count": stored.count, "digest": stored.digest} for port, stored in sorted(commit.ports.items())},
         "delivered": asdict(sent) if (sent := delivered(spec, commit)) is not None else None,

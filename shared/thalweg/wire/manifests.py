@@ -43,7 +43,7 @@ class Placed:
     """A vertex as far as Kubernetes has to know it.
 
     Attributes:
-        uses_store: it is given the keys of the file store.
+        needs_store: it is given the keys of the file store.
         keeps_files: its folder must outlive its pod.
         slots: of its secrets.
     """
@@ -51,14 +51,14 @@ class Placed:
     workspace: str
     deployment: str
     vertex: str
-    uses_store: bool = True
+    needs_store: bool = True
     keeps_files: bool = False
     slots: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, spec: DeploymentSpec, vertex: VertexSpec) -> Placed:
         """A vertex of a deployment."""
-        return cls(spec.workspace, spec.name, vertex.name, vertex.uses_store, bool(vertex.generated), tuple(sorted(vertex.secrets)))
+        return cls(spec.workspace, spec.name, vertex.name, vertex.needs_store, bool(vertex.generated), tuple(sorted(vertex.secrets)))
 
     @property
     def name(self) -> str:
@@ -144,7 +144,7 @@ def _container(placed: Placed, placing: Placing) -> Manifest:
     mounts: list[Manifest] = [{"name": "tmp", "mountPath": "/tmp"}, {"name": "data", "mountPath": "/data"}]
     if placed.slots:
         mounts.append({"name": "secrets", "mountPath": SECRETS, "readOnly": True})
-    sources = [NATS_SECRET, *([STORE_SECRET] if placed.uses_store else [])]
+    sources = [NATS_SECRET, *([STORE_SECRET] if placed.needs_store else [])]
     return {
         "name": "vertex",
         "image": placing.image,

@@ -56,6 +56,7 @@ def spec_of(planned: PlannedVertex, files: Mapping[str, FileSpec] = MappingProxy
         outputs={port: format_type(kind) for port, kind in planned.outputs.items()},
         deterministic=manifest.deterministic,
         endpoint=manifest.endpoint,
+        combine=manifest.combine,
         generated_types={slot: declared.type for slot, declared in manifest.generated_file_schema.items()},
         generation=generation,
     )

@@ -85,6 +85,7 @@ def rewound(last: Commit, then: Commit | None, rewind: Rewind, generation: int) 
         drained=False,
         waits_for=None,
         generated={},
+        taken=[],
         missing=[],
         undeclared=[],
         dead_commits=last.dead_commits,

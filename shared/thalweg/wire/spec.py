@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from thalweg.graph.manifest import Combine
 from thalweg.launching import LauncherName
 from thalweg.wire.commit import Commit
 from thalweg.wire.rewind import Rewind, Void, is_pending
@@ -49,6 +50,13 @@ class FileSpec(msgspec.Struct, frozen=True):
     directory: bool = False
 
 
+class Follows(msgspec.Struct, frozen=True):
+    """Another run, whose order of the inputs a vertex is to follow: its replay; edge key -> `vertex.port` that it was there."""
+
+    replay: FileSpec
+    edges: dict[str, str]
+
+
 class Share(msgspec.Struct, frozen=True):
     """Which records one partition of a vertex takes: those whose key, or id where there is no key, falls to it.
 
@@ -75,6 +83,8 @@ class VertexSpec(msgspec.Struct, frozen=True):
         fresh_since: a source's cursor of an earlier generation does not count: it was that of another source.
         share: of its input, for one partition of a vertex; None takes all.
         endpoint: `in`: its input port of that name is fed from outside, `out`: its output port of that name is read there.
+        combine: how several inputs are combined, as the release declares it.
+        follows: the run whose order it takes its inputs in; None where `combine` decides.
     """
 
     name: str
@@ -99,11 +109,18 @@ class VertexSpec(msgspec.Struct, frozen=True):
     fed: str = ""
     fresh_since: int = 0
     share: Share | None = None
+    combine: Combine = "event-time"
+    follows: Follows | None = None
 
     @property
-    def uses_store(self) -> bool:
-        """Whether its process reads from the file store, or writes to it."""
-        return bool(self.files or self.generated or self.archive)
+    def is_by_arrival(self) -> bool:
+        """Whether it merges several inputs as they come."""
+        return self.combine == "arrival" and len(self.inputs) > 1
+
+    @property
+    def needs_store(self) -> bool:
+        """Whether it reads or writes anything in the file store."""
+        return bool(self.files or self.generated or self.archive or self.follows)
 
     def is_same_work(self, other: VertexSpec) -> bool:
         """Whether a vertex that works by one of the two may go on working by the other."""
@@ -163,6 +180,11 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
     aliases: dict[str, str] = {}
     lease: str = ""
     launcher: LauncherName = "process"
+
+    @property
+    def run(self) -> str:
+        """Tells this life of the deployment from all others, also of the same name: its log begins with it."""
+        return f"{self.workspace}/{self.name}@{self.deployed_ns}"
 
     @property
     def is_traced(self) -> bool:

@@ -13,10 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from thalweg import Image, RecordError, RejectedError
-from thalweg.graph.accept import find_conflict
-from thalweg.graph.converters import Converters
-from thalweg.graph.types import STR, ImageType, format_type
-from thalweg.sdk.catalog import Catalog
+from thalweg.graph.types import STR, format_type
 
 Drive = Callable[..., Any]
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -115,13 +112,6 @@ def test_an_image_becomes_its_text_whole_or_in_a_field(drive: Drive) -> None:
     for params in ({"min_score": 2}, {"size": 1}, {"threads": 0}, {"to": "int"}):
         with pytest.raises(ValidationError):
             drive("ocr-text", types={"in": "image"}, params=params)
-
-
-def test_a_refused_edge_from_images_to_text_names_the_converter() -> None:
-    conflict = find_conflict(ImageType(), STR)
-    assert conflict is not None
-    hint = Converters(Catalog()).hint(ImageType(), STR, conflict)
-    assert hint == 'ocr-text@1.0.0 with params {to: "str"} turns image into str'
 
 
 @pytest.mark.parametrize(("missing", "name", "extra"), [("rapidocr", "ocr", "ocr"), ("cv2", "qr", "video")])

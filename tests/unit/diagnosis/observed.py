@@ -38,12 +38,13 @@ def said(
     filtered: int = 0,
     dead: int = 0,
     late: int = 0,
+    dropped: int = 0,
     failure: Failure | None = None,
     ended: bool = False,
     **more: Any,
 ) -> Commit:
     """The newest commit of a vertex that has taken and given so many records."""
-    counters = Counters(taken, given, filtered, dead, late)
+    counters = Counters(taken, given, filtered, dead, late, dropped=dropped)
     if ended:
         more.setdefault("watermark", END_OF_TIME)
     return Commit(**{"epoch": 1, "number": 5, **more}, counters=counters, ports={port: PortDigest(given, "")}, failure=failure, ended=ended)

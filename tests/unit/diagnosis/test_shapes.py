@@ -118,6 +118,10 @@ def test_dead_letters_are_told_with_the_last_one() -> None:
     assert found(facts(some)) == [("warning", "flow.dead_some", "keep")]
 
 
+def test_what_a_live_source_drops_is_told() -> None:
+    assert found(facts({**ENDED, "rows": said(100, 100, dropped=7, ended=True)})) == [("warning", "flow.dropped", "rows")]
+
+
 def test_late_records_are_told() -> None:
     assert found(facts({**ENDED, "keep": said(100, 60, late=7, ended=True)})) == [("warning", "flow.late", "keep")]
     commits = {**ENDED, "keep": said(100, 0, late=100, filtered=100, ended=True), "save": said(ended=True)}

@@ -25,6 +25,7 @@ SPEC = DeploymentSpec(
     capture="all",
 )
 WRITTEN = {("source", "out"): 300, ("blobs", "out"): 30}
+ACCOUNT = {"verdict": "met", "vertices": {}}
 ABOUT = {"format": "thalweg-replay/1", "capture": "all"}
 
 
@@ -64,5 +65,5 @@ def record(path: Path, messages: list[Logged]) -> bytes:
     one = recorder(path)
     for message in messages:
         one.add(message)
-    one.seal(WRITTEN, None)
+    one.seal(WRITTEN, None, account=ACCOUNT)
     return path.read_bytes()

@@ -13,9 +13,10 @@ from mcap.reader import make_reader
 
 from thalweg.errors import RejectedError
 from thalweg.replay.outline import footer_of
+from thalweg.replay.proof import evidence_faults
 from thalweg.replay.reader import Replay
 from thalweg.wire.digest import Chain
-from unit.replay.logs import SPEC, WRITTEN, log, record, recorder
+from unit.replay.logs import ACCOUNT, SPEC, WRITTEN, log, record, recorder
 
 SOURCE, BLOBS = "tw.w.d.v.source.out.0", "tw.w.d.v.blobs.out.0"
 
@@ -39,6 +40,17 @@ def test_a_replay_gives_the_records_back_and_proves_itself_whole(tmp_path: Path)
     assert replay.digest("source", "out") == (300, chain.stored(300, 0).digest)
 
 
+def test_the_evidence_in_a_replay_is_that_of_its_run(tmp_path: Path) -> None:
+    record(tmp_path / "a.mcap", log())
+    replay = Replay(tmp_path / "a.mcap")
+    assert replay.account == ACCOUNT
+    count, digest = replay.digest("source", "out")
+    ports = {"source": {"ports": {"out": {"count": count, "digest": digest}}}}
+    assert evidence_faults(replay, {"vertices": ports}) == []
+    other = {**ports, "blobs": {"ports": {"out": {"count": 30, "digest": digest}}}}
+    assert [line.partition(" with")[0] for line in evidence_faults(replay, {"vertices": other})] == ["blobs.out has 30 records"]
+
+
 def test_the_messages_of_the_log_can_be_made_again(tmp_path: Path) -> None:
     messages = log()
     record(tmp_path / "a.mcap", messages)
@@ -60,8 +72,8 @@ def test_a_reader_that_is_not_ours_finds_nothing_wrong(tmp_path: Path) -> None:
         assert by_topic[SOURCE] == "int" and by_topic[BLOBS] == "bytes"
         numbers = list(reader.iter_messages(topics=[SOURCE]))
         assert [n for _, _, one in numbers for n in msgspec.msgpack.decode(one.data)["v"]] == list(range(300))
-        assert [one.name for one in reader.iter_metadata()] == ["thalweg.replay", "thalweg.completeness"]
-        assert [one.name for one in reader.iter_attachments()] == ["spec.json"]
+        assert [one.name for one in reader.iter_metadata()] == ["thalweg.replay", "thalweg.evidence", "thalweg.completeness"]
+        assert [one.name for one in reader.iter_attachments()] == ["spec.json", "evidence.json"]
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -74,6 +86,8 @@ def test_a_recording_that_is_killed_again_and_again_is_the_same_file(tmp_path: P
         until = min(len(messages), place + rng.randrange(30))
         for message in messages[place:until]:
             one.add(message)
+        if rng.random() < 0.5:
+            one.sync()
         one.close()
         _tear(path, rng)
         one = recorder(path)
@@ -81,11 +95,11 @@ def test_a_recording_that_is_killed_again_and_again_is_the_same_file(tmp_path: P
         assert place <= until
     for message in messages[place:]:
         one.add(message)
-    one.seal(WRITTEN, None)
+    one.seal(WRITTEN, None, account=ACCOUNT)
     assert path.read_bytes() == whole
     again = recorder(path)  # killed between the end of the file and its upload
     assert again.next_sequence == len(messages) + 1
-    again.seal(WRITTEN, None)
+    again.seal(WRITTEN, None, account=ACCOUNT)
     assert path.read_bytes() == whole
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from thalweg.graph.types import StreamType
 from thalweg.runtime.assemble import assemble
 from thalweg.runtime.engine import Cut, Engine, Limits, Turn
 from thalweg.runtime.inputs import BEGINNING, Message
+from thalweg.runtime.recorded_order import RecordedOrder
 from thalweg.sdk.component import component_of
 from thalweg.sdk.release import ComponentRelease
 from thalweg.testing.run import pack
@@ -51,6 +53,7 @@ class Simulation:
         inputs: messages of each input port, as upstream vertices wrote them; sequences are given by `run`.
         kind: type of all its inputs.
         on_error, params: as in a pipeline file.
+        follows: makes the order of another run, in which inputs are taken.
     """
 
     def __init__(
@@ -60,8 +63,9 @@ class Simulation:
         kind: Any = int,
         on_error: OnError = "fail",
         params: dict[str, Any] | None = None,
+        follows: Callable[[], RecordedOrder] | None = None,
     ) -> None:
-        self.inputs = inputs or {}
+        self.inputs, self.follows = inputs or {}, follows
         self.spec, self.release = vertex_spec(component, dict.fromkeys(self.inputs, stream_type(kind)), on_error, params)
 
     def run(self, seed: int | None = None, order: int | None = None) -> Left:
@@ -75,7 +79,12 @@ class Simulation:
 
     def engine(self, limits: Limits | None = None) -> Engine:
         """The vertex's engine, not restored yet."""
-        return assemble(self.spec, self.release, {}, {}, limits or Limits(), parse_type)
+        order = self.follows() if self.follows is not None else None
+        return assemble(self.spec, self.release, {}, {}, limits or Limits(), parse_type, order=order)
+
+    def log(self, order: int) -> list[Message]:
+        """The inputs as they lie on the log, by the seed of that order."""
+        return _interleave(self, random.Random(order))
 
 
 def vertex_spec(
@@ -95,7 +104,7 @@ class _Run:
     def __init__(self, simulation: Simulation, rng: random.Random, order: random.Random, disturbed: bool) -> None:
         self._simulation, self._rng, self._disturbed = simulation, rng, disturbed
         self._log = _interleave(simulation, order)
-        self._keeps_order = simulation.release.component.combine == "arrival"
+        self._keeps_order = simulation.release.component.combine == "arrival" and simulation.follows is None
         self._commit: Commit | None = None
         self._inline: bytes | None = None
         self._snapshot: bytes | None = None

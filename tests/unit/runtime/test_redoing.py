@@ -165,7 +165,7 @@ def test_a_value_of_another_type_is_a_letter_again() -> None:
 def test_dropped_letters_are_counted_and_make_room() -> None:
     engine, _, _ = refused(Choosy)
     after = run(engine, [Message(AGAIN_KEY, 50, 50, encode_again([], 1, 1, {9: []}), BEGINNING, False)])
-    assert (after.commit.counters.dropped, after.commit.counters.open_letters, after.commit.dead_commits) == (1, 0, 0)
+    assert (after.commit.counters.given_up, after.commit.counters.open_letters, after.commit.dead_commits) == (1, 0, 0)
     assert values(after) == []
 
 

@@ -14,9 +14,11 @@ import msgspec
 import pytest
 from pydantic import BaseModel
 
-from thalweg import At, Emit, component
+from thalweg import At, Context, Emit, component
 from thalweg.errors import FencedOutError
-from thalweg.runtime.engine import Turn
+from thalweg.graph.parse import parse_type
+from thalweg.runtime.assemble import assemble
+from thalweg.runtime.engine import Limits, Turn
 from thalweg.runtime.loop import VertexLoop
 from thalweg.runtime.source_thread import is_any_left
 from thalweg.wire.commit import Commit
@@ -358,3 +360,44 @@ def test_a_step_that_was_hurried_does_not_go_back_into_the_source() -> None:
     _hurries[:] = [engine.hurry]
     assert engine.step() is Turn.SLOW
     assert engine.standing.counters.records_in == 4
+
+
+@component("acknowledging", version="1.0.0")
+class Acknowledging:
+    """Its origin hands out nothing more before what it gave last is acknowledged; what it has besides, it throws away."""
+
+    def setup(self, context: Context) -> None:
+        """Nothing is acknowledged yet."""
+        self._acknowledged, self._arrived = 0, threading.Condition()
+
+    def read(self, cursor: int | None, context: Context) -> Iterator[At[int]]:
+        """Numbers, each behind the acknowledgement of the one before."""
+        for n in range(cursor or 0, 3):
+            with self._arrived:
+                assert self._arrived.wait_for(lambda n=n: self._acknowledged >= n, PROMPT_S)  # type: ignore[misc]
+            context.count_dropped(2)
+            yield At(n, n + 1)
+
+    def committed(self, cursor: int) -> None:
+        """What is on the log need not be given again."""
+        with self._arrived:
+            self._acknowledged = cursor
+            self._arrived.notify()
+
+
+async def test_a_blocked_source_hears_what_is_committed_and_what_it_drops_is_counted() -> None:
+    log = MemoryLog([])
+    async with asyncio.timeout(PROMPT_S):
+        await _loop_of(Acknowledging, log).run()
+    last = log.commits[-1]
+    assert last.ended and (last.counters.records_out, last.counters.dropped) == (3, 6)
+    assert [commit.counters.records_out for commit in log.commits if commit.counters.records_out] == [1, 2, 3]
+
+
+async def test_a_source_hears_nothing_of_recorded_records_that_come_before_its_own() -> None:
+    log, simulated = MemoryLog([]), Simulation(Acknowledging)
+    recorded = [("out", 7, None), ("out", 8, None)]
+    engine = assemble(simulated.spec, simulated.release, {}, {}, Limits(), parse_type, opening=lambda given: iter(recorded[given:]))
+    async with asyncio.timeout(PROMPT_S):
+        await VertexLoop(engine, log, None, None).run()
+    assert log.commits[-1].ended and log.commits[-1].failure is None and log.commits[-1].counters.records_out == 5

@@ -11,7 +11,7 @@ from thalweg.errors import RejectedError
 from thalweg.sealed.evidence import check_signature, signed
 from thalweg.sealed.signatures import SigningKey
 from thalweg.wire.commit import Commit, Counters, Generated, PortDigest
-from thalweg.wire.evidence import build, differences, spec_from
+from thalweg.wire.evidence import account, account_faults, build, differences, spec_from
 from thalweg.wire.spec import DeploymentSpec, ExpectSpec, VertexSpec
 
 KEY = SigningKey(bytes(32))
@@ -53,6 +53,18 @@ def test_the_same_specs_and_commits_make_the_same_bytes() -> None:
 def test_an_expectation_that_is_not_met_and_a_run_that_did_not_end_are_told() -> None:
     assert build(SPEC, commits(4), "e", 1, "always")["verdict"] == "not met"
     assert build(SPEC, {}, "e", 1, "always")["verdict"] == "not finished"
+
+
+def test_an_account_says_what_the_evidence_will_say_and_what_differs_is_told() -> None:
+    told = account(SPEC, commits(), "always")
+    owned = msgspec.structs.replace(SPEC, lease="nightly")
+    document = json.loads(signed(build(owned, commits(), "e", 1, "always"), KEY))
+    assert account_faults(told, document) == [] and "replay" not in told
+    other = build(msgspec.structs.replace(SPEC, backend="b"), commits(6), "e", 1, "always")
+    lines = ["backend is another one than in the evidence", "vertices is another one than in the evidence"]
+    assert set(lines) <= set(account_faults(told, other)) and "what ran is another graph than in the evidence" in account_faults(
+        told, other
+    )
 
 
 def test_a_drained_source_is_run_again_for_as_many_records() -> None:

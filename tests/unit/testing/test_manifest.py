@@ -60,7 +60,7 @@ def test_the_example_is_valid_by_its_model_and_by_its_schema() -> None:
             {"port": "wet.out", "golden": "g", "tolerance": {"fields": {"a": -1}}},
             "cases.0.expect.0.tolerance.fields.a.absolute: must be at least 0.0, not -1",
         ),
-        ({"vertex": "wet"}, "expects nothing: give one of records_in, records_out, filtered, dead, late, errors"),
+        ({"vertex": "wet"}, "expects nothing: give one of records_in, records_out, filtered, dead, late, dropped, errors"),
         ({"fails": {"vertx": "wet"}}, "cases.0.expect.0.fails: unknown key 'vertx'; did you mean vertex?"),
     ],
 )

@@ -126,6 +126,7 @@ def test_what_does_not_fit_of_a_replay_is_told(replay: Path) -> None:
     ]
     timed = _arranged(replay, replace={"twice.out": {"file": "run.mcap", "time": "n"}}).misfits
     assert [one.message for one in timed] == ["the records of a replay, or of a fixture, have their times"]
+    assert [one.message for one in _arranged(replay, live=["big"]).misfits] == ["without a replay, all vertices run live"]
     artifact = Case.model_validate({"name": "a", "expect": [{"replay": "sha256:" + "0" * 64}]})
     _, misfits = assertions_of(artifact.expect, _plan(replay, replay="run.mcap"), replay.parent, update=False)
     assert "no file store is given" in misfits[0].message

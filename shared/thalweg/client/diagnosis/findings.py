@@ -45,6 +45,7 @@ class Figures:
     filtered: int
     dead: int
     late: int
+    dropped: int
     lag: int
     rate: float
     has_inputs: bool

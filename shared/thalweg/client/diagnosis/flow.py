@@ -83,6 +83,7 @@ def _figures(facts: Facts, vertex: VertexSpec) -> Figures:
         filtered=counters.filtered,
         dead=counters.dead,
         late=counters.late,
+        dropped=counters.dropped,
         lag=facts.lag(vertex.name) if vertex.inputs else 0,
         rate=round(facts.rate(vertex.name), 1),
         has_inputs=bool(vertex.inputs),

@@ -82,7 +82,12 @@ def facts_of(report: Report, document: dict[str, Any]) -> Facts:
 def _commit(vertex: VertexSpec, told: dict[str, Any], report: Report) -> Commit:
     """The last commit of a vertex, as far as evidence has it; what it filtered follows from the rest where it gave nothing."""
     counters = Counters(
-        records_in=told["records_in"], records_out=told["records_out"], dead=told["dead"], late=told["late"], errors=told["errors"]
+        records_in=told["records_in"],
+        records_out=told["records_out"],
+        dead=told["dead"],
+        late=told["late"],
+        dropped=told.get("dropped", 0),
+        errors=told["errors"],
     )
     if vertex.outputs and vertex.inputs and not counters.records_out:
         counters.filtered = counters.records_in - counters.dead

@@ -23,6 +23,8 @@ def find_losses(facts: Facts, vertex: VertexSpec) -> Iterator[Finding]:
         yield _dead(facts, vertex)
     if counters.late:
         yield _late(facts, vertex)
+    if counters.dropped:
+        yield _dropped(facts, vertex)
     if not vertex.inputs or not vertex.outputs or not taken or facts.has_failed(vertex.name):
         return
     if counters.records_out == 0:
@@ -62,6 +64,14 @@ def _late(facts: Facts, vertex: VertexSpec) -> Finding:
     hint = "raise lateness_s, or put sort-by-time before it" if "lateness_s" in vertex.params else "put sort-by-time before it"
     is_all = counters.late >= counters.records_in
     return Finding("flow.late_all" if is_all else "flow.late", "fault" if is_all else "warning", vertex.name, said, hint, evidence=evidence)
+
+
+def _dropped(facts: Facts, vertex: VertexSpec) -> Finding:
+    counters = facts.commit(vertex.name).counters
+    evidence = {"dropped": counters.dropped, "records_in": counters.records_in}
+    said = f"has let go of {records(counters.dropped)} for want of room, and taken {counters.records_in:,}"
+    hint = "what reads it is slower than what comes: take less (every, max_fps, a smaller size), or make its readers faster"
+    return Finding("flow.dropped", "warning", vertex.name, said, hint, evidence=evidence)
 
 
 def _filtered(facts: Facts, vertex: VertexSpec) -> Finding:
