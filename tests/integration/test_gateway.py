@@ -571,7 +571,7 @@ async def test_the_examples_of_the_document_work(session: Session, place: Served
     name = await deploy(session, vertices, *edges, backend=document["backend"], aliases=document["aliases"])
     await until_running(session, name)
     scope: dict[str, Any] = {}
-    exec(next(one for one in found if "import msgpack, nats" in one), scope)
+    exec(next(one for one in found if "async def double" in one), scope)
     assert await scope["double"](place.stack.nats_url, [1, 2, 3]) == [{"n": n, "twice": 2 * n} for n in (1, 2, 3)]
     go_in = {"Authorization": f"Bearer {await token_for(session, name, 'orders')}"}
     answer = await http.post(f"/a/{name}/orders?wait=10s", json={"n": 4}, headers=go_in)
