@@ -469,6 +469,12 @@ async def test_url_and_token_outlive_redeploys_and_deployments(session: Session,
 
     await answered(url, {"twice": 8, "x": 0.0})
     await answered(f"/a/{name}/orders", {"twice": 8, "x": 0.0})
+
+    async def is_all_out() -> bool:
+        found = await vertices_of(session, name)
+        return found["show"].records_out == found["door"].records_in
+
+    await until(is_all_out)  # what the redeployed vertex cannot read would fail it
     change = SetParam(vertex="double", path="fields", value={"thrice": "n * 3"})
     await session.ask(EDIT, Edit(backend=name, author="ada", operations=[change]))
     await session.ask(REDEPLOY, Redeploy(name=name))
