@@ -3,7 +3,7 @@
 export PYTHONSAFEPATH := 1
 PYTHON ?= python3
 PYTEST_ARGS ?=
-JOBS ?= 2
+JOBS ?= 3
 BENCH_ARGS ?=
 BIN := .venv/bin
 LOCK := deploy/requirements.lock

@@ -89,7 +89,7 @@ async def _post_until_stored(http: httpx.AsyncClient, url: str, n: int, headers:
                 if found.status_code == 202:
                     return
                 assert found.status_code in (429, 503), found.text
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
 
 
 async def _read_events(http: httpx.AsyncClient, url: str, headers: dict[str, str], count: int) -> list[int]:
@@ -105,7 +105,7 @@ async def _read_events(http: httpx.AsyncClient, url: str, headers: dict[str, str
                         seen.append(json.loads(line[6:])["twice"])
                     if len(seen) == count:
                         return seen
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
     return seen
 
 

@@ -116,7 +116,7 @@ async def store_lines(session: Session, count: int, pause_s: float = 0.0, **more
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while not await condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
 
 
 async def status_of(session: Session, name: str) -> api.DeploymentStatus:

@@ -137,7 +137,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Waits for it."""
     async with asyncio.timeout(DEADLINE_S):
         while not await condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
 
 
 async def vertices_of(session: Session, name: str) -> dict[str, api.VertexStatus]:

@@ -98,7 +98,7 @@ async def _deploy(session: Session, name: str, capture: str, count: int, pause_s
 async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while not await condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
 
 
 async def _status(session: Session, name: str) -> api.DeploymentStatus:

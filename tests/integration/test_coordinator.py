@@ -80,7 +80,7 @@ async def _coordinator(tmp_path: Path) -> AsyncIterator[tuple[Client, Path]]:
 async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while not await condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
 
 
 async def _remove(client: Client, data: Path, name: str) -> None:

@@ -70,7 +70,7 @@ async def _until_full(client: Client, spec: DeploymentSpec) -> None:
             count = commits["numbers"].ports["out"].count if "numbers" in commits and "out" in commits["numbers"].ports else 0
             if last is not None and count >= 140 and "step" in commits and commits["step"].counters.records_in == count:
                 return
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
 
 
 async def test_what_is_held_is_not_trimmed_and_the_graph_goes_on_once_the_hold_advances_or_expires(
@@ -107,12 +107,12 @@ async def test_a_hold_is_renewed_and_goes_with_its_deployment(stack: EmbeddedSta
         written = (await bucket.get("renewed.capture")).revision
         while (await bucket.get("renewed.capture")).revision < written + 4:
             assert await held_from(client, "default", "renewed") == 7
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
         hold.advance(9)
         while await held_from(client, "default", "renewed") != 9:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
         await delete_deployment(client, "default", "renewed")
         while not hold.is_lost:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
         assert await bucket.keys("renewed.>") == []
     await client.close()

@@ -81,7 +81,7 @@ def _process_of(data: str, vertex: str) -> psutil.Process | None:
 
 
 def test_a_killed_partition_goes_on_and_the_run_can_be_run_again(tmp_path: Path, environment: dict[str, str]) -> None:
-    content = pipeline(60_000, 2)
+    content = pipeline(20_000, 2)
     run = _run(tmp_path, environment, content)
     deadline = time.monotonic() + DEADLINE_S
     while (process := _process_of(environment["THALWEG_DATA"], "counted~2")) is None:
@@ -92,7 +92,7 @@ def test_a_killed_partition_goes_on_and_the_run_can_be_run_again(tmp_path: Path,
     assert run.returncode == 0, errors
     found = json.loads(said)
     assert {"doubled~1", "doubled~2", "counted~1", "counted~2"} <= set(found["vertices"])
-    whole = run_graph(Pipeline.model_validate(pipeline(60_000, 1)))
+    whole = run_graph(Pipeline.model_validate(pipeline(20_000, 1)))
     for vertex in ("all", "save"):
         (wanted,) = whole[vertex].generated.values()
         saved = (tmp_path / "out" / f"{vertex}-records.jsonl").read_text().splitlines()
