@@ -1,12 +1,13 @@
 """Gathers what callers send to one input endpoint at the same time into one append: the disk is then waited for once, not by each.
 
-Whoever comes alone is sent at once. While that is on its way the next ones gather.
+A few are sent at once, each by itself: an atomic batch costs the server as much as a dozen single messages, whatever its size. Only while
+so many are on their way do the next ones gather.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from thalweg.bus.inlets import BATCH, PartlyStoredError, publish
 from thalweg.errors import ThalwegError, UnreachableError
 from thalweg.runtime.tasks import end_tasks
 
+AT_ONCE = 12  # single messages on their way to one endpoint
 MAX_BYTES = 1 << 20  # of one append; larger requests go by themselves
 
 
@@ -42,6 +44,7 @@ class Gathering:
         self._client = client
         self._waiting: dict[str, deque[Waiting]] = {}
         self._sending: dict[str, asyncio.Task[None]] = {}
+        self._single: Counter[str] = Counter()
 
     async def publish(self, subject: str, bodies: Sequence[bytes], key: str | None = None) -> list[int]:
         """As `publish` of `thalweg.bus.inlets`, together with what others send to the subject meanwhile.
@@ -54,10 +57,21 @@ class Gathering:
         one = Waiting(bodies, asyncio.get_running_loop().create_future())
         if key is not None or len(bodies) > BATCH or one.size_bytes > MAX_BYTES:
             return await publish(self._client, subject, bodies, key)
+        if len(bodies) == 1 and subject not in self._sending and self._single[subject] < AT_ONCE:
+            return await self._publish_single(subject, bodies)
         self._waiting.setdefault(subject, deque()).append(one)
         if subject not in self._sending:
             self._sending[subject] = asyncio.create_task(self._send_all(subject))
         return await one.stored
+
+    async def _publish_single(self, subject: str, bodies: Sequence[bytes]) -> list[int]:
+        self._single[subject] += 1
+        try:
+            return await publish(self._client, subject, bodies)
+        finally:
+            self._single[subject] -= 1
+            if not self._single[subject]:
+                del self._single[subject]
 
     async def close(self) -> None:
         """Sends no more; who still waits is told that nothing is known."""

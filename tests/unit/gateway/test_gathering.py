@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
+from typing import Any
 
-from thalweg.bus.gathering import MAX_BYTES, Waiting, take
+import pytest
+
+from thalweg.bus import gathering
+from thalweg.bus.gathering import AT_ONCE, MAX_BYTES, Gathering, Waiting, take
 from thalweg.bus.inlets import BATCH
 
 
@@ -30,3 +35,24 @@ async def test_what_nobody_waits_for_any_more_is_not_sent() -> None:
     gone, here = _waiting(1), _waiting(1)
     gone.stored.cancel()
     assert take(deque([gone, here])) == [here] and take(deque([gone])) == []
+
+
+async def test_a_few_go_by_themselves_and_only_those_behind_them_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[list[bytes]] = []
+    go_on = asyncio.Event()
+
+    async def publish(client: Any, subject: str, bodies: Sequence[bytes], key: str | None = None) -> list[int]:
+        sent.append(list(bodies))
+        await go_on.wait()
+        return [int(body) for body in bodies]
+
+    monkeypatch.setattr(gathering, "publish", publish)
+    gate = Gathering(None)  # type: ignore[arg-type]
+    asked = [asyncio.create_task(gate.publish("door", [str(number).encode()])) for number in range(AT_ONCE + 8)]
+    while len(sent) <= AT_ONCE:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    go_on.set()
+    assert [await one for one in asked] == [[number] for number in range(AT_ONCE + 8)]
+    assert [len(one) for one in sent] == [1] * AT_ONCE + [8]
+    assert await gate.publish("door", [b"7"]) == [7] and sent[-1] == [b"7"]
+    await gate.close()
