@@ -1,4 +1,4 @@
-"""Starts an MQTT broker and Thalweg, deploys the pipeline, publishes readings, prints what comes out; ends what it has started."""
+"""Starts an MQTT broker, PostgreSQL and Thalweg, deploys the pipeline, publishes readings, prints what came; ends what it has started."""
 
 from __future__ import annotations
 
@@ -17,38 +17,69 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import paho.mqtt.client as paho
+import psycopg
 from paho.mqtt.enums import CallbackAPIVersion
 
 HERE = Path(__file__).resolve().parent
 PATIENCE_S = 60.0
 COMMAND = [sys.executable, "-m", "thalweg_cli"]
+TABLE = "create table readings (station text, time timestamptz, temp float8, wind float8, primary key (station, time))"
 USER, PASSWORD = "sensors", secrets.token_hex(8)
 
 
 def main() -> int:
-    """0 once every hot day has been heard of."""
+    """0 once every hot day has been heard of, and every reading is in the table."""
     readings = (HERE / "data" / "readings.jsonl").read_text().splitlines()
     hot = sum(json.loads(reading)["temp"] >= 30 for reading in readings)
-    with tempfile.TemporaryDirectory(prefix="thalweg-mqtt-") as folder, broker(Path(folder)) as port, server(Path(folder)) as environment:
+    with (
+        tempfile.TemporaryDirectory(prefix="thalweg-mqtt-") as folder,
+        broker(Path(folder)) as port,
+        database() as url,
+        server(Path(folder)) as environment,
+        psycopg.connect(url, autocommit=True) as table,
+    ):
+        table.execute(TABLE)
+        run(environment, "secret", "set", "database", given=url)
         run(environment, "secret", "set", "mqtt-user", given=USER)
         run(environment, "secret", "set", "mqtt-password", given=PASSWORD)
         pipeline = Path(folder) / "pipeline.yaml"
         pipeline.write_text((HERE / "pipeline.yaml").read_text().replace("127.0.0.1:1883", f"127.0.0.1:{port}"))
         run(environment, "apply", str(pipeline))
-        run(environment, "deploy", "mqtt")
+        run(environment, "validate", str(pipeline), "--connect")
+        run(environment, "deploy", "mqtt-postgres")
         with client_of(port) as client:
             alarms: list[str] = []
             client.on_message = lambda _client, _data, message: alarms.append(message.payload.decode())
             client.subscribe("alarms/#", 2)
             # Retained, so that it is there however late the source subscribes; the others come while it has a session.
             client.publish("sensors/seattle/weather", readings[0], 1, retain=True)
-            wait(lambda: '"records_in": 1' in run(environment, "status", "mqtt", "--json"))
+            wait(lambda: '"records_in": 1' in run(environment, "status", "mqtt-postgres", "--json"))
             for reading in readings[1:]:
                 client.publish("sensors/seattle/weather", reading, 1)
-            wait(lambda: len(alarms) >= hot)
+            wait(lambda: len(alarms) >= hot and rows_of(table) == len(readings))
         print(f"  {len(readings)} readings, {len(alarms)} alarms; the first: {alarms[0]}")
-        print("  " + "\n  ".join(run(environment, "undeploy", "mqtt").splitlines()))
+        found = table.execute("select station, count(*), max(temp) from readings group by station").fetchall()
+        print("  table readings: " + ", ".join(f"{station}: {count} rows, at most {temp} °C" for station, count, temp in found))
+        print("  " + "\n  ".join(run(environment, "undeploy", "mqtt-postgres").splitlines()))
     return 0
+
+
+def rows_of(table: psycopg.Connection[tuple[int]]) -> int:
+    """How many there are."""
+    found = table.execute("select count(*) from readings").fetchone()
+    return found[0] if found is not None else 0
+
+
+@contextmanager
+def database() -> Iterator[str]:
+    """A PostgreSQL server; its URL."""
+    words = [sys.executable, str(HERE / "postgres.py")]
+    running = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert running.stdout is not None
+        yield running.stdout.readline().strip()
+    finally:
+        running.communicate(timeout=PATIENCE_S)
 
 
 @contextmanager
