@@ -65,8 +65,8 @@ async def connect(
     except (NatsError, NoServersError, OSError, TimeoutError, ValueError) as error:
         with suppress(Exception):
             await client.close()
-        said = told[-1] if told else str(error) or type(error).__name__
-        if any(word in said.lower() for word in _REFUSALS):
+        said = " ".join([*told, str(error)]).lower()  # a refused connection is also closed: which is told last is a matter of chance
+        if any(word in said for word in _REFUSALS):
             raise RejectedError(f"{target}: the server does not take the credentials", code="nats.refused", target=target) from None
         raise UnreachableError(f"{target}: {type(error).__name__}", code="nats.unreachable", target=target) from None
     return client
