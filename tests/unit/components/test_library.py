@@ -13,7 +13,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from thalweg.sdk.catalog import components_in, load_release
+from thalweg.graph.pipeline import load_pipeline
+from thalweg.graph.plan import check_pipeline
+from thalweg.sdk.catalog import Catalog, components_in, load_release
 from thalweg.testing import run_graph
 from thalweg_components import INDEX
 
@@ -67,6 +69,15 @@ def test_every_component_that_a_batch_can_have_is_in_an_example(examples: Path) 
     shown = " ".join(path.read_text() for path in examples.glob("*/*.yaml"))
     outside = {full for full in INDEX if INDEX[full].split(".")[1] == "endpoints" or not _is_deterministic(full)}
     assert [full for full in INDEX if full not in shown and full not in outside] == []
+
+
+def test_every_component_that_speaks_to_the_outside_is_in_an_example_that_is_valid(examples: Path) -> None:
+    outside = [*(examples / "outside").glob("*.yaml"), examples / "mqtt-postgres/pipeline.yaml", examples / "camera/pipeline.yaml"]
+    for path in outside:
+        assert check_pipeline(load_pipeline(path), Catalog(), path.parent).faults == [], path
+    shown = " ".join(path.read_text() for path in outside)
+    servers = {full for full, module in INDEX.items() if module.split(".")[1] in ("sources", "sinks") and not _is_deterministic(full)}
+    assert [full for full in sorted(servers) if full not in shown] == []
 
 
 def _is_deterministic(full: str) -> bool:
