@@ -3,7 +3,7 @@
 export PYTHONSAFEPATH := 1
 PYTHON ?= python3
 PYTEST_ARGS ?=
-JOBS ?= 3
+JOBS ?= 2
 BENCH_ARGS ?=
 BIN := .venv/bin
 LOCK := deploy/requirements.lock
