@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import typer
 
-from thalweg.graph.partitions import partition_of
 from thalweg.graph.pipeline import Expectation
 from thalweg.wire.capturing import Captured
 from thalweg.wire.commit import Commit
+from thalweg.wire.evidence import port_count
 from thalweg.wire.receipts import Delivered
 from thalweg_cli.deployments import show_captured
 
@@ -97,8 +97,7 @@ class Summary:
         """Expectations that are not met, as lines."""
         lines = []
         for one in self.expect:
-            parts = [commit for name, commit in self.commits.items() if partition_of(name)[0] == one.vertex]
-            count = sum(commit.ports[one.port].count for commit in parts)
+            count = port_count(self.commits, one.vertex, one.port)
             low, high = one.count.min, one.count.max
             if (low is not None and count < low) or (high is not None and count > high):
                 lines.append(f"expected {_bounds(low, high)} records on {one.vertex}.{one.port}, got {count:,}")

@@ -124,10 +124,15 @@ def _vertex(spec: VertexSpec, commit: Commit | None) -> dict[str, Any]:
     }
 
 
+def port_count(commits: Mapping[str, Commit], vertex: str, port: str) -> int:
+    """Records that a vertex has written to a port, all of its partitions together."""
+    parts = [commit for name, commit in commits.items() if partition_of(name)[0] == vertex]
+    return sum(commit.ports[port].count for commit in parts if port in commit.ports)
+
+
 def _judged(spec: DeploymentSpec, commits: Mapping[str, Commit], index: int) -> dict[str, Any]:
     one = spec.expect[index]
-    parts = [commit for name, commit in commits.items() if partition_of(name)[0] == one.vertex]
-    count = sum(commit.ports[one.port].count for commit in parts if one.port in commit.ports)
+    count = port_count(commits, one.vertex, one.port)
     is_met = (one.min is None or count >= one.min) and (one.max is None or count <= one.max)
     return {"vertex": one.vertex, "port": one.port, "min": one.min, "max": one.max, "count": count, "met": is_met}
 
