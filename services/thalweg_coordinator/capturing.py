@@ -10,6 +10,7 @@ from thalweg.bus.connection import Client
 from thalweg.bus.holds import hold_of, place_hold, remove_hold
 from thalweg.wire.capturing import NONE, Captured
 from thalweg.wire.spec import DeploymentSpec
+from thalweg_coordinator.launching import Start
 from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.restarts import CRASHES_BEFORE_GIVING_UP, FIRST_PAUSE_S, LAST_PAUSE_S, describe_exit
 
@@ -77,4 +78,4 @@ class Capturing:
 
     def _start(self) -> None:
         self._not_before = 0.0
-        self._launcher.start(self._name, PROCESS)
+        self._launcher.start(Start(self._name, PROCESS))

@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from functools import partial
 
 from thalweg.bus import deployments
 from thalweg.bus.connection import Client
@@ -25,7 +24,7 @@ from thalweg_coordinator.asked import Asked
 from thalweg_coordinator.capturing import Capturing
 from thalweg_coordinator.delaying import TrimDelay
 from thalweg_coordinator.last_words import publish_last_words
-from thalweg_coordinator.launching import Launcher
+from thalweg_coordinator.launching import Launcher, Start
 from thalweg_coordinator.restarts import CRASHES_BEFORE_GIVING_UP, Attempts, decide_restart, describe_exit
 from thalweg_coordinator.settled import SettledLetters
 from thalweg_coordinator.teardown import Teardown
@@ -211,18 +210,10 @@ class Care:
         except RejectedError as error:
             await self._refuse(spec, vertex.name, Failure(f"{vertex.name}: {error}", error.code, error.hint))
             return
-        starting = partial(
-            self._launcher.start,
-            self._name,
-            vertex.name,
-            vertex.generation,
-            drains=spec.desired == "draining",
-            secrets=secrets,
-            with_store=vertex.needs_store,
-            keeps_files=bool(vertex.generated),
-        )
+        drains, keeps_files = spec.desired == "draining", bool(vertex.generated)
+        what = Start(self._name, vertex.name, vertex.generation, drains, secrets, vertex.needs_store, keeps_files)
         try:
-            await asyncio.to_thread(starting)
+            await asyncio.to_thread(self._launcher.start, what)
         except RejectedError as error:
             await self._refuse(spec, vertex.name, Failure(f"{vertex.name}: it cannot be started: {error}", error.code, error.hint))
 

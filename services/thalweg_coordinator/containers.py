@@ -16,6 +16,7 @@ from thalweg.embedded.process import feed
 from thalweg.errors import RejectedError, UnreachableError
 from thalweg.launching import usual_image
 from thalweg.settings import Settings, child_environment
+from thalweg_coordinator.launching import Start
 from thalweg_coordinator.statuses import Usage
 
 try:
@@ -102,42 +103,31 @@ class DockerLauncher:
         self._seen = {_key(one): Seen.of(one) for one in found if one["State"] != "removing"}
         self._looked_at = time.monotonic()
 
-    def start(
-        self,
-        deployment: str,
-        vertex: str,
-        generation: int = 1,
-        *,
-        drains: bool = False,
-        secrets: Mapping[str, str] | None = None,
-        with_store: bool = True,
-        keeps_files: bool = True,
-    ) -> None:
+    def start(self, what: Start) -> None:
         """Starts a container in place of the one that has ended. Secrets go by its standard input: no inspection shows them.
 
         Raises:
             RejectedError: `launcher.image_unknown`, `launcher.refused`.
             UnreachableError: `launcher.unreachable`.
         """
-        name = self._name(deployment, vertex)
+        name = self._name(what.deployment, what.vertex)
         with _translated():
             with suppress(NotFound):
                 former = self._client.containers.get(name)
                 if former.status == "running":
                     return
                 former.remove(force=True)
-            options = self._options(deployment, vertex, generation, drains=drains, with_store=with_store)
-            made = self._client.containers.create(name=name, stdin_open=bool(secrets), **options)
+            made = self._client.containers.create(name=name, stdin_open=bool(what.secrets), **self._options(what))
             try:
-                pipe = self._attach(made) if secrets else None
+                pipe = self._attach(made) if what.secrets else None
                 made.start()
             except APIError:
                 made.remove(force=True)
                 raise
         if pipe is not None:
-            feed(pipe.makefile("wb"), json.dumps(dict(secrets or {})).encode())
+            feed(pipe.makefile("wb"), json.dumps(dict(what.secrets)).encode())
             pipe.close()  # the file keeps the connection until it is closed
-        self._seen[deployment, vertex] = Seen(made.id, generation, drains, None)
+        self._seen[what.deployment, what.vertex] = Seen(made.id, what.generation, what.drains, None)
 
     def exit_code(self, deployment: str, vertex: str) -> int | None:
         """None while the container runs; killed, where it is gone."""
@@ -216,15 +206,15 @@ class DockerLauncher:
                 with _unless_gone():
                     volume.remove(force=True)
 
-    def _options(self, deployment: str, vertex: str, generation: int, *, drains: bool, with_store: bool) -> dict[str, Any]:
-        settings, labels = self._settings, self._labels(deployment, vertex)
-        volume = self._name(deployment, vertex)
+    def _options(self, what: Start) -> dict[str, Any]:
+        settings, labels = self._settings, self._labels(what.deployment, what.vertex)
+        volume = self._name(what.deployment, what.vertex)
         self._client.volumes.create(volume, labels=labels)
         return {
             "image": settings.vertex_image or usual_image(),
-            "command": ["vertex", "--deployment", deployment, "--vertex", vertex],
-            "environment": environment_of(settings, with_store=with_store),
-            "labels": labels | {_LABEL + "generation": str(generation), _LABEL + "drains": str(int(drains))},
+            "command": ["vertex", "--deployment", what.deployment, "--vertex", what.vertex],
+            "environment": environment_of(settings, with_store=what.with_store),
+            "labels": labels | {_LABEL + "generation": str(what.generation), _LABEL + "drains": str(int(what.drains))},
             "network": settings.docker_network,
             "volumes": {volume: {"bind": "/data", "mode": "rw"}},
             "tmpfs": {"/tmp": ""},

@@ -26,6 +26,7 @@ from thalweg.wire.manifests import (
     secret_manifest,
     vertex_manifest,
 )
+from thalweg_coordinator.launching import Start
 from thalweg_coordinator.statuses import Usage
 
 try:
@@ -104,29 +105,19 @@ class KubernetesLauncher:
         self._ending &= self._seen
         self._looked_at = time.monotonic()
 
-    def start(
-        self,
-        deployment: str,
-        vertex: str,
-        generation: int = 1,
-        *,
-        drains: bool = False,
-        secrets: Mapping[str, str] | None = None,
-        with_store: bool = True,
-        keeps_files: bool = True,
-    ) -> None:
+    def start(self, what: Start) -> None:
         """Applies the objects of a vertex; what is there already stays or is changed to it.
 
         Raises:
             RejectedError: `launcher.refused`: the server does not accept them, or this account may not.
             UnreachableError: `launcher.unreachable`.
         """
-        placed = Placed(self._workspace, deployment, vertex, with_store, keeps_files, tuple(sorted(secrets or {})))
-        owner = self._apply(owner_manifest(self._workspace, deployment, self._placing), "v1", "configmaps")
-        if secrets:
-            self._apply(owned(secret_manifest(placed, self._placing, secrets), owner), "v1", "secrets")
+        placed = Placed(self._workspace, what.deployment, what.vertex, what.with_store, what.keeps_files, tuple(sorted(what.secrets)))
+        owner = self._apply(owner_manifest(self._workspace, what.deployment, self._placing), "v1", "configmaps")
+        if what.secrets:
+            self._apply(owned(secret_manifest(placed, self._placing, what.secrets), owner), "v1", "secrets")
         self._apply(owned(vertex_manifest(placed, self._placing), owner), "apps/v1", "statefulsets")
-        self._seen.add((deployment, vertex))
+        self._seen.add((what.deployment, what.vertex))
 
     def exit_code(self, deployment: str, vertex: str) -> int | None:
         """None: whatever its pod does, Kubernetes sees to it."""

@@ -3,9 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from thalweg_coordinator.statuses import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A vertex that is to be started.
+
+    Attributes:
+        deployment, vertex: which.
+        generation: of the vertex in the stored spec now.
+        drains: whether the spec desires that the deployment drains.
+        secrets: value per slot.
+        with_store: whether it uses the file store.
+        keeps_files: whether its next copy needs the files that it has beside the log.
+    """
+
+    deployment: str
+    vertex: str
+    generation: int = 1
+    drains: bool = False
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    with_store: bool = True
+    keeps_files: bool = True
 
 
 class Launcher(Protocol):
@@ -24,26 +47,8 @@ class Launcher(Protocol):
     def observe(self) -> None:
         """Looks at what runs; called before every round of decisions. Raises UnreachableError when it cannot be known."""
 
-    def start(
-        self,
-        deployment: str,
-        vertex: str,
-        generation: int = 1,
-        *,
-        drains: bool = False,
-        secrets: Mapping[str, str] | None = None,
-        with_store: bool = True,
-        keeps_files: bool = True,
-    ) -> None:
+    def start(self, what: Start) -> None:
         """Starts a vertex in place of an earlier copy that has ended; harmless while it runs.
-
-        Args:
-            deployment, vertex: which.
-            generation: of the vertex in the stored spec now.
-            drains: whether the spec desires that the deployment drains.
-            secrets: value per slot.
-            with_store: whether it uses the file store.
-            keeps_files: whether its next copy needs the files that it has beside the log.
 
         Raises:
             RejectedError: it can never be started so.
@@ -95,17 +100,7 @@ class StaticLauncher:
     def observe(self) -> None:
         """Nothing is known."""
 
-    def start(
-        self,
-        deployment: str,
-        vertex: str,
-        generation: int = 1,
-        *,
-        drains: bool = False,
-        secrets: Mapping[str, str] | None = None,
-        with_store: bool = True,
-        keeps_files: bool = True,
-    ) -> None:
+    def start(self, what: Start) -> None:
         """Somebody else does."""
 
     def exit_code(self, deployment: str, vertex: str) -> int | None:

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import psutil
 from thalweg.embedded.leftovers import end_leftovers, fact_of, process_of, write_pid_file
 from thalweg.embedded.process import feed
 from thalweg.settings import child_environment
+from thalweg_coordinator.launching import Start
 from thalweg_coordinator.statuses import Usage
 
 STOP_TIMEOUT_S = 3.0
@@ -42,27 +42,9 @@ class ProcessLauncher:
     def observe(self) -> None:
         """Nothing: what runs here is looked at when it is asked for."""
 
-    def start(
-        self,
-        deployment: str,
-        vertex: str,
-        generation: int = 1,
-        *,
-        drains: bool = False,
-        secrets: Mapping[str, str] | None = None,
-        with_store: bool = True,
-        keeps_files: bool = True,
-    ) -> None:
-        """Starts a vertex's process.
-
-        Args:
-            deployment, vertex: which.
-            generation: of the vertex in the stored spec now.
-            drains: whether the spec desires that the deployment drains.
-            secrets: value per slot, handed over by a pipe: neither arguments, environment nor disk ever hold them.
-            with_store: whether it uses the file store.
-            keeps_files: they are kept in any case.
-        """
+    def start(self, what: Start) -> None:
+        """Starts a vertex's process. Secrets go by a pipe: neither arguments, environment nor disk ever hold them."""
+        deployment, vertex = what.deployment, what.vertex
         log, path = self._logs / deployment / f"{vertex}.log", self._pid_path(deployment, vertex)
         for folder in (log.parent, path.parent):
             folder.mkdir(parents=True, exist_ok=True)
@@ -70,17 +52,17 @@ class ProcessLauncher:
         with log.open("ab") as output:
             child = subprocess.Popen(
                 command,
-                stdin=subprocess.PIPE if secrets else subprocess.DEVNULL,
+                stdin=subprocess.PIPE if what.secrets else subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
                 # A fixed hash seed: components that iterate over a set of strings give the same order in every run.
-                env={**child_environment(with_store=with_store), "PYTHONSAFEPATH": "1", "PYTHONHASHSEED": "0"},
+                env={**child_environment(with_store=what.with_store), "PYTHONSAFEPATH": "1", "PYTHONHASHSEED": "0"},
             )
         if child.stdin is not None:
-            feed(child.stdin, json.dumps(secrets).encode())
+            feed(child.stdin, json.dumps(dict(what.secrets)).encode())
         self._children[deployment, vertex] = child
-        write_pid_file(path, child.pid, generation=generation, drains=int(drains))
+        write_pid_file(path, child.pid, generation=what.generation, drains=int(what.drains))
 
     def exit_code(self, deployment: str, vertex: str) -> int | None:
         """None while the vertex runs; its exit code, or -9 where another coordinator started it and it is gone."""

@@ -12,6 +12,7 @@ from thalweg.errors import RejectedError, UnreachableError
 from thalweg.settings import Settings
 from thalweg_coordinator import kubernetes
 from thalweg_coordinator.kubernetes import Cluster, KubernetesLauncher
+from thalweg_coordinator.launching import Start
 from unit.coordinator.api_server import ApiServer, serving
 
 
@@ -34,7 +35,7 @@ def place(account: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ApiS
 def test_a_vertex_is_started_found_again_and_ended_with_all_that_belongs_to_it(place: tuple[ApiServer, KubernetesLauncher]) -> None:
     server, launcher = place
     for vertex in ("a", "b", "c"):
-        launcher.start("flow", vertex, secrets={"token": "s3cret"} if vertex == "a" else None, keeps_files=False)
+        launcher.start(Start("flow", vertex, secrets={"token": "s3cret"} if vertex == "a" else {}, keeps_files=False))
     assert [one["metadata"]["namespace"] for one in server.of_kind("StatefulSet")] == ["flows"] * 3
     (secret,) = server.of_kind("Secret")
     assert base64.b64decode(secret["data"]["token"]) == b"s3cret"
@@ -52,7 +53,7 @@ def test_a_vertex_is_started_found_again_and_ended_with_all_that_belongs_to_it(p
 def test_starting_again_changes_nothing_and_names_do_not_collide(place: tuple[ApiServer, KubernetesLauncher]) -> None:
     server, launcher = place
     for deployment, vertex in (("a-b", "c"), ("a", "b-c"), ("A-b", "c"), ("x" * 63, "Y_" * 31), ("a-b", "c")):
-        launcher.start(deployment, vertex)
+        launcher.start(Start(deployment, vertex))
     names = [one["metadata"]["name"] for one in server.of_kind("StatefulSet")]
     assert len(names) == len({*names}) == 4
     assert all(len(name) <= 52 for name in names)
@@ -60,8 +61,8 @@ def test_starting_again_changes_nothing_and_names_do_not_collide(place: tuple[Ap
 
 def test_one_vertex_is_ended_once_and_is_known_until_its_pod_is_gone(place: tuple[ApiServer, KubernetesLauncher]) -> None:
     server, launcher = place
-    launcher.start("flow", "a")
-    launcher.start("flow", "b")
+    launcher.start(Start("flow", "a"))
+    launcher.start(Start("flow", "b"))
     for _ in range(3):
         launcher.forget("flow", "a")
         launcher.observe()
@@ -74,8 +75,8 @@ def test_one_vertex_is_ended_once_and_is_known_until_its_pod_is_gone(place: tupl
 
 def test_only_a_vertex_that_keeps_files_has_a_volume_and_clearing_deletes_it(place: tuple[ApiServer, KubernetesLauncher]) -> None:
     server, launcher = place
-    launcher.start("flow", "a", keeps_files=True)
-    launcher.start("flow", "b", keeps_files=False)
+    launcher.start(Start("flow", "a", keeps_files=True))
+    launcher.start(Start("flow", "b", keeps_files=False))
     assert ["volumeClaimTemplates" in one["spec"] for one in server.of_kind("StatefulSet")] == [True, False]
     launcher.clear("flow", "a")
     assert server.calls[-1] == ("DELETE", "/api/v1/namespaces/flows/persistentvolumeclaims")
@@ -90,7 +91,7 @@ def test_the_token_is_read_anew_and_refusals_are_told_in_words(place: tuple[ApiS
     launcher.observe()
     server.refusal = 403
     with pytest.raises(RejectedError, match="it is forbidden") as refused:
-        launcher.start("flow", "a")
+        launcher.start(Start("flow", "a"))
     assert refused.value.hint is not None and "role" in refused.value.hint
     server.refusal = 503
     with pytest.raises(UnreachableError):
