@@ -165,13 +165,14 @@ def up(
     metrics_port: Annotated[
         int | None, typer.Option(help="Port of Prometheus metrics; default THALWEG_METRICS_PORT, else none.", min=0, max=65535)
     ] = None,
+    secure: Annotated[bool, typer.Option("--secure", help="NATS with TLS, for who has credentials; keys are made in DATA/keys.")] = False,
 ) -> None:
     """Starts the servers, a coordinator and a gateway in the foreground; Ctrl-C stops them."""
     from thalweg.settings import load_settings
     from thalweg_cli.up import run_up
 
     try:
-        run_up(load_settings(data=data, metrics_port=metrics_port), nats_port, http_port, typer.echo)
+        run_up(load_settings(data=data, metrics_port=metrics_port), nats_port, http_port, typer.echo, secure=secure)
     except ThalwegError as error:
         fail(error)
 

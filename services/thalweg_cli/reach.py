@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from thalweg.access.access import Access
 from thalweg.bus.connection import connect
 from thalweg.bus.presence import coordinator_answers
 from thalweg.settings import Settings
@@ -15,7 +16,7 @@ async def reach(settings: Settings) -> bool:
         UsageError: the URL is none.
     """
     assert settings.nats_url is not None
-    client = await connect(settings.nats_url, "thalweg")
+    client = await connect(settings.nats_url, "thalweg", Access.of(settings))
     try:
         return await coordinator_answers(client, settings.workspace)
     finally:

@@ -77,7 +77,7 @@ def coordinator_of_run(settings: Settings, name: str, secrets: Mapping[str, str]
     process = ManagedProcess(
         "coordinator",
         [sys.executable, "-m", "thalweg_coordinator", "--only", name, "--secrets-on-stdin"],
-        {**child_environment(with_store=True), **_environment(settings)},
+        {**child_environment(with_store=True, with_access=True), **_environment(settings)},
         settings.data / "logs" / "coordinator.log",
         pid_path=settings.data / f"coordinator-{name}.pid",
         given=json.dumps(dict(secrets)).encode(),
@@ -90,8 +90,6 @@ def coordinator_of_run(settings: Settings, name: str, secrets: Mapping[str, str]
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    named = {
-        f"THALWEG_{name.upper()}": getattr(settings, name)
-        for name in ("nats_url", "s3_endpoint", "s3_bucket", "s3_access_key", "s3_secret_key", "workspace", "data")
-    }
+    servers = ("nats_url", "nats_creds", "nats_ca", "nats_issuer", "s3_endpoint", "s3_bucket", "s3_access_key", "s3_secret_key")
+    named = {f"THALWEG_{name.upper()}": getattr(settings, name) for name in (*servers, "workspace", "data")}
     return {name: str(value) for name, value in named.items() if value is not None} | {"PYTHONSAFEPATH": "1"}

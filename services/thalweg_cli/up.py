@@ -14,6 +14,7 @@ from pathlib import Path
 
 import uvloop
 
+from thalweg.access.keys import KeyFolder
 from thalweg.bus.connection import connect
 from thalweg.bus.presence import wait_for_coordinator
 from thalweg.embedded import EmbeddedStack, ManagedProcess
@@ -24,10 +25,10 @@ from thalweg.settings import Settings, child_environment
 
 _READY_TIMEOUT_S = 30.0
 HTTP_PORT = 8080
-_PORTS, _KEYS = "ports.json", "s3-keys.sh"
+_PORTS, _KEYS, KEYS = "ports.json", "s3-keys.sh", "keys"
 
 
-def run_up(settings: Settings, nats_port: int, http_port: int | None, say: Callable[[str], None]) -> None:
+def run_up(settings: Settings, nats_port: int, http_port: int | None, say: Callable[[str], None], *, secure: bool = False) -> None:
     """Serves until SIGINT or SIGTERM, then ends everything in order: gateway, coordinator, vertices, servers.
 
     Deployments stay stored, and go on with the next start in the same folder. Ports are those of the last start where they are free.
@@ -37,6 +38,7 @@ def run_up(settings: Settings, nats_port: int, http_port: int | None, say: Calla
         nats_port: 0 for the one of the last start, else any.
         http_port: None for the one of the last start, else 8080 where it is free, else any; 0 for any.
         say: prints a line.
+        secure: NATS speaks TLS and lets in who has credentials, which are made in the folder `keys` of the data folder.
 
     Raises:
         RejectedError: the data folder or a port is in use.
@@ -49,14 +51,15 @@ def run_up(settings: Settings, nats_port: int, http_port: int | None, say: Calla
         raise RejectedError(f"port {settings.metrics_port} is in use", code="port.in_use", hint="choose another one for metrics, or none")
     data = settings.data.resolve()
     last = _last_ports(data)
-    with EmbeddedStack(data, nats_port or last[0], last[1]) as stack:
+    keys = KeyFolder(data / KEYS) if secure else None
+    with EmbeddedStack(data, nats_port or last[0], last[1], keys=keys, workspace=settings.workspace) as stack:
         port = _http_port(http_port, last[2])
         _note(data, stack, port)
         _end_vertices(data)  # that a killed owner left
         coordinator, gateway = _coordinator(settings, data, stack), _gateway(settings, data, stack, port)
         coordinator.start()
         try:
-            if not uvloop.run(_is_up(stack.nats_url, settings.workspace)):
+            if not uvloop.run(_is_up(stack, settings.workspace)):
                 raise UnreachableError(
                     "the coordinator does not answer", code="coordinator.silent", hint=f"its log is {coordinator.log_path}"
                 )
@@ -73,8 +76,8 @@ def run_up(settings: Settings, nats_port: int, http_port: int | None, say: Calla
             _end_vertices(data)
 
 
-async def _is_up(nats_url: str, workspace: str) -> bool:
-    client = await connect(nats_url, "thalweg up")
+async def _is_up(stack: EmbeddedStack, workspace: str) -> bool:
+    client = await connect(stack.nats_url, "thalweg up", stack.access("client"))
     try:
         return await wait_for_coordinator(client, workspace, _READY_TIMEOUT_S)
     finally:
@@ -102,7 +105,7 @@ def _coordinator(settings: Settings, data: Path, stack: EmbeddedStack) -> Manage
 def _gateway(settings: Settings, data: Path, stack: EmbeddedStack, port: int) -> ManagedProcess:
     env = {
         **child_environment(with_store=False),
-        "THALWEG_NATS_URL": stack.nats_url,
+        **{name: value for name, value in stack.environment("gateway").items() if name.startswith("THALWEG_NATS_")},
         "THALWEG_WORKSPACE": settings.workspace,
         "PYTHONSAFEPATH": "1",
     }
@@ -157,7 +160,9 @@ def _note(data: Path, stack: EmbeddedStack, http_port: int) -> None:
 def _show(data: Path, stack: EmbeddedStack, http_port: int, say: Callable[[str], None]) -> None:
     say(f"gateway http://{HOST}:{http_port}, NATS {stack.nats_url}, file store {stack.s3_endpoint}, data in {data}")
     say("In another terminal, for other commands to use them:")
-    say(f"  export THALWEG_NATS_URL={stack.nats_url}")
+    for name, value in stack.environment("client").items():
+        if name.startswith("THALWEG_NATS_"):
+            say(f"  export {name}={shlex.quote(value)}")
     say(f"  export THALWEG_S3_ENDPOINT={stack.s3_endpoint}")
     say(f"  export THALWEG_HTTP_URL=http://{HOST}:{http_port}")
     say(f"  export THALWEG_DATA={shlex.quote(str(data))}")

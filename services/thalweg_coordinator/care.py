@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
+from thalweg.access.access import Access
 from thalweg.bus import deployments
 from thalweg.bus.connection import Client
 from thalweg.bus.heads import StoredMessage, latest_commits
@@ -33,6 +34,7 @@ from thalweg_coordinator.trimming import Mark, Window, keep_of, plan_trim, plan_
 STALL_S = 10.0  # nobody has committed anything for so long, before a stall is looked for
 _log = logging.getLogger("thalweg.coordinator")
 Codes = dict[str, int | None]
+Admit = Callable[[DeploymentSpec, VertexSpec], Access | None]
 Reveal = Callable[[Mapping[str, str], str], Awaitable[dict[str, str]]]
 
 
@@ -44,6 +46,7 @@ class Care:
         launcher: starts and ends its vertices.
         workspace, name: which deployment.
         reveal: values of secrets by slot, given their names by slot and the lease that owns the deployment.
+        admit: what NATS lets a vertex in by.
         capturing: keeps its capture running.
         teardown: saves what it leaves, then removes it; None for a coordinator that saves nothing.
     """
@@ -55,11 +58,12 @@ class Care:
         workspace: str,
         name: str,
         reveal: Reveal,
+        admit: Admit,
         capturing: Capturing,
         teardown: Teardown | None = None,
     ) -> None:
         self._client, self._launcher, self._name = client, launcher, name
-        self._reveal, self._capturing, self._teardown = reveal, capturing, teardown
+        self._reveal, self._admit, self._capturing, self._teardown = reveal, admit, capturing, teardown
         self._watch = LogWatch(client, workspace, name)
         self._log_created = ""
         self._attempts: dict[str, Attempts] = {}
@@ -204,14 +208,15 @@ class Care:
             await self._restart(spec, vertex, code, commit)
 
     async def _start(self, spec: DeploymentSpec, vertex: VertexSpec) -> None:
-        """Starts a vertex with the secrets that are bound to it; one whose secrets cannot be had says so on the log."""
+        """Starts a vertex with the secrets that are bound to it, and credentials; one whose secrets cannot be had says so on the log."""
+        access = await asyncio.to_thread(self._admit, spec, vertex)
         try:
             secrets = await self._reveal(vertex.secrets, spec.lease) if vertex.secrets else {}
         except RejectedError as error:
             await self._refuse(spec, vertex.name, Failure(f"{vertex.name}: {error}", error.code, error.hint))
             return
         drains, keeps_files = spec.desired == "draining", bool(vertex.generated)
-        what = Start(self._name, vertex.name, vertex.generation, drains, secrets, vertex.needs_store, keeps_files)
+        what = Start(self._name, vertex.name, vertex.generation, drains, secrets, access, vertex.needs_store, keeps_files)
         try:
             await asyncio.to_thread(self._launcher.start, what)
         except RejectedError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import socket
 import time
@@ -43,6 +42,8 @@ _HERE_ALONE = (
     "THALWEG_DOCKER_NETWORK",
     "THALWEG_HTTP_URL",
     "THALWEG_COMPONENTS",
+    "THALWEG_NATS_CA",
+    "THALWEG_VERTEX_CREDENTIALS_S",
 )
 
 
@@ -104,7 +105,10 @@ class DockerLauncher:
         self._looked_at = time.monotonic()
 
     def start(self, what: Start) -> None:
-        """Starts a container in place of the one that has ended. Secrets go by its standard input: no inspection shows them.
+        """Starts a container in place of the one that has ended.
+
+        Secrets and credentials go by its standard input: no
+        inspection shows them.
 
         Raises:
             RejectedError: `launcher.image_unknown`, `launcher.refused`.
@@ -117,15 +121,16 @@ class DockerLauncher:
                 if former.status == "running":
                     return
                 former.remove(force=True)
-            made = self._client.containers.create(name=name, stdin_open=bool(what.secrets), **self._options(what))
+            given = what.handed_over()
+            made = self._client.containers.create(name=name, stdin_open=bool(given), **self._options(what))
             try:
-                pipe = self._attach(made) if what.secrets else None
+                pipe = self._attach(made) if given else None
                 made.start()
             except APIError:
                 made.remove(force=True)
                 raise
         if pipe is not None:
-            feed(pipe.makefile("wb"), json.dumps(dict(what.secrets)).encode())
+            feed(pipe.makefile("wb"), given)
             pipe.close()  # the file keeps the connection until it is closed
         self._seen[what.deployment, what.vertex] = Seen(made.id, what.generation, what.drains, None)
 
@@ -212,7 +217,7 @@ class DockerLauncher:
         self._client.volumes.create(volume, labels=labels)
         return {
             "image": settings.vertex_image or usual_image(),
-            "command": ["vertex", "--deployment", what.deployment, "--vertex", what.vertex],
+            "command": ["vertex", *what.words()],
             "environment": environment_of(settings, with_store=what.with_store),
             "labels": labels | {_LABEL + "generation": str(what.generation), _LABEL + "drains": str(int(what.drains))},
             "network": settings.docker_network,

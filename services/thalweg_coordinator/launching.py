@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from thalweg.access.access import Access
 from thalweg_coordinator.statuses import Usage
 
 
@@ -18,6 +20,7 @@ class Start:
         generation: of the vertex in the stored spec now.
         drains: whether the spec desires that the deployment drains.
         secrets: value per slot.
+        access: by which NATS lets it in; None where its surroundings tell.
         with_store: whether it uses the file store.
         keeps_files: whether its next copy needs the files that it has beside the log.
     """
@@ -27,8 +30,18 @@ class Start:
     generation: int = 1
     drains: bool = False
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    access: Access | None = None
     with_store: bool = True
     keeps_files: bool = True
+
+    def handed_over(self) -> bytes:
+        """What the vertex reads on its standard input; empty for nothing."""
+        line = self.access.line() + "\n" if self.access is not None else ""
+        return (line + (json.dumps(dict(self.secrets)) if self.secrets else "")).encode()
+
+    def words(self) -> list[str]:
+        """Arguments of the vertex."""
+        return ["--deployment", self.deployment, "--vertex", self.vertex, *(["--access", "0"] if self.access is not None else [])]
 
 
 class Launcher(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -43,24 +42,28 @@ class ProcessLauncher:
         """Nothing: what runs here is looked at when it is asked for."""
 
     def start(self, what: Start) -> None:
-        """Starts a vertex's process. Secrets go by a pipe: neither arguments, environment nor disk ever hold them."""
+        """Starts a vertex's process. Secrets and credentials go by a pipe: neither arguments, environment nor disk ever hold them."""
         deployment, vertex = what.deployment, what.vertex
         log, path = self._logs / deployment / f"{vertex}.log", self._pid_path(deployment, vertex)
         for folder in (log.parent, path.parent):
             folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", self._module, "--deployment", deployment, "--vertex", vertex]
+        command, given = [sys.executable, "-m", self._module, *what.words()], what.handed_over()
         with log.open("ab") as output:
             child = subprocess.Popen(
                 command,
-                stdin=subprocess.PIPE if what.secrets else subprocess.DEVNULL,
+                stdin=subprocess.PIPE if given else subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
                 # A fixed hash seed: components that iterate over a set of strings give the same order in every run.
-                env={**child_environment(with_store=what.with_store), "PYTHONSAFEPATH": "1", "PYTHONHASHSEED": "0"},
+                env={
+                    **child_environment(with_store=what.with_store, with_access=what.access is None),
+                    "PYTHONSAFEPATH": "1",
+                    "PYTHONHASHSEED": "0",
+                },
             )
         if child.stdin is not None:
-            feed(child.stdin, json.dumps(dict(what.secrets)).encode())
+            feed(child.stdin, given)
         self._children[deployment, vertex] = child
         write_pid_file(path, child.pid, generation=what.generation, drains=int(what.drains))
 

@@ -11,13 +11,15 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from thalweg.access.access import Access
 from thalweg.artifacts import Store
 from thalweg.artifacts.content.bound import check_bound
 from thalweg.bus import deployments
 from thalweg.bus.alive import alive
 from thalweg.bus.buckets import Bucket
 from thalweg.bus.captures import captures_bucket
-from thalweg.bus.connection import Client, connect_unless
+from thalweg.bus.connection import Client, connect_unless, ended
+from thalweg.bus.consumers import make_for_others
 from thalweg.bus.holds import holds_bucket
 from thalweg.bus.leadership import Leadership
 from thalweg.bus.leases import Leases
@@ -25,7 +27,7 @@ from thalweg.bus.log_stream import ensure_log_stream
 from thalweg.bus.micro import serve
 from thalweg.bus.operation_logs import ensure_operation_logs
 from thalweg.bus.presence import answer_pings
-from thalweg.errors import RejectedError, UsageError
+from thalweg.errors import RejectedError, UnreachableError, UsageError
 from thalweg.published import Environments, Sources, Workers
 from thalweg.published.releases import PublishedReleases
 from thalweg.runtime.tasks import end_tasks
@@ -34,6 +36,7 @@ from thalweg.sealed.evidence import workspace_key
 from thalweg.settings import Settings
 from thalweg.wire import subjects
 from thalweg.wire.spec import DeploymentSpec
+from thalweg_coordinator.admission import Admission
 from thalweg_coordinator.api import answers
 from thalweg_coordinator.artifacts import local_archives, local_copies
 from thalweg_coordinator.backends import Backends
@@ -80,7 +83,7 @@ class Coordinator:
 
     def __init__(self, settings: Settings, only: str | None, given: Mapping[str, str] | None = None) -> None:
         self._settings, self._only, self._given = settings, only, given
-        self._launchers = Launchers(settings)
+        self._launchers, self._admission = Launchers(settings), Admission(settings)
         folders = settings.data / "captures", settings.data / "logs", settings.data / "scratch"
         self._captures = ProcessLauncher(*folders, "thalweg_coordinator.capture")
         self._cares: dict[str, tuple[Launcher, Care]] = {}
@@ -98,7 +101,7 @@ class Coordinator:
         """Reconciles a few times a second until `stop` is set. What runs is left running."""
         if self._settings.nats_url is None:
             raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
-        client = await connect_unless(stop, self._settings.nats_url, "coordinator")
+        client = await connect_unless(stop, self._settings.nats_url, "coordinator", Access.of(self._settings))
         if client is None:
             return
         tasks: list[asyncio.Task[None]] = []
@@ -106,6 +109,7 @@ class Coordinator:
             await deployments.ensure_bucket(client, self._settings.workspace)
             for bucket in (holds_bucket, captures_bucket):
                 await bucket(client, self._settings.workspace).ensure()
+            await make_for_others(client, self._settings.workspace)
             await asyncio.to_thread(self._launchers.open_known, with_usual=self._only is None)
             await self._guard("logs", self._keep_logs(client))
             await self._prepare(client)
@@ -129,6 +133,8 @@ class Coordinator:
 
     async def _reconcile_until(self, stop: asyncio.Event, client: Client) -> None:
         while not stop.is_set():
+            if (why := ended(client)) is not None:
+                raise UnreachableError(f"NATS has ended the connection: {why}", code="nats.refused")
             if self._leads():
                 began = time.perf_counter()
                 await self._guard("reconcile", self._reconcile(client))
@@ -291,6 +297,7 @@ class Coordinator:
         if care is None or known is not launcher:
             reveal = self._secrets(client).reveal
             capturing = Capturing(client, self._captures, name)
-            care = Care(client, launcher, self._settings.workspace, name, reveal, capturing, self._teardown)
+            admit = self._admission.of_vertex
+            care = Care(client, launcher, self._settings.workspace, name, reveal, admit, capturing, self._teardown)
             self._cares[name] = launcher, care
         return care

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from thalweg.bus.buckets import Bucket
-from thalweg.bus.connection import Client
+from thalweg.bus.connection import Client, reader_of
 from thalweg.bus.deployments import load_deployment
 from thalweg.bus.mirror import Mirror
 from thalweg.errors import RejectedError, UnreachableError
@@ -84,7 +84,8 @@ class Directory:
 
     async def load(self) -> None:
         """Reads what there is, and goes on reading."""
-        await Bucket(self._client, self._bucket).ensure()  # there may be no coordinator yet
+        if reader_of(self._client, "") is None:  # else it may not, and waits for a coordinator
+            await Bucket(self._client, self._bucket).ensure()
         await self._mirror.load()
 
     async def close(self) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import uvicorn
 
+from thalweg.access.access import Access
 from thalweg.bus.alive import alive
 from thalweg.bus.connection import connect
 from thalweg.bus.gathering import Gathering
@@ -56,7 +57,7 @@ async def serve(settings: Settings, how: Listening) -> None:
     if settings.nats_url is None:
         raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
     listening = _listen(how.host, how.port)
-    client = await connect(settings.nats_url, "gateway")
+    client = await connect(settings.nats_url, "gateway", Access.of(settings))
     directory, watches, gathering = Directory(client, settings.workspace), Watches(client), Gathering(client)
     try:
         await directory.load()

@@ -1,4 +1,4 @@
-"""`python -m thalweg_vertex --deployment NAME --vertex NAME [--secrets FOLDER] [--kept]`: the service's entry point."""
+"""`python -m thalweg_vertex --deployment NAME --vertex NAME [--access FD] [--secrets FOLDER] [--kept]`: the service's entry point."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pathlib import Path
 
 import uvloop
 
+from thalweg.access.access import Access
 from thalweg.errors import ThalwegError
 from thalweg.runtime.source_thread import is_any_left
 from thalweg.settings import Settings
+from thalweg_vertex.access import hand_on, take_access
 from thalweg_vertex.logs import Logs
 from thalweg_vertex.releases import ElsewhereError
 from thalweg_vertex.service import Terms, serve
@@ -26,12 +28,18 @@ def main() -> int:
     parser.add_argument(
         "--secrets", type=Path, metavar="FOLDER", help="a file for each secret, called as its slot; default: standard input"
     )
+    parser.add_argument(
+        "--access",
+        type=int,
+        metavar="FD",
+        help="open file that begins with a line of what NATS lets it in by: 0, where secrets follow; default: THALWEG_NATS_CREDS, if any",
+    )
     parser.add_argument("--kept", action="store_true", help="wait for the deployment, heed its changes, wait when the vertex has ended")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {given.deployment}/{given.vertex} %(levelname)s %(message)s")
     logs = Logs(given.deployment, given.vertex)
     logging.getLogger().addHandler(logs)
-    code = _run(given.deployment, given.vertex, logs, Terms(given.secrets, given.kept))
+    code = _run(given.deployment, given.vertex, given.access, logs, Terms(given.secrets, given.kept))
     if is_any_left():
         logging.shutdown()
         sys.stdout.flush()
@@ -40,12 +48,17 @@ def main() -> int:
     return code
 
 
-def _run(deployment: str, vertex: str, logs: Logs, terms: Terms) -> int:
+def _run(deployment: str, vertex: str, descriptor: int | None, logs: Logs, terms: Terms) -> int:
+    words, access = sys.argv[1:], None
     try:
-        return uvloop.run(serve(Settings(), deployment, vertex, logs, terms))
+        settings = Settings()
+        access = take_access(descriptor) if descriptor is not None else Access.of(settings)
+        return uvloop.run(serve(settings, access, deployment, vertex, logs, terms))
     except ElsewhereError as error:
+        if descriptor is not None and access is not None:
+            words += ["--access", str(hand_on(access))]  # the last one counts
         # In place of this process: the launcher goes on knowing it by its number.
-        os.execv(error.python, [error.python, "-m", "thalweg_vertex", *sys.argv[1:]])
+        os.execv(error.python, [error.python, "-m", "thalweg_vertex", *words])
     except ThalwegError as error:
         logging.getLogger("thalweg.vertex").error("%s", error)
         return error.exit_code

@@ -9,7 +9,7 @@ import signal
 from contextlib import suppress
 
 from thalweg.bus.connection import Client, NatsError
-from thalweg.bus.deployments import load_deployment, log_state
+from thalweg.bus.deployments import log_state, own_deployment
 from thalweg.errors import RejectedError, UnreachableError
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 
@@ -74,7 +74,7 @@ async def _look(client: Client, workspace: str, deployment: str) -> DeploymentSp
     """The spec now, or None for a deployment that is gone; waits for a server that is away."""
     while True:
         try:
-            return await load_deployment(client, workspace, deployment)
+            return await own_deployment(client, workspace, deployment)
         except RejectedError as error:
             if error.code == "deployment.unknown":
                 return None

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from thalweg.access.access import Access
 from thalweg.bus.alive import alive, say_ended
 from thalweg.bus.connection import Client, NatsError, connect
-from thalweg.bus.deployments import load_deployment
+from thalweg.bus.deployments import own_deployment
 from thalweg.bus.vertex_log import VertexLog
 from thalweg.errors import STOPPED_EXIT_CODE, RejectedError, RunFailedError, ThalwegError, UsageError
 from thalweg.graph.parse import parse_type
@@ -56,11 +57,12 @@ class Terms:
     kept: bool = False
 
 
-async def serve(settings: Settings, deployment: str, vertex: str, logs: Logs, terms: Terms) -> int:
+async def serve(settings: Settings, access: Access, deployment: str, vertex: str, logs: Logs, terms: Terms) -> int:
     """Runs one vertex until its inputs end; returns the process's exit code.
 
     Args:
         settings: where the servers are.
+        access: by which NATS lets it in.
         deployment, vertex: which.
         terms: how it is started.
         logs: what is logged in this process; it is sent before this returns, unless that takes long.
@@ -71,7 +73,7 @@ async def serve(settings: Settings, deployment: str, vertex: str, logs: Logs, te
     """
     if settings.nats_url is None:
         raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
-    client = await connect(settings.nats_url, f"{deployment}/{vertex}")
+    client = await connect(settings.nats_url, f"{deployment}/{vertex}", access)
     sending = asyncio.create_task(logs.run(client, settings))
 
     async def send_the_last() -> None:
@@ -99,7 +101,7 @@ async def serve(settings: Settings, deployment: str, vertex: str, logs: Logs, te
 async def _serve(
     settings: Settings, client: Client, deployment: str, vertex: str, logs: Logs, terms: Terms, before_leaving: BeforeLeaving
 ) -> int:
-    spec = await load_deployment(client, settings.workspace, deployment)
+    spec = await own_deployment(client, settings.workspace, deployment)
     mine = vertex_of(spec, vertex)
     if mine is None:
         raise RejectedError(f"deployment {deployment} has no vertex {vertex}", code="vertex.unknown")
@@ -230,7 +232,7 @@ def _released_at_once(spec: DeploymentSpec) -> int:
 def _owner_now(client: Client, spec: DeploymentSpec, loop: asyncio.AbstractEventLoop) -> str:
     """The lease that owns the deployment now; for other threads than the loop's. Blocking."""
     try:
-        return asyncio.run_coroutine_threadsafe(load_deployment(client, spec.workspace, spec.name), loop).result(OWNER_TIMEOUT_S).lease
+        return asyncio.run_coroutine_threadsafe(own_deployment(client, spec.workspace, spec.name), loop).result(OWNER_TIMEOUT_S).lease
     except RejectedError:
         return spec.lease  # it is gone: nobody will look for what is stored
 
@@ -246,7 +248,7 @@ def _on_sigterm(client: Client, spec: DeploymentSpec, mine: VertexSpec, loop: Ve
 async def _drain_or_stop(client: Client, spec: DeploymentSpec, loop: VertexLoop) -> None:
     try:
         async with asyncio.timeout(ASK_TIMEOUT_S):
-            now = await load_deployment(client, spec.workspace, spec.name)
+            now = await own_deployment(client, spec.workspace, spec.name)
     except (ThalwegError, NatsError, OSError, TimeoutError):
         loop.stop()  # its next copy finds out
         return

@@ -14,10 +14,12 @@ from thalweg.errors import UsageError
 from thalweg.launching import LauncherName
 
 SETTINGS_FILE = "thalweg.toml"
+WORKSPACE_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 EMBEDDED_NATS = "thalweg-embedded"  # name of the embedded server, which syncs what it acknowledges
 SECRET_PREFIX = "THALWEG_SECRET_"  # and a secret's name, for runs without a store of secrets
 SEALING_KEYS = ("THALWEG_SECRET_KEY", "THALWEG_SIGNING_KEY")
 _ALIVE_FILE = "THALWEG_ALIVE_FILE"  # of this process, not of its children
+NATS_KEYS = ("THALWEG_NATS_CREDS", "THALWEG_NATS_ISSUER")
 _STORE_KEYS = ("THALWEG_S3_ACCESS_KEY", "THALWEG_S3_SECRET_KEY")
 
 
@@ -26,6 +28,10 @@ class Settings(BaseSettings):
 
     Attributes:
         nats_url: server to use; None means that the embedded stack is brought up.
+        nats_creds: file of this process's credentials for NATS, read again for every connection; None for none.
+        nats_ca: certificates (PEM) of authorities for the server's; a server without TLS is then refused. None for the machine's.
+        nats_issuer: file that a coordinator issues credentials with; None where vertices are let in as it is itself.
+        vertex_credentials_s: how long those of a vertex are good.
         http_url: gateway to use.
         s3_endpoint: file store to use; None means that the embedded stack is brought up.
         s3_bucket: bucket of all workspaces.
@@ -50,6 +56,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="THALWEG_", toml_file=SETTINGS_FILE, extra="forbid", frozen=True)
 
     nats_url: str | None = None
+    nats_creds: Path | None = None
+    nats_ca: Path | None = None
+    nats_issuer: Path | None = None
+    vertex_credentials_s: float = Field(7 * 86_400.0, ge=1, le=10 * 366 * 86_400)
     http_url: str | None = None
     s3_endpoint: str | None = None
     s3_bucket: str = Field("thalweg", min_length=3)
@@ -57,7 +67,7 @@ class Settings(BaseSettings):
     s3_secret_key: str | None = Field(None, repr=False)
     secret_key: str | None = Field(None, repr=False)
     signing_key: str | None = Field(None, repr=False)
-    workspace: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    workspace: str = Field("default", pattern=WORKSPACE_PATTERN)
     data: Path = Path(".thalweg")
     lease_ttl_s: float = Field(60.0, ge=1.0, le=86_400.0)
     components: Annotated[tuple[Path, ...], NoDecode] = ()
@@ -92,12 +102,13 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
-def child_environment(*, with_store: bool, with_keys: bool = False) -> dict[str, str]:
+def child_environment(*, with_store: bool, with_keys: bool = False, with_access: bool = False) -> dict[str, str]:
     """This process's environment as a child of it may see it.
 
     Args:
         with_store: whether it needs the file store's keys.
         with_keys: whether it needs the keys that seal secrets and sign evidence.
+        with_access: whether it is let in by NATS as this process is.
     """
     kept = {**os.environ}
     for name in os.environ:
@@ -107,6 +118,7 @@ def child_environment(*, with_store: bool, with_keys: bool = False) -> dict[str,
             or (is_key and not with_keys)
             or (not is_key and name.startswith(SECRET_PREFIX))
             or (name in _STORE_KEYS and not with_store)
+            or (name in NATS_KEYS and not with_access)
         ):
             del kept[name]
     return kept

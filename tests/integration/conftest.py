@@ -14,6 +14,7 @@ import pytest
 
 from integration.deploying import Place, start_place
 from integration.releasing import numbers_of_names, wheel
+from integration.secured import secure_everything
 from thalweg.artifacts import Store
 from thalweg.bus.connection import connect
 from thalweg.bus.presence import wait_for_coordinator
@@ -21,6 +22,9 @@ from thalweg.client import Session, open_session
 from thalweg.embedded import EmbeddedStack
 from thalweg.settings import Settings
 from thalweg_coordinator.service import Coordinator
+
+if os.environ.get("THALWEG_TEST_SECURE"):
+    secure_everything()
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from thalweg.access.access import Access
 from thalweg.bus.captures import CaptureNotes
 from thalweg.bus.connection import Client, NatsError, connect
 from thalweg.bus.deployments import load_deployment, log_state
@@ -26,7 +27,7 @@ async def capture(settings: Settings, deployment: str) -> None:
     """
     if settings.nats_url is None:
         raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
-    client = await connect(settings.nats_url, f"{deployment} capture")
+    client = await connect(settings.nats_url, f"{deployment} capture", Access.of(settings))
     try:
         spec = await _spec(client, settings, deployment)
         if spec is None or spec.capture == NONE or await CaptureNotes(client, spec).result() is not None:

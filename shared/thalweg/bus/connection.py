@@ -3,26 +3,47 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
-from typing import Any, Literal
+import ssl
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlparse
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from thalweg.errors import UnreachableError, UsageError
+from thalweg.access.access import NO_ACCESS, Access
+from thalweg.errors import ThalwegError, UnreachableError, UsageError
 from thalweg.runtime.tasks import end_tasks
 from thalweg.settings import EMBEDDED_NATS
 
-__all__ = ["Client", "NatsError", "connect", "connect_unless", "request_json", "sync_of"]
+if TYPE_CHECKING:
+    from thalweg.access.credentials import Credentials
+
+__all__ = ["Client", "NatsError", "connect", "connect_unless", "ended", "reader_of", "request_json", "sync_of", "unanswered"]
 _log = logging.getLogger("thalweg.bus")
 REQUEST_TIMEOUT_S = 5.0
 FIRST_CONNECT_S = 5.0
+_REFUSALS = ("authorization violation", "authentication", "permissions violation", "expired", "revoked", "secure connection")
 _HINT = "is nats-server running there? THALWEG_NATS_URL says where to look, as in nats://127.0.0.1:4222"
 
 
 class _Client(Client):
-    """nats-py's, which may also be closed while the server is away."""
+    """nats-py's, which may also be closed while the server is away, and knows why it was not let in.
+
+    Args:
+        access: by which it is let in.
+
+    Attributes:
+        credentials: as they were sent last; None where there are none.
+        refusal: what the server has said when it last refused something, or the connection; empty while it has not.
+    """
+
+    def __init__(self, access: Access) -> None:
+        super().__init__()
+        self._access, self.refusal = access, ""
+        self.credentials: Credentials | None = None
 
     async def close(self) -> None:
         """Closes the connection; what waits for a server that is away is dropped."""
@@ -30,20 +51,73 @@ class _Client(Client):
             self._pending, self._pending_data_size = [], 0
         await super().close()
 
+    async def note(self, error: Exception) -> None:
+        """Takes what went wrong beside the calls: while connecting, or of what the server does not allow."""
+        said = str(error) or type(error).__name__
+        if _is_refusal(said) or isinstance(error, ssl.SSLError | ThalwegError):
+            if said != self.refusal:
+                _log.warning("NATS refuses: %s", said)
+            self.refusal = said
+        else:
+            _log.debug("nats: %s", said)
 
-async def connect(url: str, name: str) -> Client:
+    def _connect_command(self) -> bytes:
+        """What is sent first; here, too, to refuse a server in whose place somebody else may be."""
+        scheme = _scheme_of(self)
+        if not self._server_info.get("tls_required") and scheme != "wss" and (self._access.demands_tls or scheme == "tls"):
+            raise ssl.SSLError("the server does not speak TLS")
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None:  # nats-py makes streams that do not know of TLS, which costs a warning at the end of each
+            writer._protocol._over_ssl = self._server_info.get("tls_required", False)
+        return super()._connect_command()
+
+    def sign(self, nonce: str) -> bytes:
+        """Reads the credentials again: they may have been replaced."""
+        try:
+            self.credentials = self._access.credentials()
+        except ThalwegError as error:
+            raise NatsError(str(error)) from error  # nats-py tries again after errors of its own alone
+        assert self.credentials is not None
+        return base64.b64encode(self.credentials.key.sign(nonce.encode()))
+
+    def token(self) -> bytes:
+        """Of the credentials that have signed."""
+        return self.credentials.jwt.encode() if self.credentials is not None else b""
+
+
+async def connect(url: str, name: str, access: Access = NO_ACCESS) -> Client:
     """A connection that reconnects for ever once it was made; tries for up to 5 s to make it.
 
+    It ends only when the server ends it for good, as when its credentials have expired: see `ended`.
+
+    Args:
+        url: of the server.
+        name: of the connection, for who looks at the server.
+        access: by which it is let in.
+
     Raises:
-        UnreachableError: `nats.unreachable`, when nothing answers at `url`.
+        UnreachableError: `nats.unreachable`, when nothing answers at `url`; `nats.refused`, when the server does not let it in, or is
+            not the one that it should be.
         UsageError: `settings.invalid`, when `url` is none.
+        RejectedError: the credentials, or the authority, cannot be used (`credentials.…`, `ca.…`).
     """
-    client, last = _Client(), list[Exception]()
+    client, last = _Client(access), list[Exception]()
+    credentials = client.credentials = access.credentials()
+    if credentials is not None and credentials.is_expired:
+        raise _refused(url, f"the credentials of {credentials.name} have expired")
+    is_refused = asyncio.Event()
 
     async def on_error(error: Exception) -> None:
         last[:] = [error]
-        _log.debug("nats: %s", error)
+        await client.note(error)
+        if client.refusal:
+            is_refused.set()
 
+    options: dict[str, Any] = {}
+    if credentials is not None:
+        options = {"signature_cb": client.sign, "user_jwt_cb": client.token, "inbox_prefix": credentials.inbox}
+    if access.demands_tls or urlparse(url).scheme == "tls":
+        options["tls"] = access.tls()
     connecting = asyncio.ensure_future(
         client.connect(
             url,
@@ -55,18 +129,22 @@ async def connect(url: str, name: str) -> Client:
             ping_interval=10,
             allow_reconnect=True,
             pending_size=256 << 20,
+            **options,
         )
     )
+    refused = asyncio.ensure_future(is_refused.wait())
     try:
         # The limit is ours: to nats-py, -1 attempts are as many for the first connection as for the later ones. By a task of its own,
         # since nats-py swallows cancellations that come early, and would go on for ever.
-        await asyncio.wait({connecting}, timeout=FIRST_CONNECT_S)
+        await asyncio.wait({connecting, refused}, timeout=FIRST_CONNECT_S, return_when=asyncio.FIRST_COMPLETED)
         if not connecting.done():
             raise TimeoutError
         await connecting
     except TimeoutError as error:
         await end_tasks(connecting)
         await client.close()
+        if client.refusal:
+            raise _refused(url, client.refusal, client) from error
         why = last[0] if last else "no answer"
         raise UnreachableError(f"NATS cannot be reached at {_without_password(url)}: {why}", code="nats.unreachable", hint=_HINT) from error
     except (NatsError, OSError, ValueError) as error:  # refused before anything was tried
@@ -75,12 +153,43 @@ async def connect(url: str, name: str) -> Client:
         await end_tasks(connecting)
         await client.close()
         raise
+    finally:
+        await end_tasks(refused)
     return client
 
 
-async def connect_unless(stop: asyncio.Event, url: str, name: str) -> Client | None:
+def ended(client: Client) -> str | None:
+    """Why a connection will not come back by itself; None while it is there, or may come back."""
+    said = client.refusal if isinstance(client, _Client) else ""
+    if client.is_closed:
+        return said or "the connection is closed"
+    is_expired = isinstance(client, _Client) and client.credentials is not None and client.credentials.is_expired
+    return f"the credentials have expired: {said}" if is_expired and not client.is_connected and said else None
+
+
+def unanswered(client: Client, subject: str, error: Exception, who: str) -> UnreachableError:
+    """The error for a request that was not answered. What the server does not allow it tells apart from requests, some time before.
+
+    Args:
+        client, subject: whose request.
+        error: as the client raised it.
+        who: does not answer.
+    """
+    said = client.refusal if isinstance(client, _Client) else ""
+    if subject.lower() in said.lower():
+        return UnreachableError(f"NATS refuses: {said}", code="nats.refused", hint="these credentials do not allow it")
+    return UnreachableError(f"{who} does not answer: {type(error).__name__}", code="nats.unreachable")
+
+
+def reader_of(client: Client, stream: str) -> str | None:
+    """Subject on which a coordinator is asked for a consumer of a stream; None where it may be made here."""
+    credentials = client.credentials if isinstance(client, _Client) else None
+    return credentials.reader(stream) if credentials is not None else None
+
+
+async def connect_unless(stop: asyncio.Event, url: str, name: str, access: Access = NO_ACCESS) -> Client | None:
     """As `connect`, given up when `stop` is set: None then."""
-    connecting, stopping = asyncio.ensure_future(connect(url, name)), asyncio.ensure_future(stop.wait())
+    connecting, stopping = asyncio.ensure_future(connect(url, name, access)), asyncio.ensure_future(stop.wait())
     await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if connecting.done():
@@ -103,6 +212,28 @@ async def request_json(
     reply = await client.request(subject, json.dumps(body or {}).encode(), timeout=timeout_s)
     answer: dict[str, Any] = json.loads(reply.data)
     return answer
+
+
+def _is_refusal(said: str) -> bool:
+    return any(word in said.lower() for word in _REFUSALS)
+
+
+def _refused(url: str, why: str, client: _Client | None = None) -> UnreachableError:
+    whose = client.credentials.name if client is not None and client.credentials is not None else ""
+    if "certificate" in why.lower() or "tls" in why.lower() or "ssl" in why.lower():
+        hint = "THALWEG_NATS_CA is a file with the authority of the server's certificate; the URL has a name that is in it"
+    elif whose:
+        hint = f"the server does not know the credentials of {whose}, or they were revoked"
+    elif client is None:
+        hint = "`thalweg keys` and `thalweg endpoint credentials` make new ones"
+    else:
+        hint = "THALWEG_NATS_CREDS is a file of credentials, as `thalweg keys` makes them"
+    return UnreachableError(f"NATS at {_without_password(url)} cannot be used: {why}", code="nats.refused", hint=hint)
+
+
+def _scheme_of(client: Client) -> str:
+    server = client._current_server
+    return str(server.uri.scheme) if server is not None else ""
 
 
 def _without_password(url: str) -> str:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 
 import msgspec
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 
 from thalweg.bus import errors
 from thalweg.bus.buckets import Bucket
-from thalweg.bus.connection import request_json
+from thalweg.bus.connection import REQUEST_TIMEOUT_S, request_json, unanswered
 from thalweg.bus.streams import call, create_stream
 from thalweg.errors import RejectedError, UnreachableError
 from thalweg.wire import subjects
 from thalweg.wire.spec import DeploymentSpec
 
+PATIENCE_S = 30.0
 # JetStream sets `max_bytes` aside when a stream is made: 64 GiB for each log ended at sixteen deployments in 1 TB, and a smaller
 # limit that is met blocks all vertices of a graph at once, those too that would make room. So a log on disk has none: it is
 # bounded by its messages per subject, all logs together by the server's `max_file_store`. Memory is scarcer.
@@ -62,11 +65,29 @@ async def read_deployment(client: Client, workspace: str, name: str) -> tuple[De
     bucket = subjects.deployments_bucket(workspace)
     answer = await call(client, f"STREAM.MSG.GET.KV_{bucket}", {"last_by_subj": f"$KV.{bucket}.{name}"})
     if "error" in answer:
-        raise RejectedError(f"there is no deployment {name}", code="deployment.unknown", hint="`thalweg status` shows those there are")
-    try:
-        return msgspec.json.decode(base64.b64decode(answer["message"]["data"]), type=DeploymentSpec), int(answer["message"]["seq"])
-    except msgspec.DecodeError as error:
-        raise RejectedError(f"the spec of deployment {name} cannot be read: {error}", code="deployment.unreadable") from error
+        raise _unknown(name)
+    return _decoded(name, base64.b64decode(answer["message"]["data"])), int(answer["message"]["seq"])
+
+
+async def own_deployment(client: Client, workspace: str, name: str) -> DeploymentSpec:
+    """As `load_deployment`, for a vertex of it: the request says which spec is wanted, so that permissions can tell it from others.
+
+    Where the bucket is on several nodes, what is read may be older than what was written just before.
+    """
+    end = asyncio.get_running_loop().time() + PATIENCE_S
+    subject = subjects.spec_request(workspace, name)
+    while True:
+        try:
+            reply = await client.request(subject, b"", timeout=REQUEST_TIMEOUT_S)
+            break
+        except (NatsError, OSError, TimeoutError) as error:
+            told = unanswered(client, subject, error, "JetStream")
+            if told.code == "nats.refused" or asyncio.get_running_loop().time() > end:
+                raise told from error
+            await asyncio.sleep(0.1)
+    if "Status" in (reply.headers or {}):
+        raise _unknown(name)
+    return _decoded(name, reply.data)
 
 
 async def list_deployments(client: Client, workspace: str) -> list[str]:
@@ -159,3 +180,14 @@ async def purge_vertex(client: Client, workspace: str, deployment: str, vertex: 
     """Removes all that a vertex has written, and what came from outside for it."""
     for prefix in subjects.all_of_vertex(workspace, deployment, vertex):
         await call(client, f"STREAM.PURGE.{subjects.stream(workspace, deployment)}", {"filter": prefix})
+
+
+def _unknown(name: str) -> RejectedError:
+    return RejectedError(f"there is no deployment {name}", code="deployment.unknown", hint="`thalweg status` shows those there are")
+
+
+def _decoded(name: str, data: bytes) -> DeploymentSpec:
+    try:
+        return msgspec.json.decode(data, type=DeploymentSpec)
+    except msgspec.DecodeError as error:
+        raise RejectedError(f"the spec of deployment {name} cannot be read: {error}", code="deployment.unreadable") from error

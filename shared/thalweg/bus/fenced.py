@@ -8,7 +8,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from thalweg.bus import errors
-from thalweg.errors import UnreachableError
+from thalweg.bus.connection import unanswered
 
 TIMEOUT_S = 10.0
 
@@ -41,7 +41,7 @@ async def publish_after(
     try:
         reply = await client.request(subject, body, timeout=timeout_s, headers={**(headers or {}), **fence} or None)
     except (NatsError, OSError, TimeoutError) as error:
-        raise UnreachableError(f"JetStream does not answer: {type(error).__name__}", code="nats.unreachable") from error
+        raise unanswered(client, subject, error, "JetStream") from error
     answer = json.loads(reply.data)
     if "error" not in answer:
         return int(answer["seq"])

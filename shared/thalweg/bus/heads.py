@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,12 +15,13 @@ from nats.errors import TimeoutError as NatsTimeoutError
 
 from thalweg.bus import errors
 from thalweg.bus.connection import request_json
+from thalweg.bus.consumers import Wanted, delete_consumer, make_consumer
 from thalweg.errors import RunFailedError, UnreachableError
 from thalweg.wire import subjects
 from thalweg.wire.commit import HEADER, Commit, decode_commit
 
 _SILENCES_S = (0.3, 0.6)  # in the middle of messages that are pending, until they are asked for anew; then as long as may be waited
-_HEADERS_ONLY = {"headers_only": True, "ack_policy": "none", "mem_storage": True, "inactive_threshold": 5_000_000_000}
+_IDLE_S = 5.0  # of consumers that were not deleted
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ async def read_heads(client: Client, workspace: str, deployment: str, timeout_s:
 async def read_last_of_each(client: Client, stream: str, wildcard: str, timeout_s: float = 2.0) -> list[StoredMessage]:
     """The last message of every subject of a stream that a wildcard covers, without bodies; none where there is no stream.
 
-    By a short-lived push consumer of headers, because a direct get of several subjects always sends bodies, and at most 1,024
+    By a short-lived consumer of headers, because a direct get of several subjects always sends bodies, and at most 1,024
     (NATS ADR-31). A message written meanwhile may take the place of its subject's older one: heads need not be of one instant.
 
     Raises:
@@ -96,28 +96,21 @@ class _SilentError(NatsTimeoutError):
 
 
 async def _read_once(client: Client, stream: str, wildcard: str, timeout_s: float, silence_s: float) -> list[StoredMessage]:
-    name, inbox = f"tw{os.urandom(6).hex()}", client.new_inbox()
-    config = {
-        **_HEADERS_ONLY,
-        "name": name,
-        "deliver_subject": inbox,
-        "deliver_policy": "last_per_subject",
-        "filter_subjects": [wildcard],
-    }
+    answer = await make_consumer(client, stream, Wanted([wildcard], headers_only=True, idle_s=_IDLE_S), timeout_s)
+    if "error" in answer:
+        if answer["error"].get("err_code") == errors.STREAM_NOT_FOUND:
+            return []
+        raise UnreachableError(f"the heads of {stream} cannot be read: {answer['error'].get('description')}", code="nats.unreachable")
+    name, count = answer["name"], answer["num_pending"] + answer["delivered"]["consumer_seq"]
+    inbox = client.new_inbox()
     subscription = await client.subscribe(inbox, pending_bytes_limit=-1, pending_msgs_limit=-1)
     try:
-        request = {"stream_name": stream, "config": config}
-        answer = await request_json(client, f"$JS.API.CONSUMER.CREATE.{stream}.{name}", request, timeout_s)
-        if "error" in answer:
-            if answer["error"].get("err_code") == errors.STREAM_NOT_FOUND:
-                return []
-            raise UnreachableError(f"the heads of {stream} cannot be read: {answer['error'].get('description')}", code="nats.unreachable")
-        count = answer["num_pending"] + answer["delivered"]["consumer_seq"]
+        if count:
+            await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}", b'{"batch":%d,"no_wait":true}' % count, reply=inbox)
         return await _collect(subscription, count, silence_s)
     finally:
         await subscription.unsubscribe()
-        if client.is_connected:
-            await client.publish(f"$JS.API.CONSUMER.DELETE.{stream}.{name}", b"")
+        await delete_consumer(client, stream, name)
 
 
 async def read_time(client: Client, stream: str, subject: str, sequence: int, timeout_s: float = 2.0) -> int | None:
@@ -128,13 +121,11 @@ async def read_time(client: Client, stream: str, subject: str, sequence: int, ti
     Raises:
         nats.errors.Error, TimeoutError: the server did not answer in time.
     """
-    name = f"tw{os.urandom(6).hex()}"
-    first = {"deliver_policy": "by_start_sequence", "opt_start_seq": max(sequence, 1), "filter_subjects": [subject]}
-    request = {"stream_name": stream, "config": {**_HEADERS_ONLY, **first, "name": name}}
-    answer = await request_json(client, f"$JS.API.CONSUMER.CREATE.{stream}.{name}", request, timeout_s)
+    wanted = Wanted([subject], max(sequence, 1), headers_only=True, idle_s=_IDLE_S)
+    answer = await make_consumer(client, stream, wanted, timeout_s)
     if "error" in answer or not answer["num_pending"]:
         return None
-    inbox = client.new_inbox()
+    name, inbox = answer["name"], client.new_inbox()
     # Not by `request`, which knows a reply by its subject: that of a message is the one that it was stored under.
     subscription = await client.subscribe(inbox)
     try:
@@ -143,8 +134,7 @@ async def read_time(client: Client, stream: str, subject: str, sequence: int, ti
         return None if "Status" in (message.headers or {}) else _place(message.reply)[1]
     finally:
         await subscription.unsubscribe()
-        if client.is_connected:
-            await client.publish(f"$JS.API.CONSUMER.DELETE.{stream}.{name}", b"")
+        await delete_consumer(client, stream, name)
 
 
 def _place(reply: str) -> tuple[int, int, str]:
@@ -162,6 +152,8 @@ async def _collect(subscription: Subscription, count: int, silence_s: float) -> 
         except NatsTimeoutError as error:
             raise _SilentError from error
         headers = message.headers or {}
+        if "Status" in headers and not message.reply:
+            raise _SilentError  # some of what it has counted was purged
         sequence, time_ns, pending = _place(message.reply)
         text = headers.get(HEADER)
         found[message.subject] = StoredMessage(message.subject, sequence, headers, b"", decode_commit(text) if text else None, time_ns)

@@ -13,6 +13,7 @@ from nats.micro.request import Request
 from pydantic import BaseModel
 
 from thalweg.api.calls import Call
+from thalweg.bus.connection import unanswered
 from thalweg.errors import ThalwegError, UnreachableError
 from thalweg.wire import subjects
 
@@ -47,13 +48,16 @@ async def ask(client: Client, workspace: str, call: Call[Q, R], request: Q, time
     Raises:
         ThalwegError: what the coordinator answered.
         UnreachableError: `coordinator.silent`, when none answers in time; whether the request was carried out is not known then.
+            `nats.refused`, when the credentials do not allow it.
     """
+    subject = subjects.api(workspace, call.resource, call.verb)
     try:
-        reply = await client.request(subjects.api(workspace, call.resource, call.verb), call.encode_request(request), timeout=timeout_s)
+        reply = await client.request(subject, call.encode_request(request), timeout=timeout_s)
     except NoRespondersError:
         raise _silent("no coordinator runs") from None
     except (NatsError, TimeoutError) as error:
-        raise _silent(f"the coordinator does not answer: {type(error).__name__}") from error
+        told = unanswered(client, subject, error, "the coordinator")
+        raise told if told.code == "nats.refused" else _silent(str(told)) from error
     return call.decode_reply(reply.data)
 
 

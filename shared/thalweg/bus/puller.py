@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from thalweg.bus.connection import request_json
+from thalweg.bus.consumers import Wanted, delete_consumer, make_consumer
 from thalweg.bus.heads import get_message
 from thalweg.runtime.tasks import end_tasks
 
@@ -95,27 +94,14 @@ class Puller(Generic[M]):
         await self._drop()
         self._reset()
         self._outstanding, self._delivered, self._is_lost = 0, 0, False
-        self._consumer, inbox = f"tw{os.urandom(6).hex()}", self._client.new_inbox()
+        inbox = self._client.new_inbox()
         self._subscription = await self._client.subscribe(inbox, cb=self._on_message, pending_msgs_limit=-1, pending_bytes_limit=-1)
-        config: dict[str, Any] = {
-            "name": self._consumer,
-            "ack_policy": "none",
-            "deliver_policy": "by_start_sequence",
-            "opt_start_seq": max(self._next, 1),
-            "filter_subjects": self._subjects,
-            "headers_only": self._headers_only,
-            "mem_storage": True,
-            "inactive_threshold": 2 * EXPIRES_NS,
-        }
+        wanted = Wanted(self._subjects, max(self._next, 1), self._headers_only, 2 * EXPIRES_NS / 1e9)
         while True:
             try:
-                answer = await request_json(
-                    self._client,
-                    f"$JS.API.CONSUMER.CREATE.{self._stream}.{self._consumer}",
-                    {"stream_name": self._stream, "config": config},
-                    timeout_s=2.0,
-                )
+                answer = await make_consumer(self._client, self._stream, wanted)
                 if "error" not in answer:
+                    self._consumer = answer["name"]
                     break
                 _log.warning("consumer refused: %s", answer["error"])
             except (NatsError, OSError, TimeoutError):
@@ -130,8 +116,7 @@ class Puller(Generic[M]):
             return
         try:
             await subscription.unsubscribe()
-            if self._client.is_connected:
-                await self._client.publish(f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._consumer}", b"")
+            await delete_consumer(self._client, self._stream, self._consumer)
         except (NatsError, OSError):
             _log.debug("the old consumer is left to expire")
 

@@ -9,19 +9,20 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from thalweg.bus import errors
-from thalweg.bus.connection import request_json
-from thalweg.errors import RejectedError, UnreachableError
+from thalweg.bus.connection import request_json, unanswered
+from thalweg.errors import RejectedError
 
 
 async def call(client: Client, operation: str, body: dict[str, Any], deadline_s: float = 30.0) -> dict[str, Any]:
-    """A JetStream API call, repeated while the server is away. Raises UnreachableError after `deadline_s`."""
+    """A JetStream API call, repeated while the server is away. Raises UnreachableError after `deadline_s`, or when it is not allowed."""
     end = asyncio.get_running_loop().time() + deadline_s
     while True:
         try:
             return await request_json(client, f"$JS.API.{operation}", body)
         except (NatsError, OSError, TimeoutError) as error:
-            if asyncio.get_running_loop().time() > end:
-                raise UnreachableError(f"JetStream does not answer: {type(error).__name__}", code="nats.unreachable") from error
+            told = unanswered(client, f"$JS.API.{operation}", error, "JetStream")
+            if told.code == "nats.refused" or asyncio.get_running_loop().time() > end:
+                raise told from error
             await asyncio.sleep(0.1)
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from thalweg.access.access import Access
 from thalweg.api.calls import Call
 from thalweg.bus.connection import Client, connect
 from thalweg.bus.micro import CALL_TIMEOUT_S, ask
@@ -53,7 +54,7 @@ async def open_session(settings: Settings) -> AsyncIterator[Session]:
             code="settings.missing",
             hint="`thalweg up` starts one, and prints the variables to set",
         )
-    client = await connect(settings.nats_url, "thalweg")
+    client = await connect(settings.nats_url, "thalweg", Access.of(settings))
     try:
         yield Session(client, settings.workspace)
     finally:

@@ -13,6 +13,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from thalweg.access.keys import CONFIG
 from thalweg.embedded.process import ManagedProcess
 from thalweg.errors import RejectedError
 from thalweg.settings import EMBEDDED_NATS, child_environment
@@ -88,14 +89,19 @@ def load_or_make_keys(path: Path) -> StoreKeys:
     return keys
 
 
-def nats_process(data_dir: Path, port: int) -> ManagedProcess:
-    """nats-server with JetStream in `data_dir/nats`: an acknowledged write is on disk, and nobody needs a password on loopback."""
+def nats_process(data_dir: Path, port: int, keys: Path | None = None) -> ManagedProcess:
+    """nats-server with JetStream in `data_dir/nats`: an acknowledged write is on disk.
+
+    Args:
+        data_dir: of all that is kept.
+        port: of the loopback address.
+        keys: folder that says who is let in (see `thalweg.access.keys`); None for everyone on this machine.
+    """
     config, store = data_dir / "nats.conf", data_dir / "nats"
     config.write_text(
         f"listen: {json.dumps(f'{HOST}:{port}')}\n"
         f"server_name: {EMBEDDED_NATS}\n"
-        f"max_payload: {MAX_PAYLOAD_BYTES}\n"
-        "jetstream {\n"
+        f"max_payload: {MAX_PAYLOAD_BYTES}\n" + _included(keys, data_dir) + "jetstream {\n"
         f"  store_dir: {json.dumps(str(store))}\n"
         "  sync_interval: always\n"
         f"  max_file_store: {_room_bytes(store)}\n"
@@ -105,6 +111,10 @@ def nats_process(data_dir: Path, port: int) -> ManagedProcess:
     log_path, pid_path = data_dir / "nats-server.log", data_dir / "nats-server.pid"
     env = child_environment(with_store=False)
     return ManagedProcess("nats-server", argv, env, log_path, pid_path=pid_path, is_ready=lambda: speaks_nats(port))
+
+
+def _included(keys: Path | None, data_dir: Path) -> str:
+    return f"include {json.dumps(os.path.relpath(keys / CONFIG, data_dir))}\n" if keys is not None else ""
 
 
 def _room_bytes(store: Path) -> int:

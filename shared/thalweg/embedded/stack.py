@@ -7,6 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from thalweg.access.access import NO_ACCESS, Access
+from thalweg.access.keys import AUTHORITY, ISSUER, KeyFolder, Role
 from thalweg.embedded.leftovers import FolderLock, usable
 from thalweg.embedded.process import ManagedProcess
 from thalweg.embedded.servers import HOST, StoreKeys, free_ports, is_free, load_or_make_keys, nats_process, s3_process
@@ -26,9 +28,14 @@ class EmbeddedStack:
         data_dir: made when needed; one owner at a time.
         nats_port: 0 for any that is free; chosen anew at every start.
         s3_port: likewise.
+        keys: who is let in by NATS, which then speaks TLS; None for everyone on this machine, unencrypted.
+        workspace: that there are to be keys of.
     """
 
-    def __init__(self, data_dir: Path, nats_port: int = 0, s3_port: int = 0) -> None:
+    def __init__(
+        self, data_dir: Path, nats_port: int = 0, s3_port: int = 0, *, keys: KeyFolder | None = None, workspace: str = "default"
+    ) -> None:
+        self._key_folder, self._workspace = keys, workspace
         self._data_dir = data_dir.absolute()
         self._wanted = (nats_port, s3_port)
         self._ports = (0, 0)
@@ -44,7 +51,7 @@ class EmbeddedStack:
     @property
     def nats_url(self) -> str:
         """URL of the NATS server; meaningful from `start` to `stop`."""
-        return f"nats://{HOST}:{self._ports[0]}"
+        return f"{'nats' if self._key_folder is None else 'tls'}://{HOST}:{self._ports[0]}"
 
     @property
     def s3_endpoint(self) -> str:
@@ -61,14 +68,24 @@ class EmbeddedStack:
         """Secret for the S3 server."""
         return self._keys.secret_key
 
+    def access(self, role: Role) -> Access:
+        """By which a service, or a client, of its workspace is let in."""
+        keys = self._key_folder
+        return Access(keys.credentials(self._workspace, role), None, keys.folder / AUTHORITY) if keys is not None else NO_ACCESS
+
     @property
     def processes(self) -> tuple[ManagedProcess, ...]:
         """The running servers: nats-server, s3."""
         return tuple(self._processes)
 
-    def environment(self) -> dict[str, str]:
-        """The `THALWEG_*` variables that let another process use this stack; they hold the secret key."""
+    def environment(self, role: Role = "coordinator") -> dict[str, str]:
+        """The `THALWEG_*` variables that let another process use this stack; they hold the secret key of the file store."""
+        access = self.access(role)
+        files = {"THALWEG_NATS_CREDS": access.path, "THALWEG_NATS_CA": access.ca_path}
+        if self._key_folder is not None and role == "coordinator":
+            files["THALWEG_NATS_ISSUER"] = self._key_folder.folder / self._workspace / ISSUER
         return {
+            **{name: str(path) for name, path in files.items() if path is not None},
             "THALWEG_NATS_URL": self.nats_url,
             "THALWEG_S3_ENDPOINT": self.s3_endpoint,
             "THALWEG_S3_ACCESS_KEY": self.s3_access_key,
@@ -93,6 +110,8 @@ class EmbeddedStack:
             self._lock.acquire()
         try:
             self._keys = load_or_make_keys(self._data_dir / "s3-keys.json")
+            if self._key_folder is not None:
+                self._key_folder.make([self._workspace], [HOST, "localhost", "::1"])
             self._start_servers()
         except BaseException:
             self.stop()
@@ -113,7 +132,9 @@ class EmbeddedStack:
         for attempt in range(1, tries + 1):
             spare = free_ports(2)
             self._ports = (self._wanted[0] or spare[0], self._wanted[1] or spare[1])
-            self._processes = [nats_process(self._data_dir, self._ports[0]), s3_process(self._data_dir, self._ports[1], self._keys)]
+            keys = self._key_folder.folder if self._key_folder is not None else None
+            nats = nats_process(self._data_dir, self._ports[0], keys)
+            self._processes = [nats, s3_process(self._data_dir, self._ports[1], self._keys)]
             try:
                 return self._launch()
             except UnreachableError:

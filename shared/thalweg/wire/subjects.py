@@ -7,6 +7,7 @@ from thalweg.graph.fields import is_name
 from thalweg.graph.partitions import partition_name, partition_of
 
 COMMIT_PORT, STATE_PORT, DEAD_PORT = "_commit", "_state", "_dead"
+GATEWAY = "_gateway"  # who reads, where it is no vertex
 IN_ENDPOINT, OUT_ENDPOINT = "in", "out"  # an endpoint is called as the port that it stands for
 
 
@@ -62,6 +63,11 @@ def again(workspace: str, deployment: str, vertex: str) -> str:
     return f"tw.{workspace}.{deployment}.again.{name}.{number}"
 
 
+def inlets(workspace: str) -> str:
+    """Wildcard over all input endpoints of a workspace."""
+    return f"tw.{workspace}.*.in.>"
+
+
 def outlet(workspace: str, deployment: str, vertex: str) -> str:
     """Subject of an output endpoint: bare msgpack values, written by its vertex only."""
     return f"tw.{workspace}.{deployment}.out.{vertex}.{OUT_ENDPOINT}"
@@ -100,6 +106,22 @@ def api(workspace: str, resource: str, verb: str) -> str:
     return f"tw.{workspace}.api.{resource}.{verb}"
 
 
+def all_of_workspace(name: str) -> str:
+    """Wildcard over everything of a workspace but what JetStream has subjects of its own for."""
+    return f"tw.{name}.>"
+
+
+def reader(workspace: str, stream_name: str, who: str) -> str:
+    """Subject on which a vertex, or `GATEWAY`, asks a coordinator for a consumer of a stream: it may not make one itself."""
+    return f"tw.{workspace}.api.reader.{stream_name}.{who}"
+
+
+def parse_reader(subject: str) -> tuple[str, str] | None:
+    """(workspace, who) of a subject of `reader`, or None for any other subject."""
+    parts = subject.split(".")
+    return (parts[1], parts[5]) if len(parts) == 6 and parts[2:4] == ["api", "reader"] else None
+
+
 def log(workspace: str, deployment: str, vertex: str) -> str:
     """Subject of a vertex's structured log records."""
     return f"tw.{workspace}.log.{deployment}.{vertex}"
@@ -124,6 +146,12 @@ def logs_stream(workspace: str) -> str:
 def deployments_bucket(workspace: str) -> str:
     """Name of the JetStream key-value bucket that holds deployments: key `<deployment>` is a DeploymentSpec."""
     return f"TW_{workspace}_deployments"
+
+
+def spec_request(workspace: str, deployment: str) -> str:
+    """Request subject for the spec of one deployment: unlike that for any message of the bucket, it says which (NATS ADR-31)."""
+    name = deployments_bucket(workspace)
+    return f"$JS.API.DIRECT.GET.KV_{name}.$KV.{name}.{deployment}"
 
 
 def bucket(workspace: str, kind: str) -> str:
