@@ -14,6 +14,7 @@ from thalweg.errors import NotReproducedError, RejectedError, ThalwegError
 from thalweg_cli import (
     backend,
     component,
+    credentials,
     dead_letters,
     deployments,
     diagnose,
@@ -22,6 +23,7 @@ from thalweg_cli import (
     endpoint,
     evidence,
     file,
+    keys,
     lease,
     logs,
     replay,
@@ -57,6 +59,9 @@ app.add_typer(component_app, name="component")
 app.add_typer(backend.app, name="backend")
 app.add_typer(file.app, name="file")
 app.add_typer(secret.app, name="secret")
+endpoint.app.command("credentials")(credentials.for_endpoints)
+app.command("credentials")(credentials.for_vertices)
+app.add_typer(keys.app, name="keys")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(endpoint.app, name="endpoint")
 app.add_typer(dead_letters.app, name="dead-letters")

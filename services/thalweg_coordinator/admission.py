@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from thalweg.access.access import Access
+from thalweg.access.credentials import Credentials
 from thalweg.access.issuer import Issuer
 from thalweg.errors import RejectedError
 from thalweg.settings import Settings
@@ -44,11 +45,11 @@ class Admission:
             RejectedError: the coordinator's own credentials, or the authority, cannot be read (`credentials.…`, `ca.…`).
         """
         if self._issuer is not None:
-            return self._own.handed_over(self.credentials_of(spec, vertex))
+            return self._own.handed_over(self.credentials_of(spec, vertex).text())
         own = self._own.credentials()
         return self._own.handed_over(own.text() if own is not None else None) if own is not None or self._own.demands_tls else None
 
-    def credentials_of(self, spec: DeploymentSpec, vertex: VertexSpec, life_s: float | None = None) -> str:
-        """Text of new credentials of a vertex, good for `life_s` or as the settings say. Raises as `issuer`."""
+    def credentials_of(self, spec: DeploymentSpec, vertex: VertexSpec, life_s: float | None = None) -> Credentials:
+        """New credentials of a vertex, good for `life_s` or as the settings say. Raises as `issuer`."""
         life = self._settings.vertex_credentials_s if life_s is None else life_s
-        return self.issuer.for_vertex(spec.name, vertex.name, life, has_outlet=vertex.endpoint == "out").text()
+        return self.issuer.for_vertex(spec.name, vertex.name, life, has_outlet=vertex.endpoint == "out")

@@ -188,7 +188,7 @@ class Care:
             await asyncio.to_thread(self._launcher.signal, self._name, vertex, number)
 
     async def _keep_running(self, spec: DeploymentSpec, vertex: VertexSpec, codes: Codes, commit: Commit | None) -> None:
-        if has_ended(vertex, commit):
+        if has_ended(vertex, commit) and not (self._launcher.is_kept and vertex.name in self._launcher.vertices(self._name)):
             return
         if not self._launcher.knows(self._name, vertex.name):
             await self._start(spec, vertex)

@@ -15,6 +15,8 @@ from thalweg.errors import RejectedError, UnreachableError
 from thalweg.launching import usual_image
 from thalweg.settings import Settings
 from thalweg.wire.manifests import (
+    AUTHORITY,
+    CREDENTIALS,
     DEPLOYMENT,
     VERTEX,
     Manifest,
@@ -42,6 +44,7 @@ ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 LOOK_S = 1.0  # between two looks at what runs
 CALL_TIMEOUT_S = 10.0
 PAGE = 500
+RENEWALS = 3  # within the life of credentials
 _TAIL_LINES, _LINE_LENGTH = 5, 200
 _APPLY = {"fieldManager": "thalweg", "force": "true"}
 
@@ -88,6 +91,9 @@ class KubernetesLauncher:
         self._placing = Placing(namespace, settings.vertex_image or usual_image(), settings.vertex_memory_bytes, settings.vertex_cpus)
         self._seen: set[tuple[str, str]] = set()
         self._ending: set[tuple[str, str]] = set()  # those that were deleted, and are still there
+        # Pods outlive coordinators and their credentials: a mounted file is replaced long before, and read when they connect.
+        self._renew_s = settings.vertex_credentials_s / RENEWALS if settings.nats_issuer is not None else None
+        self._renewed: dict[tuple[str, str], float] = {}
         self._looked_at = float("-inf")
 
     def observe(self) -> None:
@@ -112,20 +118,27 @@ class KubernetesLauncher:
             RejectedError: `launcher.refused`: the server does not accept them, or this account may not.
             UnreachableError: `launcher.unreachable`.
         """
-        placed = Placed(self._workspace, what.deployment, what.vertex, what.with_store, what.keeps_files, tuple(sorted(what.secrets)))
+        files = {CREDENTIALS: what.access.text, AUTHORITY: what.access.ca_text} if what.access is not None else {}
+        access = {name: text for name, text in files.items() if text is not None}
+        slots = tuple(sorted(what.secrets))
+        placed = Placed(self._workspace, what.deployment, what.vertex, what.with_store, what.keeps_files, slots, tuple(access))
         owner = self._apply(owner_manifest(self._workspace, what.deployment, self._placing), "v1", "configmaps")
-        if what.secrets:
-            self._apply(owned(secret_manifest(placed, self._placing, what.secrets), owner), "v1", "secrets")
+        if what.secrets or access:
+            self._apply(owned(secret_manifest(placed, self._placing, {**what.secrets, **access}), owner), "v1", "secrets")
         self._apply(owned(vertex_manifest(placed, self._placing), owner), "apps/v1", "statefulsets")
         self._seen.add((what.deployment, what.vertex))
+        if CREDENTIALS in access:
+            self._renewed[what.deployment, what.vertex] = time.monotonic()
 
     def exit_code(self, deployment: str, vertex: str) -> int | None:
         """None: whatever its pod does, Kubernetes sees to it."""
         return None
 
     def knows(self, deployment: str, vertex: str) -> bool:
-        """Whether there is a StatefulSet of it."""
-        return (deployment, vertex) in self._seen
+        """Whether there is a StatefulSet of it, whose credentials are not to be renewed yet."""
+        key = deployment, vertex
+        is_due = self._renew_s is not None and time.monotonic() - self._renewed.get(key, float("-inf")) > self._renew_s
+        return key in self._seen and not (is_due and key not in self._ending)
 
     def generation(self, deployment: str, vertex: str) -> int:
         """Not known: the pod heeds it."""

@@ -43,6 +43,7 @@ from thalweg_coordinator.backends import Backends
 from thalweg_coordinator.capturing import Capturing
 from thalweg_coordinator.care import Care
 from thalweg_coordinator.components import Components
+from thalweg_coordinator.credentials import CredentialCalls
 from thalweg_coordinator.dead_letters import DeadLetters
 from thalweg_coordinator.deployments import Deployments
 from thalweg_coordinator.endpoints import Endpoints
@@ -209,6 +210,7 @@ class Coordinator:
             | Probes(sealed).handlers()
             | DeadLetters(client, workspace).handlers()
             | endpoints.handlers()
+            | CredentialCalls(client, workspace, self._admission, endpoints).handlers()
             | lease_calls.handlers()
             | Replays(client, workspace).handlers()
         )

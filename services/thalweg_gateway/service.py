@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ import uvicorn
 
 from thalweg.access.access import Access
 from thalweg.bus.alive import alive
-from thalweg.bus.connection import connect
+from thalweg.bus.connection import Client, connect, ended
 from thalweg.bus.gathering import Gathering
-from thalweg.errors import UsageError
+from thalweg.errors import UnreachableError, UsageError
+from thalweg.runtime.tasks import end_tasks
 from thalweg.settings import Settings
 from thalweg_gateway.app import make_app
 from thalweg_gateway.directory import Directory
@@ -23,7 +25,7 @@ from thalweg_gateway.rates import Rates
 from thalweg_gateway.watches import Watches
 
 _log = logging.getLogger("thalweg.gateway")
-STOP_S = 5
+STOP_S, CHECK_S = 5, 2.0
 MAX_SOCKET_BYTES = 64 << 20  # more than any endpoint takes; each has a limit of its own
 MAX_AT_ONCE = 4000
 
@@ -77,12 +79,31 @@ async def serve(settings: Settings, how: Listening) -> None:
         )
         _log.info("listening on http://%s:%d", how.host, listening.getsockname()[1])
         async with alive(settings.alive_file, client):
-            await uvicorn.Server(config).serve(sockets=[listening])
+            await _serve(uvicorn.Server(config), listening, client)
     finally:
         await gathering.close()
         await watches.close()
         await directory.close()
         await client.close()
+
+
+async def _serve(server: uvicorn.Server, listening: socket.socket, client: Client) -> None:
+    """Serves until it is asked to stop, or NATS has ended the connection for good: whoever keeps it then starts it again."""
+
+    async def watch() -> None:
+        while (why := ended(client)) is None:  # noqa: ASYNC110
+            await asyncio.sleep(CHECK_S)
+        server.should_exit = True
+        raise UnreachableError(f"NATS has ended the connection: {why}", code="nats.refused")
+
+    watching = asyncio.create_task(watch())
+    try:
+        await server.serve(sockets=[listening])
+    finally:
+        if not watching.done():
+            await end_tasks(watching)
+    if watching.done() and not watching.cancelled():
+        await watching
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -8,7 +8,7 @@ import os
 import signal
 from contextlib import suppress
 
-from thalweg.bus.connection import Client, NatsError
+from thalweg.bus.connection import Client, NatsError, ended
 from thalweg.bus.deployments import log_state, own_deployment
 from thalweg.errors import RejectedError, UnreachableError
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
@@ -71,8 +71,14 @@ async def until_replaced(client: Client, spec: DeploymentSpec, mine: VertexSpec,
 
 
 async def _look(client: Client, workspace: str, deployment: str) -> DeploymentSpec | None:
-    """The spec now, or None for a deployment that is gone; waits for a server that is away."""
+    """The spec now, or None for a deployment that is gone; waits for a server that is away.
+
+    Raises:
+        UnreachableError: `nats.refused`, the connection is ended for good.
+    """
     while True:
+        if (why := ended(client)) is not None:
+            raise UnreachableError(f"NATS has ended the connection: {why}", code="nats.refused")
         try:
             return await own_deployment(client, workspace, deployment)
         except RejectedError as error:

@@ -17,7 +17,6 @@ from thalweg.access.permissions import Permissions, of_gateway, of_program, of_v
 from thalweg.errors import RejectedError
 from thalweg.sealed.nkeys import Kind, NatsKey
 
-_EARLIER_S = 60  # clocks differ
 _INBOX_CHARS = 32
 
 
@@ -45,7 +44,7 @@ class Signer:
         said: dict[str, Any] = {"subs": -1, "data": -1, "payload": -1, "issuer_account": self.account}
         said |= permissions.claims() if permissions is not None else {"pub": {}, "sub": {}}
         expires_s = now_s + max(1, int(life_s)) if life_s is not None else None
-        return Credentials(issue(self.key, user.public, name, "user", said, now_s - _EARLIER_S, expires_s), user)
+        return Credentials(issue(self.key, user.public, name, "user", said, now_s, expires_s), user)
 
 
 class Issuer:

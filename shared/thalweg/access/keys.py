@@ -70,10 +70,10 @@ class KeyFolder:
         """Those that it has keys of."""
         return sorted(path.parent.name for path in self.folder.glob(f"*/{_ACCOUNTS}"))
 
-    def revoke(self, workspace: str, accounts: list[AccountName]) -> None:
+    def revoke(self, workspace: str, accounts: list[AccountName]) -> list[Path]:
         """All credentials of some accounts that were issued until now are no good any more, once the server has the new configuration.
 
-        The services' own are made anew.
+        The services' own are made anew; those files.
 
         Raises:
             RejectedError: `keys.unknown`; as `make`.
@@ -83,10 +83,11 @@ class KeyFolder:
         path = self.folder / workspace / _REVOKED
         revoked = self._revoked(workspace) | {str(name): int(time.time()) for name in accounts}
         _replace(path, json.dumps(revoked) + "\n")
+        time.sleep(1.0)  # tokens have their time in whole seconds, and those of this one are revoked
         roles = [role for role in ROLES if _account_of(role) in accounts]
         for role in roles:
             (self.folder / workspace / f"{role}.creds").unlink(missing_ok=True)
-        self.make([], [])
+        return self.make([], [])
 
     def issuer(self, workspace: str) -> Issuer:
         """What mints credentials for vertices and programs. Raises RejectedError."""

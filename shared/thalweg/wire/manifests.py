@@ -13,6 +13,8 @@ from thalweg.wire.spec import DeploymentSpec, VertexSpec
 
 Manifest = dict[str, Any]
 NAME, SECRETS = "thalweg-vertex", "/run/secrets/thalweg"
+CREDENTIALS, AUTHORITY = "nats.creds", "nats-ca.pem"  # keys of that secret; no slot has a dot
+_VARIABLES = {CREDENTIALS: "THALWEG_NATS_CREDS", AUTHORITY: "THALWEG_NATS_CA"}
 NATS_SECRET, STORE_SECRET = "thalweg-nats", "thalweg-store"  # with THALWEG_NATS_URL; with THALWEG_S3_…
 WORKSPACE_ID, DEPLOYMENT_ID, VERTEX_ID = "thalweg/workspace-id", "thalweg/deployment-id", "thalweg/vertex-id"
 DEPLOYMENT, VERTEX = "thalweg/deployment", "thalweg/vertex"
@@ -46,6 +48,7 @@ class Placed:
         needs_store: it is given the keys of the file store.
         keeps_files: its folder must outlive its pod.
         slots: of its secrets.
+        access: names of files that it is let in by NATS with, beside its secrets: some of `CREDENTIALS` and `AUTHORITY`.
     """
 
     workspace: str
@@ -54,6 +57,7 @@ class Placed:
     needs_store: bool = True
     keeps_files: bool = False
     slots: tuple[str, ...] = ()
+    access: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, spec: DeploymentSpec, vertex: VertexSpec) -> Placed:
@@ -91,7 +95,7 @@ def owner_manifest(workspace: str, deployment: str, placing: Placing) -> Manifes
 
 
 def secret_manifest(placed: Placed, placing: Placing, values: Mapping[str, str]) -> Manifest:
-    """The secrets of a vertex, a key for each slot."""
+    """The secrets of a vertex, a key for each slot, and what it is let in by NATS with."""
     data = {slot: base64.b64encode(value.encode()).decode() for slot, value in values.items()}
     metadata = _metadata(placed.name, placing, placed.labels, placed.annotations)
     return {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "data": data}
@@ -121,7 +125,7 @@ def _pod(placed: Placed, placing: Placing) -> Manifest:
     volumes: list[Manifest] = [{"name": "tmp", "emptyDir": {}}]
     if not placed.keeps_files:
         volumes.append({"name": "data", "emptyDir": {}})
-    if placed.slots:
+    if placed.slots or placed.access:
         volumes.append({"name": "secrets", "secret": {"secretName": placed.name, "defaultMode": 0o440}})
     return {
         "terminationGracePeriodSeconds": GRACE_S,
@@ -142,14 +146,17 @@ def _pod(placed: Placed, placing: Placing) -> Manifest:
 def _container(placed: Placed, placing: Placing) -> Manifest:
     arguments = ["vertex", "--deployment", placed.deployment, "--vertex", placed.vertex, "--kept"]
     mounts: list[Manifest] = [{"name": "tmp", "mountPath": "/tmp"}, {"name": "data", "mountPath": "/data"}]
-    if placed.slots:
+    if placed.slots or placed.access:
         mounts.append({"name": "secrets", "mountPath": SECRETS, "readOnly": True})
     sources = [NATS_SECRET, *([STORE_SECRET] if placed.needs_store else [])]
     return {
         "name": "vertex",
         "image": placing.image,
         "args": [*arguments, "--secrets", SECRETS] if placed.slots else arguments,
-        "env": [{"name": "THALWEG_WORKSPACE", "value": placed.workspace}],
+        "env": [
+            {"name": "THALWEG_WORKSPACE", "value": placed.workspace},
+            *({"name": _VARIABLES[one], "value": f"{SECRETS}/{one}"} for one in placed.access),
+        ],
         "envFrom": [{"secretRef": {"name": name}} for name in sources],
         "resources": _resources(placing),
         "securityContext": {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}},
