@@ -10,12 +10,13 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from thalweg.access.keys import KeyFolder, Role
 from thalweg.api import deployments as api
 from thalweg.api.backends import APPLY, Apply
 from thalweg.api.endpoints import ROTATE, Rotate
@@ -37,17 +38,24 @@ class Served:
 
     stack: EmbeddedStack
     settings: Settings
+    variables: dict[str, str] = field(default_factory=dict)  # of every process
 
     @property
     def environment(self) -> dict[str, str]:
+        """Of a process that uses them, and may do everything."""
+        return self.environment_of("coordinator")
+
+    def environment_of(self, role: Role) -> dict[str, str]:
         """Of a process that uses them."""
-        return {**os.environ, **self.stack.environment(), "THALWEG_DATA": str(self.settings.data), "THALWEG_COMPONENTS": str(PARTS)}
+        place = {"THALWEG_DATA": str(self.settings.data), "THALWEG_COMPONENTS": str(PARTS)}
+        return {**os.environ, **self.stack.environment(role), **place, **self.variables}
 
     @contextmanager
     def process(self, module: str, *words: str) -> Iterator[subprocess.Popen[bytes]]:
         """A service, ended with the block."""
         with (self.settings.data / f"{module}.log").open("ab") as log:
-            started = subprocess.Popen([sys.executable, "-m", module, *words], env=self.environment, stdout=log, stderr=log)
+            env = self.environment_of("gateway" if module == "thalweg_gateway" else "coordinator")
+            started = subprocess.Popen([sys.executable, "-m", module, *words], env=env, stdout=log, stderr=log)
         try:
             yield started
         finally:
@@ -57,13 +65,13 @@ class Served:
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command, run to its end."""
         command = [sys.executable, "-m", "thalweg_cli", *words]
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+        return subprocess.run(command, env=self.environment_of("client"), capture_output=True, text=True, timeout=DEADLINE_S, check=False)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
         """An open line to the coordinator."""
         async with open_session(self.settings) as found:
-            assert await wait_for_coordinator(found.client, self.settings.workspace, 20)
+            assert await wait_for_coordinator(found.client, self.settings.workspace, DEADLINE_S)
             yield found
 
     @asynccontextmanager
@@ -76,17 +84,20 @@ class Served:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[Served]:
-    """Servers and a coordinator over a new folder."""
-    with EmbeddedStack(folder) as stack:
+def served(folder: Path, keys: KeyFolder | None = None, **variables: str) -> Iterator[Served]:
+    """Servers and a coordinator over a new folder; with keys, NATS speaks TLS and lets in who has credentials."""
+    with EmbeddedStack(folder) if keys is None else EmbeddedStack(folder, keys=keys) as stack:
+        access = stack.access("client")
         settings = Settings(
             nats_url=stack.nats_url,
+            nats_creds=access.path,
+            nats_ca=access.ca_path,
             s3_endpoint=stack.s3_endpoint,
             s3_access_key=stack.s3_access_key,
             s3_secret_key=stack.s3_secret_key,
             data=folder,
         )
-        found = Served(stack, settings)
+        found = Served(stack, settings, variables)
         try:
             with found.process("thalweg_coordinator"):
                 yield found

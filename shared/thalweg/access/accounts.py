@@ -18,15 +18,9 @@ from thalweg.wire import subjects
 # gateway, `programs` that of programs outside.
 AccountName = Literal["records", "vertices", "programs"]
 ACCOUNTS: tuple[AccountName, ...] = ("records", "vertices", "programs")
-# What may be asked of JetStream from outside of `records`, and whether the answer is of several messages. Nothing that makes, changes
-# or deletes a stream, makes a consumer, or lists them.
-_API = {
-    "$JS.API.STREAM.INFO.*": False,
-    "$JS.API.STREAM.MSG.GET.*": False,
-    "$JS.API.DIRECT.GET.*.>": False,
-    "$JS.API.CONSUMER.MSG.NEXT.*.*": True,
-    "$JS.API.CONSUMER.DELETE.*.*": False,
-}
+# All of JetStream's, of which permissions leave little. Not less: the server gives an account that does not import exactly this an
+# import of its own JetStream, so that two answer, of which one says that there is none.
+_API = "$JS.API.>"
 _UNLIMITED = ("subs", "data", "payload", "imports", "exports", "conn")
 _STREAMS = ("mem_storage", "disk_storage", "streams", "consumer")
 
@@ -51,10 +45,9 @@ def account_claims(
     match name:
         case "records":
             limits |= dict.fromkeys(_STREAMS, -1)
-            api = [_export(subject, "service", many=many) for subject, many in _API.items()]
-            found["exports"] = [_export(subjects.all_of_workspace(workspace), "service"), *api]
+            found["exports"] = [_export(subjects.all_of_workspace(workspace), "service"), _export(_API, "service", many=True)]
         case "vertices":
-            asked = (subjects.all_of_workspace(workspace), *_API)
+            asked = (subjects.all_of_workspace(workspace), _API)
             found["imports"] = [_import(subject, "service", public["records"]) for subject in asked]
             # From here, not from `records`: there, messages that came by a service import go no further.
             found["exports"] = [_export(outputs, "stream")]

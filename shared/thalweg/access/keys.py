@@ -134,9 +134,10 @@ class KeyFolder:
             for name, signer in signers.items():
                 said = account_claims(workspace, name, public, [signer.key.public], revoked.get(name))
                 tokens[signer.account] = issue(operator, signer.account, f"{workspace} {name}", "account", said, now_s)
+        path = self.folder / "operator.jwt"  # a server that runs would not reload with another one
         about = {"system_account": system.public}
-        said_of_us = issue(operator, operator.public, "thalweg", "operator", about, now_s)
-        _replace(self.folder / "accounts.conf", accounts_config(said_of_us, system.public, tokens))
+        self._write(path, issue(operator, operator.public, "thalweg", "operator", about, now_s) + "\n", 0o644)
+        _replace(self.folder / "accounts.conf", accounts_config(path.read_text().strip(), system.public, tokens))
 
     def _certificates(self, hosts: list[str]) -> None:
         ca, ca_key = self.folder / AUTHORITY, self.folder / "ca.key"

@@ -25,7 +25,10 @@ __all__ = ["Client", "NatsError", "connect", "connect_unless", "ended", "reader_
 _log = logging.getLogger("thalweg.bus")
 REQUEST_TIMEOUT_S = 5.0
 FIRST_CONNECT_S = 5.0
-_REFUSALS = ("authorization violation", "authentication", "permissions violation", "expired", "revoked", "secure connection")
+_REFUSALS = (
+    *("authorization violation", "authentication", "permissions violation", "expired", "revoked", "secure connection"),
+    *("certificate", "does not speak tls", "credentials"),
+)
 _HINT = "is nats-server running there? THALWEG_NATS_URL says where to look, as in nats://127.0.0.1:4222"
 
 
@@ -54,7 +57,7 @@ class _Client(Client):
     async def note(self, error: Exception) -> None:
         """Takes what went wrong beside the calls: while connecting, or of what the server does not allow."""
         said = str(error) or type(error).__name__
-        if _is_refusal(said) or isinstance(error, ssl.SSLError | ThalwegError):
+        if _is_refusal(said):
             if said != self.refusal:
                 _log.warning("NATS refuses: %s", said)
             self.refusal = said
