@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
-from thalweg.errors import STOPPED_EXIT_CODE
+from thalweg.errors import STOPPED_EXIT_CODE, ShutOutError
 from thalweg.wire.commit import Commit
 
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 5.0
@@ -35,8 +35,8 @@ class Attempts:
 def decide_restart(former: Attempts, code: int, commit: Commit | None, now: float) -> Attempts:
     """What follows from a death.
 
-    One that was killed, having got further, starts again at once. Any other waits longer each time, also when it is killed again
-    and again: that is what a vertex looks like that needs more memory than there is.
+    One whose credentials have expired starts again at once, and so does one that was killed, having got further. Any other waits longer
+    each time, also when it is killed again and again: that is what a vertex looks like that needs more memory than there is.
 
     Args:
         former: what the death before led to.
@@ -44,6 +44,8 @@ def decide_restart(former: Attempts, code: int, commit: Commit | None, now: floa
         commit: the vertex's newest.
         now: clock time.
     """
+    if code == ShutOutError.exit_code:  # it has worked until then, whether there was anything to do or not
+        return Attempts(former.crashes, former.progress, now)
     progress = commit.number - commit.epoch if commit is not None else 0  # each claim raises both by one
     crashes = 1 if progress > former.progress else former.crashes + 1
     is_killed = code < 0 or code == STOPPED_EXIT_CODE
@@ -55,6 +57,8 @@ def describe_exit(code: int) -> str:
     """How a process ended, for people."""
     if code == 0:
         return "ended with exit code 0 in the middle of its work"
+    if code == ShutOutError.exit_code:
+        return "was shut out by NATS: its credentials have expired, or were revoked"
     if code > 0:
         return f"ended with exit code {code}"
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"

@@ -18,7 +18,7 @@ from thalweg.bus import deployments
 from thalweg.bus.alive import alive
 from thalweg.bus.buckets import Bucket
 from thalweg.bus.captures import captures_bucket
-from thalweg.bus.connection import Client, connect_unless, ended
+from thalweg.bus.connection import Client, connect_unless, raise_if_ended
 from thalweg.bus.consumers import make_for_others
 from thalweg.bus.holds import holds_bucket
 from thalweg.bus.leadership import Leadership
@@ -27,7 +27,7 @@ from thalweg.bus.log_stream import ensure_log_stream
 from thalweg.bus.micro import serve
 from thalweg.bus.operation_logs import ensure_operation_logs
 from thalweg.bus.presence import answer_pings
-from thalweg.errors import RejectedError, UnreachableError, UsageError
+from thalweg.errors import RejectedError, UsageError
 from thalweg.published import Environments, Sources, Workers
 from thalweg.published.releases import PublishedReleases
 from thalweg.runtime.tasks import end_tasks
@@ -134,8 +134,7 @@ class Coordinator:
 
     async def _reconcile_until(self, stop: asyncio.Event, client: Client) -> None:
         while not stop.is_set():
-            if (why := ended(client)) is not None:
-                raise UnreachableError(f"NATS has ended the connection: {why}", code="nats.refused")
+            raise_if_ended(client)
             if self._leads():
                 began = time.perf_counter()
                 await self._guard("reconcile", self._reconcile(client))

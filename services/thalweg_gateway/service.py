@@ -11,9 +11,9 @@ import uvicorn
 
 from thalweg.access.access import Access
 from thalweg.bus.alive import alive
-from thalweg.bus.connection import Client, connect, ended
+from thalweg.bus.connection import Client, connect, raise_if_ended
 from thalweg.bus.gathering import Gathering
-from thalweg.errors import UnreachableError, UsageError
+from thalweg.errors import ShutOutError, UsageError
 from thalweg.runtime.tasks import end_tasks
 from thalweg.settings import Settings
 from thalweg_gateway.app import make_app
@@ -91,10 +91,13 @@ async def _serve(server: uvicorn.Server, listening: socket.socket, client: Clien
     """Serves until it is asked to stop, or NATS has ended the connection for good: whoever keeps it then starts it again."""
 
     async def watch() -> None:
-        while (why := ended(client)) is None:  # noqa: ASYNC110
-            await asyncio.sleep(CHECK_S)
-        server.should_exit = True
-        raise UnreachableError(f"NATS has ended the connection: {why}", code="nats.refused")
+        try:
+            while True:
+                raise_if_ended(client)
+                await asyncio.sleep(CHECK_S)
+        except ShutOutError:
+            server.should_exit = True
+            raise
 
     watching = asyncio.create_task(watch())
     try:

@@ -21,7 +21,7 @@ from thalweg_vertex.service import Terms, serve
 
 
 def main() -> int:
-    """Runs the vertex to its end. Exit codes: 0 ended, 4 failed, 75 fenced out, 6 no server, 143 stopped."""
+    """Runs the vertex to its end. Exit codes: 0 ended, 4 failed, 75 fenced out, 77 shut out by NATS, 6 no server, 143 stopped."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--deployment", required=True)
     parser.add_argument("--vertex", required=True)

@@ -8,7 +8,7 @@ import os
 import signal
 from contextlib import suppress
 
-from thalweg.bus.connection import Client, NatsError, ended
+from thalweg.bus.connection import Client, NatsError, raise_if_ended
 from thalweg.bus.deployments import log_state, own_deployment
 from thalweg.errors import RejectedError, UnreachableError
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
@@ -74,11 +74,10 @@ async def _look(client: Client, workspace: str, deployment: str) -> DeploymentSp
     """The spec now, or None for a deployment that is gone; waits for a server that is away.
 
     Raises:
-        UnreachableError: `nats.refused`, the connection is ended for good.
+        ShutOutError: as `raise_if_ended`.
     """
     while True:
-        if (why := ended(client)) is not None:
-            raise UnreachableError(f"NATS has ended the connection: {why}", code="nats.refused")
+        raise_if_ended(client)
         try:
             return await own_deployment(client, workspace, deployment)
         except RejectedError as error:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from thalweg.bus.connection import Client, NatsError, ended
+from thalweg.bus.connection import Client, NatsError, raise_if_ended
 from thalweg.bus.deployments import log_state, own_deployment
 from thalweg.errors import RejectedError, RunFailedError, ThalwegError, UnreachableError
 from thalweg.runtime.tasks import end_tasks
@@ -49,14 +49,13 @@ async def until_unwanted(client: Client, spec: DeploymentSpec, check_s: float = 
 
     Raises:
         RunFailedError: `deployment.gone`, the spec or the log was gone twice running, or there is another log of that name.
-        UnreachableError: `nats.unreachable`, no server has answered for `lost_s`; `nats.refused`, the connection is ended for good, as when
-            its credentials have expired.
+        UnreachableError: `nats.unreachable`, no server has answered for `lost_s`.
+        ShutOutError: as `raise_if_ended`.
     """
     heard_at, first_log, gone_count = time.monotonic(), "", 0
     while gone_count < 2:
         await asyncio.sleep(check_s)
-        if (why := ended(client)) is not None:
-            raise UnreachableError(f"NATS has ended the connection: {why}", code="nats.refused")
+        raise_if_ended(client)
         try:
             await own_deployment(client, spec.workspace, spec.name)
             state = await log_state(client, spec.workspace, spec.name)

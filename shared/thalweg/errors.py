@@ -54,6 +54,12 @@ class UnreachableError(ThalwegError):
     exit_code = 6
 
 
+class ShutOutError(ThalwegError):
+    """NATS has ended the connection for good, as when credentials have expired: start again with new ones."""
+
+    exit_code = 77
+
+
 class FencedOutError(ThalwegError):
     """A newer copy of this vertex has claimed its place: stop at once, write nothing more."""
 

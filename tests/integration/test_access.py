@@ -28,13 +28,13 @@ from thalweg.access.issuer import Signer
 from thalweg.access.keys import KeyFolder
 from thalweg.access.permissions import of_vertex
 from thalweg.api.credentials import PROGRAM, VERTICES, ForProgram, ForVertices
-from thalweg.bus.connection import Client, connect, ended
+from thalweg.bus.connection import Client, connect, raise_if_ended
 from thalweg.bus.deployments import log_state, own_deployment
 from thalweg.bus.heads import last_message
 from thalweg.client import Session
 from thalweg.embedded import EmbeddedStack
 from thalweg.embedded.leftovers import process_of
-from thalweg.errors import UnreachableError
+from thalweg.errors import ShutOutError, UnreachableError
 from thalweg.sealed.nkeys import Kind, NatsKey
 from thalweg.settings import Settings
 from thalweg.wire import subjects
@@ -392,7 +392,8 @@ async def test_a_vertex_whose_credentials_expire_goes_on_with_new_ones(tmp_path:
                 return all(one.restarts > 0 for one in now.values()) and now["show"].records_out > sent - 5
 
             await until(is_through_after_restarts)
-            assert (why := ended(client)) is not None and "expired" in why
+            with pytest.raises(ShutOutError, match="expired"):
+                raise_if_ended(client)
             await client.close()
 
             async def is_all_out() -> bool:

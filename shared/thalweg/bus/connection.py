@@ -14,14 +14,14 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from thalweg.access.access import NO_ACCESS, Access
-from thalweg.errors import ThalwegError, UnreachableError, UsageError
+from thalweg.errors import ShutOutError, ThalwegError, UnreachableError, UsageError
 from thalweg.runtime.tasks import end_tasks
 from thalweg.settings import EMBEDDED_NATS
 
 if TYPE_CHECKING:
     from thalweg.access.credentials import Credentials
 
-__all__ = ["Client", "NatsError", "connect", "connect_unless", "ended", "reader_of", "request_json", "sync_of", "unanswered"]
+__all__ = ["Client", "NatsError", "connect", "connect_unless", "raise_if_ended", "reader_of", "request_json", "sync_of", "unanswered"]
 _log = logging.getLogger("thalweg.bus")
 REQUEST_TIMEOUT_S = 5.0
 FIRST_CONNECT_S = 5.0
@@ -91,7 +91,7 @@ class _Client(Client):
 async def connect(url: str, name: str, access: Access = NO_ACCESS) -> Client:
     """A connection that reconnects for ever once it was made; tries for up to 5 s to make it.
 
-    It ends only when the server ends it for good, as when its credentials have expired: see `ended`.
+    It ends only when the server ends it for good, as when its credentials have expired: see `raise_if_ended`.
 
     Args:
         url: of the server.
@@ -161,13 +161,19 @@ async def connect(url: str, name: str, access: Access = NO_ACCESS) -> Client:
     return client
 
 
-def ended(client: Client) -> str | None:
-    """Why a connection will not come back by itself; None while it is there, or may come back."""
-    said = client.refusal if isinstance(client, _Client) else ""
+def raise_if_ended(client: Client) -> None:
+    """Returns while a connection is there, or may come back.
+
+    Raises:
+        ShutOutError: `nats.refused`, it will not come back by itself.
+    """
     if client.is_closed:
-        return said or "the connection is closed"
-    is_expired = isinstance(client, _Client) and client.credentials is not None and client.credentials.is_expired
-    return f"the credentials have expired: {said}" if is_expired and not client.is_connected and said else None
+        why = str(client.last_error or "it is closed")
+    elif isinstance(client, _Client) and client.credentials is not None and client.credentials.is_expired and not client.is_connected:
+        why = "the credentials have expired"
+    else:
+        return
+    raise ShutOutError(f"NATS has ended the connection: {why}", code="nats.refused")
 
 
 def unanswered(client: Client, subject: str, error: Exception, who: str) -> UnreachableError:

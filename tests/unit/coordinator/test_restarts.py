@@ -37,6 +37,15 @@ def test_a_commit_that_is_no_claim_gives_it_all_attempts_again() -> None:
     assert _deaths(*stuck, (-9, Commit(epoch=6, number=7))).crashes == 1
 
 
+def test_expired_credentials_are_no_crash() -> None:
+    former = _deaths(*[(1, None)] * 3)
+    lives = [decide_restart(former, 77, None, now=100.0)]
+    for _ in range(2 * CRASHES_BEFORE_GIVING_UP):
+        lives.append(decide_restart(lives[-1], 77, None, now=100.0))
+    assert {(one.crashes, one.not_before, one.is_hopeless) for one in lives} == {(3, 100.0, False)}
+    assert "expired" in describe_exit(77)
+
+
 def test_the_signal_is_named() -> None:
     assert describe_exit(-9) == "killed by SIGKILL; out of memory?"
     assert describe_exit(-11) == "killed by SIGSEGV"
