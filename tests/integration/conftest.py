@@ -61,7 +61,7 @@ async def coordinated(settings: Settings) -> AsyncIterator[Session]:
     running = asyncio.create_task(Coordinator(settings, None).run(stop))
     try:
         async with open_session(settings) as session:
-            assert await wait_for_coordinator(session.client, settings.workspace, 10)
+            assert await wait_for_coordinator(session.client, settings.workspace, 60)
             yield session
     finally:
         stop.set()
@@ -102,7 +102,7 @@ def own_place(tmp_path: Path) -> Iterator[Place]:
 async def asking(place: Place) -> AsyncIterator[Session]:
     """Asks the coordinator of `place`."""
     async with open_session(place.settings) as session:
-        assert await wait_for_coordinator(session.client, "default", 20)
+        assert await wait_for_coordinator(session.client, "default", 60)
         yield session
 
 
@@ -134,7 +134,7 @@ def environment(stack: EmbeddedStack, tmp_path: Path) -> Iterator[dict[str, str]
     async def is_up() -> bool:
         client = await connect(stack.nats_url, "test")
         try:
-            return await wait_for_coordinator(client, workspace, 20)
+            return await wait_for_coordinator(client, workspace, 60)
         finally:
             await client.close()
 

@@ -355,7 +355,7 @@ async def test_who_is_not_let_in_is_told_why(place: Served, session: Session, na
     await refused(good.text(), "certificate", ca=made.folder / "ca.pem")
     await refused(good.text(), "certificate", ca=None)
     await refused(good.text(), "certificate", where=url.replace("127.0.0.1", "localhost"))
-    with EmbeddedStack(tmp_path / "plain", **{"keys": None}) as plain:
+    with EmbeddedStack(tmp_path / "plain", keys=None) as plain:
         await refused(None, "TLS", where=plain.nats_url)
         await refused(None, "TLS", where=plain.nats_url.replace("nats://", "tls://"), ca=None)
         client = await connect(plain.nats_url, "test", Access())

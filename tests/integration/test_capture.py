@@ -76,7 +76,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 @pytest.fixture
 async def asking(place: Place) -> Any:
     async with open_session(place.settings) as session:
-        assert await wait_for_coordinator(session.client, "default", 20)
+        assert await wait_for_coordinator(session.client, "default", 60)
         yield session
 
 

@@ -123,7 +123,7 @@ async def _discard_all(settings: Settings) -> None:
 @pytest.fixture
 async def session(place: Place) -> AsyncIterator[Session]:
     async with open_session(place.settings) as found:
-        assert await wait_for_coordinator(found.client, "diagnosed", 20)
+        assert await wait_for_coordinator(found.client, "diagnosed", 60)
         yield found
 
 

@@ -113,7 +113,7 @@ async def test_a_table_that_lacks_a_column_makes_its_vertex_invalid(settings: Se
     own_store = Store(own.s3_endpoint, own.s3_bucket, own.s3_access_key, own.s3_secret_key, "columns", own.data / "cache")
     try:
         async with open_session(own) as session:
-            assert await wait_for_coordinator(session.client, "columns", 10)
+            assert await wait_for_coordinator(session.client, "columns", 60)
             artifact = await stored(own_store, tmp_path, "items.csv", "item,weight\na,1\n")
             await bind(session, "priced", "prices@1.0.0", "table", artifact)
             (part,) = (await session.ask(backends.SHOW, backends.Which(backend="priced"))).vertices

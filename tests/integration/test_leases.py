@@ -82,7 +82,7 @@ def coordinated(stack: EmbeddedStack) -> Iterator[None]:
 @pytest.fixture
 async def session(coordinated: None, settings: Settings) -> AsyncIterator[Session]:
     async with open_session(settings) as found:
-        assert await wait_for_coordinator(found.client, settings.workspace, 15)
+        assert await wait_for_coordinator(found.client, settings.workspace, 60)
         yield found
 
 
@@ -269,13 +269,13 @@ async def test_an_expired_lease_is_rolled_back_by_a_coordinator_that_starts_late
         settings = settings_of(stack)
         session = await exits.enter_async_context(open_session(settings))
         with coordinator(stack):
-            assert await wait_for_coordinator(session.client, settings.workspace, 15)
+            assert await wait_for_coordinator(session.client, settings.workspace, 60)
             before = await stored_now(settings)
             lease = await opened(session)
             await make_all(session, settings, tmp_path, lease, "expired")
             await session.ask(leases.RENEW, leases.Renew(id=lease, ttl_s=1.0))
         with coordinator(stack):
-            assert await wait_for_coordinator(session.client, settings.workspace, 15)
+            assert await wait_for_coordinator(session.client, settings.workspace, 60)
             found = await ended(session, lease)
             assert (found.state, found.reason) == ("rolled back", "not renewed for 1 s")
             assert await stored_now(settings) == before

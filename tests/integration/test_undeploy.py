@@ -98,7 +98,7 @@ async def test_a_teardown_survives_a_dead_store_and_a_killed_coordinator(own_pla
     keys = load_or_make_keys(own_place.settings.data / "s3-keys.json")
     try:
         async with open_session(own_place.settings) as session:
-            assert await wait_for_coordinator(session.client, "default", 20)
+            assert await wait_for_coordinator(session.client, "default", 60)
             name = await store_lines(session, 10_000_000, 0.001)
             await session.ask(api.DEPLOY, api.Deploy(backend=name))
             await when(session, name, has("lines", 50))
@@ -109,7 +109,7 @@ async def test_a_teardown_survives_a_dead_store_and_a_killed_coordinator(own_pla
             await asyncio.to_thread(coordinator.wait)
             assert (await load_deployment(session.client, "default", name)).desired == "draining"
             coordinator = own_place.coordinator()
-            assert await wait_for_coordinator(session.client, "default", 20)
+            assert await wait_for_coordinator(session.client, "default", 60)
             assert (await status_of(session, name)).state == "stopping"
             s3 = s3_process(own_place.settings.data, int(own_place.stack.s3_endpoint.rpartition(":")[2]), keys)
             await asyncio.to_thread(s3.start)
@@ -128,7 +128,7 @@ async def test_a_second_coordinator_takes_over_within_five_seconds(own_place: Pl
     second: subprocess.Popen[bytes] | None = None
     try:
         async with open_session(own_place.settings) as session:
-            assert await wait_for_coordinator(session.client, "default", 20)
+            assert await wait_for_coordinator(session.client, "default", 60)
             name = await store_lines(session, 100)
             await session.ask(api.DEPLOY, api.Deploy(backend=name))
             await when(session, name, lambda vertices, whole: whole.state == "finished")

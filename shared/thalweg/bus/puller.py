@@ -116,7 +116,8 @@ class Puller(Generic[M]):
             return
         try:
             await subscription.unsubscribe()
-            await delete_consumer(self._client, self._stream, self._consumer)
+            if self._consumer:
+                await delete_consumer(self._client, self._stream, self._consumer)
         except (NatsError, OSError):
             _log.debug("the old consumer is left to expire")
 

@@ -52,10 +52,11 @@ def make_server(authority: Issued, hosts: list[str]) -> Issued:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
+    names = [_host(one) for one in hosts]
     key, by = _new_key(), x509.load_pem_x509_certificate(authority.certificate)
     signer: Any = load_pem_private_key(authority.key, None)
     built = _begun(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, hosts[0][:64])]), by.subject, key, SERVER_LIFE)
-    built = built.add_extension(x509.SubjectAlternativeName([_host(one) for one in hosts]), critical=False)
+    built = built.add_extension(x509.SubjectAlternativeName(names), critical=False)
     built = built.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     built = built.add_extension(_usage(digital_signature=True), critical=True)
     # Of clients as well: the nodes of a cluster dial each other.
