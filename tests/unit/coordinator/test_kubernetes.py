@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from thalweg.access.access import Access
 from thalweg.errors import RejectedError, UnreachableError
 from thalweg.settings import Settings
 from thalweg_coordinator import kubernetes
@@ -80,6 +81,39 @@ def test_only_a_vertex_that_keeps_files_has_a_volume_and_clearing_deletes_it(pla
     assert ["volumeClaimTemplates" in one["spec"] for one in server.of_kind("StatefulSet")] == [True, False]
     launcher.clear("flow", "a")
     assert server.calls[-1] == ("DELETE", "/api/v1/namespaces/flows/persistentvolumeclaims")
+
+
+def test_credentials_are_a_mounted_file_that_is_replaced_before_they_expire(account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(kubernetes, "LOOK_S", 0.0)
+    monkeypatch.setattr(kubernetes.time, "monotonic", lambda: now)
+    with serving() as (server, url):
+        settings = Settings(vertex_image="registry.example/thalweg:1", nats_issuer=account / "issuer.json", vertex_credentials_s=300)
+        launcher = KubernetesLauncher(settings, Cluster(url, account))
+        launcher.start(Start("flow", "a", secrets={"token": "s3cret"}, access=Access(None, "CREDS", None, "PEM")))
+        (secret,) = server.of_kind("Secret")
+        assert {name: base64.b64decode(text).decode() for name, text in secret["data"].items()} == {
+            "token": "s3cret",
+            "nats.creds": "CREDS",
+            "nats-ca.pem": "PEM",
+        }
+        (container,) = server.of_kind("StatefulSet")[0]["spec"]["template"]["spec"]["containers"]
+        told = {one["name"]: one["value"] for one in container["env"]}
+        assert told["THALWEG_NATS_CREDS"] == "/run/secrets/thalweg/nats.creds"
+        assert told["THALWEG_NATS_CA"] == "/run/secrets/thalweg/nats-ca.pem"
+        assert launcher.knows("flow", "a")
+        now += 101
+        assert not launcher.knows("flow", "a") and launcher.vertices("flow") == ["a"]  # a third of their life is over
+        launcher.start(Start("flow", "a", access=Access(None, "NEWER", None, "PEM")))
+        (secret,) = server.of_kind("Secret")
+        assert base64.b64decode(secret["data"]["nats.creds"]) == b"NEWER" and launcher.knows("flow", "a")
+        launcher.close()
+        successor = KubernetesLauncher(settings, Cluster(url, account))  # does not know when they were issued
+        successor.observe()
+        assert successor.vertices("flow") == ["a"] and not successor.knows("flow", "a")
+        successor.forget("flow", "a")
+        assert successor.knows("flow", "a")  # it is being removed
+        successor.close()
 
 
 def test_the_token_is_read_anew_and_refusals_are_told_in_words(place: tuple[ApiServer, KubernetesLauncher], account: Path) -> None:

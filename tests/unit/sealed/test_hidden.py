@@ -100,7 +100,7 @@ def test_secrets_that_have_not_come_whole_are_no_fault_of_the_vertex(come: str, 
 
 
 def test_children_see_the_keys_that_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SECRET_KEY", "SIGNING_KEY", "SECRET_DOOR", "S3_SECRET_KEY", "S3_ACCESS_KEY", "NATS_URL"):
+    for name in ("SECRET_KEY", "SIGNING_KEY", "SECRET_DOOR", "S3_SECRET_KEY", "S3_ACCESS_KEY", "NATS_URL", "NATS_CREDS", "NATS_ISSUER"):
         monkeypatch.setenv(f"THALWEG_{name}", "x")
 
     def seen(**needs: bool) -> set[str]:
@@ -109,6 +109,7 @@ def test_children_see_the_keys_that_they_need(monkeypatch: pytest.MonkeyPatch) -
     assert seen(with_store=False) == {"NATS_URL"}
     assert seen(with_store=True) == {"NATS_URL", "S3_SECRET_KEY", "S3_ACCESS_KEY"}
     assert seen(with_store=False, with_keys=True) == {"NATS_URL", "SECRET_KEY", "SIGNING_KEY"}
+    assert seen(with_store=False, with_access=True) == {"NATS_URL", "NATS_CREDS", "NATS_ISSUER"}
 
 
 @component("keeper", version="1.0.0")
