@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -86,7 +87,7 @@ def test_only_a_vertex_that_keeps_files_has_a_volume_and_clearing_deletes_it(pla
 def test_credentials_are_a_mounted_file_that_is_replaced_before_they_expire(account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(kubernetes, "LOOK_S", 0.0)
-    monkeypatch.setattr(kubernetes.time, "monotonic", lambda: now)
+    monkeypatch.setattr(kubernetes, "time", SimpleNamespace(monotonic=lambda: now))
     with serving() as (server, url):
         settings = Settings(vertex_image="registry.example/thalweg:1", nats_issuer=account / "issuer.json", vertex_credentials_s=300)
         launcher = KubernetesLauncher(settings, Cluster(url, account))
