@@ -31,6 +31,7 @@ from thalweg_coordinator.settled import SettledLetters
 from thalweg_coordinator.teardown import Teardown
 from thalweg_coordinator.trimming import Mark, Window, keep_of, plan_trim, plan_windows
 
+STARTS_AT_ONCE = 4  # fewer than there are threads, which other deployments need, too
 STALL_S = 10.0  # nobody has committed anything for so long, before a stall is looked for
 _log = logging.getLogger("thalweg.coordinator")
 Codes = dict[str, int | None]
@@ -187,9 +188,14 @@ class Care:
             await asyncio.to_thread(self._launcher.signal, self._name, vertex, number)
 
     async def _keep_all_running(self, spec: DeploymentSpec, codes: Codes, commits: dict[str, Commit]) -> None:
-        """Side by side: a launcher takes up to a second to start one. All have been seen to before an error of one of them is raised."""
-        work = (self._keep_running(spec, one, codes, commits.get(one.name)) for one in spec.vertices)
-        for outcome in await asyncio.gather(*work, return_exceptions=True):
+        """A few at a time: to start a container takes up to a second. All have been seen to before an error of one of them is raised."""
+        turns = asyncio.Semaphore(STARTS_AT_ONCE)
+
+        async def keep(vertex: VertexSpec) -> None:
+            async with turns:
+                await self._keep_running(spec, vertex, codes, commits.get(vertex.name))
+
+        for outcome in await asyncio.gather(*map(keep, spec.vertices), return_exceptions=True):
             if outcome is not None:
                 raise outcome
 
