@@ -40,24 +40,19 @@ class _Start:
     cpu_s: float
 
 
-def measure(stage: Stage) -> list[dict[str, object]]:
+def measure(stage: Stage) -> Iterator[dict[str, object]]:
     """Medians by launcher. With `static`, vertices run already, and wait for their deployment. Kubernetes needs a cluster."""
-    rows: list[dict[str, object]] = []
     for launcher in LAUNCHERS:
         if launcher == "docker" and (why := _docker_fault()):
-            rows.append({"what": f"docker: left out: {why}", "value": "-"})
+            yield {"what": f"docker: left out: {why}", "value": "-"}
             continue
         for count in (3, VERTICES):
-            found = asyncio.run(_starts(stage, launcher, count))
-            what = f"{launcher}, {count} vertices"
-            rows.append(figure(f"{what}: all have claimed after, median", statistics.median(one.claimed_s for one in found), "s", digits=2))
-            rows.append(
-                figure(f"{what}: a record is through after, median", statistics.median(one.through_s for one in found), "s", digits=2)
-            )
+            found, what = asyncio.run(_starts(stage, launcher, count)), f"{launcher}, {count} vertices"
+            yield figure(f"{what}: all have claimed after, median", statistics.median(one.claimed_s for one in found), "s", digits=2)
+            yield figure(f"{what}: a record is through after, median", statistics.median(one.through_s for one in found), "s", digits=2)
             if launcher == "process":
-                rows.append(figure(f"{what}: CPU time of all until then", statistics.median(one.cpu_s for one in found), "s", digits=2))
-    rows.append({"what": "kubernetes: left out: there is no cluster", "value": "-"})
-    return rows
+                yield figure(f"{what}: CPU time of all until then", statistics.median(one.cpu_s for one in found), "s", digits=2)
+    yield {"what": "kubernetes: left out: there is no cluster", "value": "-"}
 
 
 async def _starts(stage: Stage, launcher: LauncherName, count: int) -> list[_Start]:
