@@ -15,6 +15,7 @@ from thalweg.errors import RejectedError, UnreachableError
 from thalweg.launching import usual_image
 from thalweg.settings import Settings
 from thalweg.wire.manifests import (
+    CONTAINER,
     DEPLOYMENT,
     VERTEX,
     Manifest,
@@ -249,8 +250,10 @@ def _key(found: Manifest) -> tuple[str, str]:
 
 
 def _restarts(pod: Manifest) -> Restarts | None:
-    """Of its one container; None before it has one."""
+    """Of its container, beside which a cluster may have put others; None before it has one."""
     for one in pod.get("status", {}).get("containerStatuses", []):
+        if one["name"] != CONTAINER:
+            continue
         ended = one.get("lastState", {}).get("terminated") or one.get("state", {}).get("terminated")
         return Restarts(one["restartCount"], exit_code_of(ended["exitCode"]) if ended else None)
     return None

@@ -74,7 +74,9 @@ class ApiServer:
             "kind": "Pod",
             "metadata": {**one["spec"]["template"]["metadata"], "name": f"{one['metadata']['name']}-0"},
             "spec": one["spec"]["template"]["spec"],
-            "status": {"phase": "Pending"} if container is None else {"phase": "Running", "containerStatuses": [named | container]},
+            "status": {"phase": "Pending"}
+            if container is None
+            else {"phase": "Running", "containerStatuses": [named | {"name": "sidecar", "restartCount": 99}, named | container]},
         }
         kubernetes_validate.validate(pod, VERSION, strict=True)
         self.objects[f"/api/v1/namespaces/{one['metadata']['namespace']}/pods/{pod['metadata']['name']}"] = pod
