@@ -92,6 +92,6 @@ def coordinator_of_run(settings: Settings, name: str, secrets: Mapping[str, str]
 def _environment(settings: Settings) -> dict[str, str]:
     named = {
         f"THALWEG_{name.upper()}": getattr(settings, name)
-        for name in ("nats_url", "s3_endpoint", "s3_bucket", "s3_access_key", "s3_secret_key", "workspace", "data")
+        for name in ("nats_url", "replicas", "s3_endpoint", "s3_bucket", "s3_access_key", "s3_secret_key", "workspace", "data")
     }
     return {name: str(value) for name, value in named.items() if value is not None} | {"PYTHONSAFEPATH": "1"}

@@ -98,7 +98,7 @@ class Coordinator:
         """Reconciles a few times a second until `stop` is set. What runs is left running."""
         if self._settings.nats_url is None:
             raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
-        client = await connect_unless(stop, self._settings.nats_url, "coordinator")
+        client = await connect_unless(stop, self._settings.nats_url, "coordinator", self._settings.replicas)
         if client is None:
             return
         tasks: list[asyncio.Task[None]] = []
