@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import chain, repeat
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -13,7 +14,7 @@ from thalweg.bus import errors
 from thalweg.errors import UnreachableError
 
 TIMEOUT_S = 10.0
-_PAUSE_S = 0.1
+_PAUSES_S = (0.005, 0.02, 0.1)
 
 
 class StaleWriteError(Exception):
@@ -42,7 +43,7 @@ async def publish_after(
     """
     fence = {} if after is None else {"Nats-Expected-Last-Subject-Sequence": str(after)}
     end = asyncio.get_running_loop().time() + timeout_s
-    while True:
+    for pause_s in chain(_PAUSES_S, repeat(_PAUSES_S[-1])):
         try:
             reply = await client.request(subject, body, timeout=timeout_s, headers={**(headers or {}), **fence} or None)
             answer = json.loads(reply.data)
@@ -57,6 +58,7 @@ async def publish_after(
             raise StaleWriteError
         if code is not None and code != errors.WRONG_LAST_SEQUENCE_CONSTANT and code not in errors.TEMPORARY:
             raise RefusedError(why)
-        if asyncio.get_running_loop().time() + _PAUSE_S > end:
+        if asyncio.get_running_loop().time() + pause_s > end:
             raise UnreachableError(f"JetStream does not take a message for now: {why}", code="nats.unreachable")
-        await asyncio.sleep(_PAUSE_S)
+        await asyncio.sleep(pause_s)
+    raise AssertionError("it ends by itself")

@@ -62,3 +62,19 @@ async def create_stream(client: Client, config: dict[str, Any], replicas: int | 
             what = f"stream {config['name']} cannot be made: {answer['error'].get('description')}"
             raise RejectedError(what, code="log.refused", hint=_HINTS.get(code))
         await asyncio.sleep(0.1)
+
+
+async def match_replicas(client: Client, name: str) -> str | None:
+    """Gives a stream that was made before as many replicas as the connection says; why not, for one that cannot have them.
+
+    Raises:
+        UnreachableError: `nats.unreachable`.
+    """
+    config = (await call(client, f"STREAM.INFO.{name}", {})).get("config")
+    if config is None or config["num_replicas"] == replicas_of(client):
+        return None
+    answer = await call(client, f"STREAM.UPDATE.{name}", {**config, "num_replicas": replicas_of(client)})
+    if "error" not in answer:
+        return None
+    wanted = replicas_of(client)
+    return f"stream {name} has {config['num_replicas']} replicas, and not {wanted}: {answer['error'].get('description')}"

@@ -29,7 +29,6 @@ MAX_PIECES = 900  # JetStream takes at most 1,000 messages in one atomic batch
 FIRST_TIMEOUT_S, LAST_TIMEOUT_S = 2.0, 30.0
 FLUSH_EVERY_BYTES = 16 << 20
 _WAITS_S = (0.005, 0.01, 0.02, 0.05, 0.1)
-_PAUSE_S = 0.05
 _MAX_REFUSALS = 20
 _NO_LEADER = -1
 # What says nothing of the commit: it may be stored, or on its way, or is to be sent again.
@@ -71,7 +70,7 @@ class Writer:
             RunFailedError: the commit can never be stored (`commit.too_large`, or the server says why).
         """
         outgoing = self._messages(parts, commit)
-        timeout_s, waits, refused = FIRST_TIMEOUT_S, 0, 0
+        timeout_s, waits, asked, refused = FIRST_TIMEOUT_S, 0, 0, 0
         while True:
             answer = await self._try(outgoing, timeout_s)
             if answer is not None and "error" not in answer:
@@ -86,8 +85,10 @@ class Writer:
             if answer is None:
                 timeout_s = min(timeout_s * 2, LAST_TIMEOUT_S)
             if code in _QUESTIONS:
+                # Short at first: a cluster acknowledges a commit a moment before it takes the next one.
+                await asyncio.sleep(_WAITS_S[min(asked, len(_WAITS_S) - 1)])
                 self.recovered_count += 1
-                await asyncio.sleep(_PAUSE_S)
+                asked += 1
             elif code != errors.WRONG_LAST_SEQUENCE:
                 refused += 1
                 _log.warning("commit %d refused: %s", commit.number, error)

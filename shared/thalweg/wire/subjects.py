@@ -134,6 +134,21 @@ def deployments_bucket(workspace: str) -> str:
     return f"TW_{workspace}_deployments"
 
 
+BUCKETS = (
+    "artifacts",
+    "captures",
+    "deployments",
+    "endpoints",
+    "evidence",
+    "holds",
+    "lead",
+    "leases",
+    "releases",
+    "reports",
+    "secrets",
+)
+
+
 def bucket(workspace: str, kind: str) -> str:
     """Name of a key-value bucket of the workspace.
 
