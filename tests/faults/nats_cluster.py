@@ -42,7 +42,7 @@ def loopback_places() -> list[Place]:
 class Node:
     """One server; it may die, and is started again on its data and addresses."""
 
-    def __init__(self, place: Place, peers: list[Place], folder: Path) -> None:
+    def __init__(self, place: Place, peers: list[Place], folder: Path, account: str) -> None:
         self.name, self.url = place.name, f"nats://{place.clients}"
         self._place, self._folder = place, folder
         self._process: ManagedProcess | None = None
@@ -51,7 +51,7 @@ class Node:
         (folder / "nats.conf").write_text(
             f'server_name: {place.name}\nlisten: "{place.clients}"\nhttp: "{place.monitor}"\nmax_payload: 8MB\n'
             f'jetstream {{ store_dir: "{folder}/store", sync_interval: always, max_file_store: 4GB, max_memory_store: 256MB }}\n'
-            f'cluster {{ name: faults, listen: "{place.routes}", routes: [{routes}] }}\n'
+            f'cluster {{ name: faults, listen: "{place.routes}", routes: [{routes}] }}\n{account}'
         )
 
     def start(self) -> None:
@@ -92,8 +92,8 @@ class Node:
 class Cluster:
     """Nodes of which each knows the others; made by `cluster`."""
 
-    def __init__(self, places: list[Place], folder: Path) -> None:
-        self.nodes = [Node(place, places, folder / place.name) for place in places]
+    def __init__(self, places: list[Place], folder: Path, account: str) -> None:
+        self.nodes = [Node(place, places, folder / place.name, account) for place in places]
 
     @property
     def url(self) -> str:
@@ -125,9 +125,9 @@ class Cluster:
 
 
 @contextmanager
-def cluster(places: list[Place], folder: Path) -> Iterator[Cluster]:
-    """Running nodes, ended with the block."""
-    found = Cluster(places, folder)
+def cluster(places: list[Place], folder: Path, account: str = "") -> Iterator[Cluster]:
+    """Running nodes, ended with the block; `account` are further settings of each."""
+    found = Cluster(places, folder, account)
     with ExitStack() as lives:
         for node in found.nodes:
             lives.callback(node.stop)
