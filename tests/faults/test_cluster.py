@@ -37,7 +37,7 @@ DOUBLING = {
     "double": {"component": "select@1.0.0", "params": {"fields": {"twice": "n * 2"}}},
     "show": {"component": "http-out@1.0.0"},
 }
-COUNT, PAUSE_S = 6000, 0.02  # the source is slow for as long as anything is done to it
+COUNT, PAUSE_S = 4000, 0.02  # the source is slow for as long as anything is done to it
 RUN_DEADLINE_S = 180.0
 GATE = "faster"
 
