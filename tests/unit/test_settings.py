@@ -47,3 +47,12 @@ def test_a_wrong_file_is_a_usage_error(text: str) -> None:
 def test_a_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THALWEG_S3_SECRET_KEY", "not-for-eyes")
     assert "not-for-eyes" not in repr(load_settings())
+
+
+def test_replicas_are_a_number_that_a_cluster_can_agree_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THALWEG_REPLICAS", "3")
+    assert load_settings().replicas == 3
+    for wrong in ("0", "2", "three", ""):
+        monkeypatch.setenv("THALWEG_REPLICAS", wrong)
+        with pytest.raises(UsageError, match="replicas"):
+            load_settings()
