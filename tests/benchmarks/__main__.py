@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import capture, gateway, latency, memory, records, replays, replicas, vertex_process, video
+from benchmarks import capture, gateway, latency, memory, records, replays, replicas, scaling, vertex_process, video
 from benchmarks.stage import Stage
 from thalweg.embedded import EmbeddedStack
 
@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, Callable[[Stage], list[dict[str, object]]]] = {
     "gateway": gateway.measure,
     "process": vertex_process.measure,
     "memory": memory.measure,
+    "scaling": scaling.measure,
 }
 
 
