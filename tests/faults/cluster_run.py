@@ -244,7 +244,7 @@ def _compare(summary: dict[str, object], place: Servers, folder: Path, expected:
     evidence = json.loads(Path(str(summary["evidence"])).read_text())
     assert evidence["verdict"] == "met" and evidence["replicas"] == 3
     verified = place.command("evidence", "verify", str(summary["evidence"]), "--components", str(PARTS))
-    assert verified.returncode == 0, verified.stderr
+    assert verified.returncode == 0, (verified.returncode, verified.stdout, verified.stderr)
 
 
 def _tell(data: Path, longest_gap_s: float) -> None:
