@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from thalweg.errors import UsageError
@@ -22,12 +22,17 @@ DeclaredSync = Literal["always", "lazy"]
 _STORE_KEYS = ("THALWEG_S3_ACCESS_KEY", "THALWEG_S3_SECRET_KEY")
 
 
+def _number(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
 class Settings(BaseSettings):
     """What a Thalweg process is told about where it is; each field is the variable `THALWEG_<FIELD>`.
 
     Attributes:
-        nats_url: server to use; None means that the embedded stack is brought up.
+        nats_url: server to use, or several of one cluster, joined by commas; None means that the embedded stack is brought up.
         nats_sync: what whoever runs that server says of it: whether it has on disk what it acknowledges. It cannot be asked.
+        replicas: on how many servers of the cluster each stream and bucket is kept.
         http_url: gateway to use.
         s3_endpoint: file store to use; None means that the embedded stack is brought up.
         s3_bucket: bucket of all workspaces.
@@ -53,6 +58,7 @@ class Settings(BaseSettings):
 
     nats_url: str | None = None
     nats_sync: DeclaredSync | None = None
+    replicas: Annotated[Literal[1, 3, 5], BeforeValidator(_number)] = 1
     http_url: str | None = None
     s3_endpoint: str | None = None
     s3_bucket: str = Field("thalweg", min_length=3)

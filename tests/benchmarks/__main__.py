@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks import capture, gateway, latency, memory, records, replays, scaling, startup, vertex_process, video
+from benchmarks import capture, gateway, latency, memory, records, replays, replicas, scaling, startup, vertex_process, video
 from benchmarks.stage import Stage
 from thalweg.embedded import EmbeddedStack
 
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[[Stage], Iterable[dict[str, object]]]] = {
     "latency": latency.measure,
     "capture": capture.measure,
     "replays": replays.measure,
+    "replicas": replicas.measure,
     "video": video.measure,
     "gateway": gateway.measure,
     "process": vertex_process.measure,

@@ -74,3 +74,12 @@ def test_a_server_cannot_be_declared_as_anything_else(monkeypatch: pytest.Monkey
     monkeypatch.setenv("THALWEG_NATS_SYNC", "sometimes")
     with pytest.raises(UsageError, match=r"nats_sync: Input should be 'always' or 'lazy'"):
         load_settings()
+
+
+def test_replicas_are_a_number_that_a_cluster_can_agree_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THALWEG_REPLICAS", "3")
+    assert load_settings().replicas == 3
+    for wrong in ("0", "2", "three", ""):
+        monkeypatch.setenv("THALWEG_REPLICAS", wrong)
+        with pytest.raises(UsageError, match="replicas"):
+            load_settings()

@@ -55,6 +55,7 @@ def build(
         "deployed_ns": spec.deployed_ns,
         "finished_ns": finished_ns,
         "storage": spec.storage,
+        "replicas": spec.replicas,
         "sync": "never" if spec.storage == "memory" else sync,
         "replay": msgspec.to_builtins(captured) if captured is not None else None,
         "logs": msgspec.to_builtins(logs) if logs is not None else None,
