@@ -77,7 +77,7 @@ def run_up(settings: Settings, nats_port: int, http_port: int | None, say: Calla
 
 
 async def _is_up(stack: EmbeddedStack, workspace: str) -> bool:
-    client = await connect(stack.nats_url, "thalweg up", stack.access("client"))
+    client = await connect(stack.nats_url, "thalweg up", access=stack.access("client"))
     try:
         return await wait_for_coordinator(client, workspace, _READY_TIMEOUT_S)
     finally:

@@ -16,6 +16,7 @@ from thalweg.embedded.leftovers import end_leftovers, fact_of, process_of, write
 from thalweg.embedded.process import feed
 from thalweg.settings import child_environment
 from thalweg_coordinator.launching import Start
+from thalweg_coordinator.restarts import Restarts
 from thalweg_coordinator.statuses import Usage
 
 STOP_TIMEOUT_S = 3.0
@@ -73,6 +74,10 @@ class ProcessLauncher:
         if child is not None:
             return child.poll()
         return None if process_of(self._pid_path(deployment, vertex)) is not None else -signal.SIGKILL
+
+    def restarts(self, deployment: str, vertex: str) -> Restarts | None:
+        """None: nothing but the coordinator starts it again."""
+        return None
 
     def knows(self, deployment: str, vertex: str) -> bool:
         """Whether the vertex was ever started here."""

@@ -73,7 +73,7 @@ async def serve(settings: Settings, access: Access, deployment: str, vertex: str
     """
     if settings.nats_url is None:
         raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
-    client = await connect(settings.nats_url, f"{deployment}/{vertex}", access)
+    client = await connect(settings.nats_url, f"{deployment}/{vertex}", settings.replicas, access)
     sending = asyncio.create_task(logs.run(client, settings))
 
     async def send_the_last() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from thalweg.errors import UsageError
@@ -20,18 +20,25 @@ SECRET_PREFIX = "THALWEG_SECRET_"  # and a secret's name, for runs without a sto
 SEALING_KEYS = ("THALWEG_SECRET_KEY", "THALWEG_SIGNING_KEY")
 _ALIVE_FILE = "THALWEG_ALIVE_FILE"  # of this process, not of its children
 NATS_KEYS = ("THALWEG_NATS_CREDS", "THALWEG_NATS_ISSUER")
+DeclaredSync = Literal["always", "lazy"]
 _STORE_KEYS = ("THALWEG_S3_ACCESS_KEY", "THALWEG_S3_SECRET_KEY")
+
+
+def _number(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
 class Settings(BaseSettings):
     """What a Thalweg process is told about where it is; each field is the variable `THALWEG_<FIELD>`.
 
     Attributes:
-        nats_url: server to use; None means that the embedded stack is brought up.
+        nats_url: server to use, or several of one cluster, joined by commas; None means that the embedded stack is brought up.
         nats_creds: file of this process's credentials for NATS, read again for every connection; None for none.
         nats_ca: certificates (PEM) of authorities for the server's; a server without TLS is then refused. None for the machine's.
         nats_issuer: file that a coordinator issues credentials with; None where vertices are let in as it is itself.
         vertex_credentials_s: how long those of a vertex are good.
+        nats_sync: what whoever runs that server says of it: whether it has on disk what it acknowledges. It cannot be asked.
+        replicas: on how many servers of the cluster each stream and bucket is kept.
         http_url: gateway to use.
         s3_endpoint: file store to use; None means that the embedded stack is brought up.
         s3_bucket: bucket of all workspaces.
@@ -60,6 +67,8 @@ class Settings(BaseSettings):
     nats_ca: Path | None = None
     nats_issuer: Path | None = None
     vertex_credentials_s: float = Field(7 * 86_400.0, ge=1, le=10 * 366 * 86_400)
+    nats_sync: DeclaredSync | None = None
+    replicas: Annotated[Literal[1, 3, 5], BeforeValidator(_number)] = 1
     http_url: str | None = None
     s3_endpoint: str | None = None
     s3_bucket: str = Field("thalweg", min_length=3)

@@ -21,5 +21,5 @@ def secure_everything() -> None:
     found = Access(keys.credentials("default", "coordinator"), None, keys.folder / AUTHORITY)
     files = {"NATS_CREDS": found.path, "NATS_CA": found.ca_path, "NATS_ISSUER": keys.folder / "default" / ISSUER}
     os.environ.update({f"THALWEG_{name}": str(path) for name, path in files.items()})
-    connection.connect.__defaults__ = (found,)
+    connection.connect.__defaults__ = (1, found)
     EmbeddedStack.__init__.__kwdefaults__ = {"keys": keys, "workspace": "default"}

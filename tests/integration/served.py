@@ -33,11 +33,11 @@ _names = (f"served-{number}" for number in itertools.count())
 
 
 @dataclass
-class Served:
-    """Where they are."""
+class Servers:
+    """Where they are, and what processes there find of components."""
 
-    stack: EmbeddedStack
     settings: Settings
+    parts: Path = PARTS
     variables: dict[str, str] = field(default_factory=dict)  # of every process
 
     @property
@@ -47,8 +47,13 @@ class Served:
 
     def environment_of(self, role: Role) -> dict[str, str]:
         """Of a process that uses them."""
-        place = {"THALWEG_DATA": str(self.settings.data), "THALWEG_COMPONENTS": str(PARTS)}
-        return {**os.environ, **self.stack.environment(role), **place, **self.variables}
+        names = "nats_url", "replicas", "s3_endpoint", "s3_access_key", "s3_secret_key", "data"
+        given = {f"THALWEG_{name.upper()}": str(getattr(self.settings, name)) for name in names}
+        return {**os.environ, **given, **self.access_of(role), "THALWEG_COMPONENTS": str(self.parts), **self.variables}
+
+    def access_of(self, role: Role) -> dict[str, str]:
+        """Variables by which NATS lets such a process in."""
+        return {}
 
     @contextmanager
     def process(self, module: str, *words: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -83,6 +88,17 @@ class Served:
                 await found.ask(api.UNDEPLOY, api.Undeploy(name=one.name, discard=True))
 
 
+@dataclass
+class Served(Servers):
+    """Those of an embedded stack."""
+
+    stack: EmbeddedStack = field(kw_only=True)
+
+    def access_of(self, role: Role) -> dict[str, str]:
+        """Variables by which NATS lets such a process in."""
+        return {name: value for name, value in self.stack.environment(role).items() if name.startswith("THALWEG_NATS_")}
+
+
 @contextmanager
 def served(folder: Path, keys: KeyFolder | None = None, **variables: str) -> Iterator[Served]:
     """Servers and a coordinator over a new folder; with keys, NATS speaks TLS and lets in who has credentials."""
@@ -97,7 +113,7 @@ def served(folder: Path, keys: KeyFolder | None = None, **variables: str) -> Ite
             s3_secret_key=stack.s3_secret_key,
             data=folder,
         )
-        found = Served(stack, settings, variables)
+        found = Served(settings, variables=variables, stack=stack)
         try:
             with found.process("thalweg_coordinator"):
                 yield found

@@ -81,7 +81,7 @@ async def name(session: Session) -> str:
 async def let_in(place: Served, credentials: str | Credentials, url: str = "") -> AsyncIterator[Client]:
     """A connection by credentials."""
     text = credentials if isinstance(credentials, str) else credentials.text()
-    client = await connect(url or place.stack.nats_url, "test", Access(None, text, place.settings.nats_ca))
+    client = await connect(url or place.stack.nats_url, "test", access=Access(None, text, place.settings.nats_ca))
     try:
         yield client
     finally:
@@ -335,7 +335,7 @@ async def test_who_is_not_let_in_is_told_why(place: Served, session: Session, na
 
     async def refused(text: str | None, word: str, where: str = url, ca: Path | None = authority) -> UnreachableError:
         with pytest.raises(UnreachableError, match=word) as caught:
-            await connect(where, "test", Access(None, text, ca))
+            await connect(where, "test", access=Access(None, text, ca))
         assert caught.value.code == "nats.refused" and caught.value.hint
         assert text is None or (good.key.seed not in str(caught.value) and "eyJ" not in str(caught.value))
         return caught.value
@@ -358,7 +358,7 @@ async def test_who_is_not_let_in_is_told_why(place: Served, session: Session, na
     with EmbeddedStack(tmp_path / "plain", keys=None) as plain:
         await refused(None, "TLS", where=plain.nats_url)
         await refused(None, "TLS", where=plain.nats_url.replace("nats://", "tls://"), ca=None)
-        client = await connect(plain.nats_url, "test", Access())
+        client = await connect(plain.nats_url, "test", access=Access())
         await client.close()
 
 
@@ -381,7 +381,7 @@ async def test_a_vertex_whose_credentials_expire_goes_on_with_new_ones(tmp_path:
             found = await deploy(session, {"door": DOOR, "double": DOUBLE, "show": SHOW}, "door.out -> double.in", "double.out -> show.in")
             await until_running(session, found)
             access = Access(None, keys.issuer("default").for_vertex(found, "double", 3, has_outlet=False).text(), place.settings.nats_ca)
-            client = await connect(place.stack.nats_url, "test", access)
+            client = await connect(place.stack.nats_url, "test", access=access)
             sent = 0
 
             async def is_through_after_restarts() -> bool:
@@ -441,7 +441,7 @@ async def test_revoked_credentials_are_no_good_once_the_server_has_reloaded(tmp_
     with EmbeddedStack(tmp_path, keys=keys) as stack:
         before = keys.issuer("default").for_vertex("d", "v", None, has_outlet=False)
         gateway = keys.credentials("default", "gateway").read_text()
-        place = Served(stack, Settings(nats_ca=keys.folder / "ca.pem"))
+        place = Served(Settings(nats_ca=keys.folder / "ca.pem"), stack=stack)
         wanted: list[AccountName] = ["vertices"]
         async with let_in(place, before) as client:
             made = await asyncio.to_thread(keys.revoke, "default", wanted)
@@ -452,7 +452,7 @@ async def test_revoked_credentials_are_no_good_once_the_server_has_reloaded(tmp_
             await asyncio.wait_for(_until_ended(client), 30)
         for text in (before.text(), gateway):
             with pytest.raises(UnreachableError, match="uthorization"):
-                await connect(stack.nats_url, "test", Access(None, text, keys.folder / "ca.pem"))
+                await connect(stack.nats_url, "test", access=Access(None, text, keys.folder / "ca.pem"))
         async with let_in(place, keys.issuer("default").for_vertex("d", "v", None, has_outlet=False)):
             pass
         async with let_in(place, keys.credentials("default", "client").read_text()):

@@ -6,9 +6,11 @@ import asyncio
 import base64
 import json
 import logging
+import re
 import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlparse
+from urllib.parse import urlsplit
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -16,20 +18,34 @@ from nats.errors import Error as NatsError
 from thalweg.access.access import NO_ACCESS, Access
 from thalweg.errors import ShutOutError, ThalwegError, UnreachableError, UsageError
 from thalweg.runtime.tasks import end_tasks
-from thalweg.settings import EMBEDDED_NATS
+from thalweg.settings import EMBEDDED_NATS, DeclaredSync
 
 if TYPE_CHECKING:
     from thalweg.access.credentials import Credentials
 
-__all__ = ["Client", "NatsError", "connect", "connect_unless", "raise_if_ended", "reader_of", "request_json", "sync_of", "unanswered"]
+__all__ = [
+    "Client",
+    "NatsError",
+    "connect",
+    "connect_unless",
+    "is_clustered",
+    "raise_if_ended",
+    "reader_of",
+    "replicas_of",
+    "request_json",
+    "sync_of",
+    "unanswered",
+]
 _log = logging.getLogger("thalweg.bus")
 REQUEST_TIMEOUT_S = 5.0
 FIRST_CONNECT_S = 5.0
+CONNECT_S = 2.0  # of one server among several, until the next one is tried
+PING_S = 3.0  # a server whose machine is cut off is given up after three of them, which are not answered
 _REFUSALS = (
     *("authorization violation", "authentication", "permissions violation", "expired", "revoked", "secure connection"),
     *("certificate", "does not speak tls", "credentials"),
 )
-_HINT = "is nats-server running there? THALWEG_NATS_URL says where to look, as in nats://127.0.0.1:4222"
+_HINT = "is nats-server running there? THALWEG_NATS_URL says where to look, as in nats://127.0.0.1:4222 (several: joined by commas)"
 
 
 class _Client(Client):
@@ -40,8 +56,11 @@ class _Client(Client):
 
     Attributes:
         credentials: as they were sent last; None where there are none.
+        replicas: on how many servers a stream is kept that is made over this connection.
         refusal: what the server has said when it last refused something, or the connection; empty while it has not.
     """
+
+    replicas = 1
 
     def __init__(self, access: Access) -> None:
         super().__init__()
@@ -88,14 +107,16 @@ class _Client(Client):
         return self.credentials.jwt.encode() if self.credentials is not None else b""
 
 
-async def connect(url: str, name: str, access: Access = NO_ACCESS) -> Client:
-    """A connection that reconnects for ever once it was made; tries for up to 5 s to make it.
+async def connect(url: str, name: str, replicas: int = 1, access: Access = NO_ACCESS) -> Client:
+    """A connection that reconnects for ever once it was made; tries for up to 5 s to make it, 2 s longer for each further server.
 
     It ends only when the server ends it for good, as when its credentials have expired: see `raise_if_ended`.
 
     Args:
-        url: of the server.
-        name: of the connection, for who looks at the server.
+        url: of a server, or of several of one cluster, joined by commas; the others are found by those that answer. A name and a
+            password in one of them are those for all.
+        name: of who connects, for people who look at the server.
+        replicas: on how many servers a stream is kept that is made over this connection.
         access: by which it is let in.
 
     Raises:
@@ -105,6 +126,7 @@ async def connect(url: str, name: str, access: Access = NO_ACCESS) -> Client:
         RejectedError: the credentials, or the authority, cannot be used (`credentials.…`, `ca.…`).
     """
     client, last = _Client(access), list[Exception]()
+    servers, client.replicas = _split(url), replicas
     credentials = client.credentials = access.credentials()
     if credentials is not None and credentials.is_expired:
         raise _refused(url, f"the credentials of {credentials.name} have expired")
@@ -119,27 +141,29 @@ async def connect(url: str, name: str, access: Access = NO_ACCESS) -> Client:
     options: dict[str, Any] = {}
     if credentials is not None:
         options = {"signature_cb": client.sign, "user_jwt_cb": client.token, "inbox_prefix": credentials.inbox}
-    if access.demands_tls or urlparse(url).scheme == "tls":
+    if access.demands_tls or any(one.startswith("tls://") for one in servers):
         options["tls"] = access.tls()
     connecting = asyncio.ensure_future(
         client.connect(
-            url,
+            servers,
             name=name,
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.1,  # type: ignore[arg-type]  # any number of seconds will do
-            connect_timeout=5,
+            connect_timeout=CONNECT_S if len(servers) > 1 else FIRST_CONNECT_S,  # type: ignore[arg-type]
             error_cb=on_error,
-            ping_interval=10,
+            ping_interval=PING_S,  # type: ignore[arg-type]
             allow_reconnect=True,
             pending_size=256 << 20,
             **options,
+            **_account(servers),
         )
     )
     refused = asyncio.ensure_future(is_refused.wait())
     try:
         # The limit is ours: to nats-py, -1 attempts are as many for the first connection as for the later ones. By a task of its own,
         # since nats-py swallows cancellations that come early, and would go on for ever.
-        await asyncio.wait({connecting, refused}, timeout=FIRST_CONNECT_S, return_when=asyncio.FIRST_COMPLETED)
+        timeout_s = FIRST_CONNECT_S + CONNECT_S * (len(servers) - 1)
+        await asyncio.wait({connecting, refused}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if not connecting.done():
             raise TimeoutError
         await connecting
@@ -196,9 +220,9 @@ def reader_of(client: Client, stream: str) -> str | None:
     return credentials.reader(stream) if credentials is not None else None
 
 
-async def connect_unless(stop: asyncio.Event, url: str, name: str, access: Access = NO_ACCESS) -> Client | None:
+async def connect_unless(stop: asyncio.Event, url: str, name: str, replicas: int = 1, access: Access = NO_ACCESS) -> Client | None:
     """As `connect`, given up when `stop` is set: None then."""
-    connecting, stopping = asyncio.ensure_future(connect(url, name, access)), asyncio.ensure_future(stop.wait())
+    connecting, stopping = asyncio.ensure_future(connect(url, name, replicas, access)), asyncio.ensure_future(stop.wait())
     await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if connecting.done():
@@ -209,9 +233,28 @@ async def connect_unless(stop: asyncio.Event, url: str, name: str, access: Acces
     return None
 
 
-def sync_of(client: Client) -> Literal["always", "unknown"]:
-    """Whether the server has on disk what it acknowledges. It is known of the embedded one alone: only a system account could ask."""
-    return "always" if client._server_info.get("server_name") == EMBEDDED_NATS else "unknown"
+def sync_of(client: Client, declared: DeclaredSync | None) -> Literal["always", "declared-always", "declared-lazy", "unknown"]:
+    """Whether the server has on disk what it acknowledges. It is known of the embedded one alone: only a system account could ask.
+
+    Args:
+        client: connected to it.
+        declared: what was said of any other (`Settings.nats_sync`).
+    """
+    if client._server_info.get("server_name") == EMBEDDED_NATS:
+        return "always"
+    if declared is None:
+        return "unknown"
+    return "declared-always" if declared == "always" else "declared-lazy"
+
+
+def is_clustered(client: Client) -> bool:
+    """Whether the server belongs to a cluster. There a consumer may be on a server that lags behind the stream's leader."""
+    return bool(client._server_info.get("cluster"))
+
+
+def replicas_of(client: Client) -> int:
+    """On how many servers a stream is kept that is made over a connection."""
+    return client.replicas if isinstance(client, _Client) else 1
 
 
 async def request_json(
@@ -245,6 +288,20 @@ def _scheme_of(client: Client) -> str:
     return str(server.uri.scheme) if server is not None else ""
 
 
+def _account(servers: list[str]) -> dict[str, Any]:
+    """Name and password that a URL has. They go apart from it: the servers that are found later are told without, and would refuse us."""
+    with suppress(ValueError):  # what is no URL is refused by nats-py
+        for one in map(urlsplit, servers):
+            if one.username:
+                return {"user": one.username, "password": one.password} if one.password else {"token": one.username}
+    return {}
+
+
+def _split(url: str) -> list[str]:
+    """The servers of a list, which a password with a comma in it does not end."""
+    return [one.strip() for one in re.split(r",(?=\s*\w+://)|,(?![^@/]*@)", url)]
+
+
 def _without_password(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    return scheme + separator + rest.rpartition("@")[2]
+    parted = (one.partition("://") if "://" in one else ("", "", one) for one in _split(url))
+    return ",".join(scheme + separator + rest.rpartition("@")[2] for scheme, separator, rest in parted)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 
 import msgspec
 from nats.aio.client import Client
@@ -12,7 +11,8 @@ from nats.errors import Error as NatsError
 
 from thalweg.bus import errors
 from thalweg.bus.buckets import Bucket
-from thalweg.bus.connection import REQUEST_TIMEOUT_S, request_json, unanswered
+from thalweg.bus.connection import REQUEST_TIMEOUT_S, reader_of, request_json, unanswered
+from thalweg.bus.fenced import RefusedError, StaleWriteError, publish_after
 from thalweg.bus.streams import call, create_stream
 from thalweg.errors import RejectedError, UnreachableError
 from thalweg.wire import subjects
@@ -40,15 +40,15 @@ async def store_deployment(client: Client, spec: DeploymentSpec, expected: int |
     Raises:
         StaleSpecError: there is another one.
         RejectedError: `deployment.refused`.
+        UnreachableError: `nats.unreachable`; whether it is stored is not known.
     """
     bucket = subjects.deployments_bucket(spec.workspace)
-    headers = {"Nats-Expected-Last-Subject-Sequence": str(expected)} if expected is not None else None
-    reply = await client.request(f"$KV.{bucket}.{spec.name}", msgspec.json.encode(spec), timeout=10, headers=headers)
-    answer = json.loads(reply.data)
-    if "error" in answer:
-        if answer["error"].get("err_code") in (errors.WRONG_LAST_SEQUENCE, errors.WRONG_LAST_SEQUENCE_CONSTANT):
-            raise StaleSpecError(spec.name)
-        raise RejectedError(f"deployment {spec.name} cannot be stored: {answer['error'].get('description')}", code="deployment.refused")
+    try:
+        await publish_after(client, f"$KV.{bucket}.{spec.name}", msgspec.json.encode(spec), expected)
+    except StaleWriteError:
+        raise StaleSpecError(spec.name) from None
+    except RefusedError as error:
+        raise RejectedError(f"deployment {spec.name} cannot be stored: {error}", code="deployment.refused") from error
 
 
 async def load_deployment(client: Client, workspace: str, name: str) -> DeploymentSpec:
@@ -70,10 +70,12 @@ async def read_deployment(client: Client, workspace: str, name: str) -> tuple[De
 
 
 async def own_deployment(client: Client, workspace: str, name: str) -> DeploymentSpec:
-    """As `load_deployment`, for a vertex of it: the request says which spec is wanted, so that permissions can tell it from others.
+    """As `load_deployment`, for a vertex of it, which with credentials of its own may not read others.
 
-    Where the bucket is on several nodes, what is read may be older than what was written just before.
+    The request says which spec is wanted then. In a cluster, what is read may be older than what was written just before.
     """
+    if reader_of(client, "") is None:
+        return await load_deployment(client, workspace, name)
     end = asyncio.get_running_loop().time() + PATIENCE_S
     subject = subjects.spec_request(workspace, name)
     while True:
@@ -113,8 +115,8 @@ async def create_log(client: Client, spec: DeploymentSpec) -> None:
             "max_bytes": MAX_LOG_BYTES[spec.storage],
             "allow_direct": True,
             "allow_atomic": True,
-            "num_replicas": 1,
         },
+        spec.replicas,
     )
 
 

@@ -76,7 +76,8 @@ class Puller(Generic[M]):
 
     def pull_soon(self) -> None:
         """Asks the server for more when few messages are on their way and there is room."""
-        if self._outstanding <= DEPTH // 2 and self.buffered_bytes < BUFFER_BYTES and self._subscription is not None:
+        has_room = self._outstanding <= DEPTH // 2 and self.buffered_bytes < BUFFER_BYTES
+        if has_room and self._subscription is not None and self._consumer:
             self._outstanding += DEPTH
             body = json.dumps({"batch": DEPTH, "expires": EXPIRES_NS, "max_bytes": PULL_BYTES}).encode()
             subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
@@ -93,7 +94,7 @@ class Puller(Generic[M]):
     async def _reopen(self) -> None:
         await self._drop()
         self._reset()
-        self._outstanding, self._delivered, self._is_lost = 0, 0, False
+        self._outstanding, self._delivered, self._is_lost, self._consumer = 0, 0, False, ""
         inbox = self._client.new_inbox()
         self._subscription = await self._client.subscribe(inbox, cb=self._on_message, pending_msgs_limit=-1, pending_bytes_limit=-1)
         wanted = Wanted(self._subjects, max(self._next, 1), self._headers_only, 2 * EXPIRES_NS / 1e9)
@@ -131,8 +132,13 @@ class Puller(Generic[M]):
             return
         first = 3 if len(tokens) == 9 else 5  # with a domain and an account in front
         consumer, sequence, delivered = tokens[first], int(tokens[first + 2]), int(tokens[first + 3])
-        if consumer != self._consumer or delivered != self._delivered + 1:
-            return  # of a consumer that was given up, or behind a gap, which the watcher mends
+        if consumer != self._consumer or self._is_lost:
+            return  # of one that was given up
+        if delivered != self._delivered + 1:
+            # Behind a gap, or one that counts anew: a server that is started again has forgotten how far its consumers were, and what it
+            # sends once it has counted up to here is something else, if the log was trimmed meanwhile.
+            self._is_lost = True
+            return
         self._delivered, self._heard_at = delivered, time.monotonic()
         self._outstanding -= 1
         self._stored_ns = int(tokens[first + 4])
@@ -183,8 +189,11 @@ class Puller(Generic[M]):
     async def _is_behind(self) -> bool:
         """Whether the log has a message that nothing was heard of, though it was asked for."""
         next_sequence, delivered = self._next, self._delivered
+        return await self._has_next(next_sequence) and (self._next, self._delivered) == (next_sequence, delivered)
+
+    async def _has_next(self, sequence: int) -> bool:
+        """Whether the log has a message from a sequence on; the stream's leader says so."""
         for subject in self._subjects:
-            found = await get_message(self._client, self._stream, {"seq": next_sequence, "next_by_subj": subject})
-            if found is not None:
-                return (self._next, self._delivered) == (next_sequence, delivered)
+            if await get_message(self._client, self._stream, {"seq": max(sequence, 1), "next_by_subj": subject}) is not None:
+                return True
         return False

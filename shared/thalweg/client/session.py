@@ -54,7 +54,7 @@ async def open_session(settings: Settings) -> AsyncIterator[Session]:
             code="settings.missing",
             hint="`thalweg up` starts one, and prints the variables to set",
         )
-    client = await connect(settings.nats_url, "thalweg", Access.of(settings))
+    client = await connect(settings.nats_url, "thalweg", settings.replicas, Access.of(settings))
     try:
         yield Session(client, settings.workspace)
     finally:

@@ -87,6 +87,7 @@ class EmbeddedStack:
         return {
             **{name: str(path) for name, path in files.items() if path is not None},
             "THALWEG_NATS_URL": self.nats_url,
+            "THALWEG_REPLICAS": "1",
             "THALWEG_S3_ENDPOINT": self.s3_endpoint,
             "THALWEG_S3_ACCESS_KEY": self.s3_access_key,
             "THALWEG_S3_SECRET_KEY": self.s3_secret_key,

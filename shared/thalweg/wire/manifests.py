@@ -12,7 +12,7 @@ from typing import Any
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 
 Manifest = dict[str, Any]
-NAME, SECRETS = "thalweg-vertex", "/run/secrets/thalweg"
+NAME, CONTAINER, SECRETS = "thalweg-vertex", "vertex", "/run/secrets/thalweg"
 CREDENTIALS, AUTHORITY = "nats.creds", "nats-ca.pem"  # keys of that secret; no slot has a dot
 _VARIABLES = {CREDENTIALS: "THALWEG_NATS_CREDS", AUTHORITY: "THALWEG_NATS_CA"}
 NATS_SECRET, STORE_SECRET = "thalweg-nats", "thalweg-store"  # with THALWEG_NATS_URL; with THALWEG_S3_…
@@ -150,7 +150,7 @@ def _container(placed: Placed, placing: Placing) -> Manifest:
         mounts.append({"name": "secrets", "mountPath": SECRETS, "readOnly": True})
     sources = [NATS_SECRET, *([STORE_SECRET] if placed.needs_store else [])]
     return {
-        "name": "vertex",
+        "name": CONTAINER,
         "image": placing.image,
         "args": [*arguments, "--secrets", SECRETS] if placed.slots else arguments,
         "env": [
