@@ -203,10 +203,13 @@ class Care:
                 raise outcome
 
     async def _keep_running(self, spec: DeploymentSpec, vertex: VertexSpec, codes: Codes, commit: Commit | None) -> None:
-        if has_ended(vertex, commit) and not (self._launcher.is_kept and vertex.name in self._launcher.vertices(self._name)):
+        is_over = has_ended(vertex, commit)
+        if is_over and not (self._launcher.is_kept and vertex.name in self._launcher.vertices(self._name)):
             return
-        if not self._launcher.knows(self._name, vertex.name):
+        if not self._launcher.knows(self._name, vertex.name):  # or its credentials are to be renewed, while it waits to be redeployed, too
             await self._start(spec, vertex)
+            return
+        if is_over:
             return
         if self._launcher.is_kept:
             await self._watch_kept(spec, vertex, commit)
