@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import logging
 import re
-import ssl
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from thalweg.access.access import NO_ACCESS, Access
-from thalweg.errors import ShutOutError, ThalwegError, UnreachableError, UsageError
+from thalweg.bus.admitted import AdmittedClient
+from thalweg.errors import ShutOutError, UnreachableError, UsageError
 from thalweg.runtime.tasks import end_tasks
 from thalweg.settings import EMBEDDED_NATS, DeclaredSync
-
-if TYPE_CHECKING:
-    from thalweg.access.credentials import Credentials
 
 __all__ = [
     "Client",
@@ -41,70 +37,7 @@ REQUEST_TIMEOUT_S = 5.0
 FIRST_CONNECT_S = 5.0
 CONNECT_S = 2.0  # of one server among several, until the next one is tried
 PING_S = 3.0  # a server whose machine is cut off is given up after three of them, which are not answered
-_REFUSALS = (
-    *("authorization violation", "authentication", "permissions violation", "expired", "revoked", "secure connection"),
-    *("certificate", "does not speak tls", "credentials"),
-)
 _HINT = "is nats-server running there? THALWEG_NATS_URL says where to look, as in nats://127.0.0.1:4222 (several: joined by commas)"
-
-
-class _Client(Client):
-    """nats-py's, which may also be closed while the server is away, and knows why it was not let in.
-
-    Args:
-        access: by which it is let in.
-
-    Attributes:
-        credentials: as they were sent last; None where there are none.
-        replicas: on how many servers a stream is kept that is made over this connection.
-        refusal: what the server has said when it last refused something, or the connection; empty while it has not.
-    """
-
-    replicas = 1
-
-    def __init__(self, access: Access) -> None:
-        super().__init__()
-        self._access, self.refusal = access, ""
-        self.credentials: Credentials | None = None
-
-    async def close(self) -> None:
-        """Closes the connection; what waits for a server that is away is dropped."""
-        if not self.is_connected:  # nats-py would write it to the closed transport, at which uvloop raises RuntimeError
-            self._pending, self._pending_data_size = [], 0
-        await super().close()
-
-    async def note(self, error: Exception) -> None:
-        """Takes what went wrong beside the calls: while connecting, or of what the server does not allow."""
-        said = str(error) or type(error).__name__
-        if _is_refusal(said):
-            if said != self.refusal:
-                _log.warning("NATS refuses: %s", said)
-            self.refusal = said
-        else:
-            _log.debug("nats: %s", said)
-
-    def _connect_command(self) -> bytes:
-        """What is sent first; here, too, to refuse a server in whose place somebody else may be."""
-        scheme = _scheme_of(self)
-        if not self._server_info.get("tls_required") and scheme != "wss" and (self._access.demands_tls or scheme == "tls"):
-            raise ssl.SSLError("the server does not speak TLS")
-        writer = getattr(self._transport, "_io_writer", None)
-        if writer is not None:  # nats-py makes streams that do not know of TLS, which costs a warning at the end of each
-            writer._protocol._over_ssl = self._server_info.get("tls_required", False)
-        return super()._connect_command()
-
-    def sign(self, nonce: str) -> bytes:
-        """Reads the credentials again: they may have been replaced."""
-        try:
-            self.credentials = self._access.credentials()
-        except ThalwegError as error:
-            raise NatsError(str(error)) from error  # nats-py tries again after errors of its own alone
-        assert self.credentials is not None
-        return base64.b64encode(self.credentials.key.sign(nonce.encode()))
-
-    def token(self) -> bytes:
-        """Of the credentials that have signed."""
-        return self.credentials.jwt.encode() if self.credentials is not None else b""
 
 
 async def connect(url: str, name: str, replicas: int = 1, access: Access = NO_ACCESS) -> Client:
@@ -125,7 +58,7 @@ async def connect(url: str, name: str, replicas: int = 1, access: Access = NO_AC
         UsageError: `settings.invalid`, when `url` is none.
         RejectedError: the credentials, or the authority, cannot be used (`credentials.…`, `ca.…`).
     """
-    client, last = _Client(access), list[Exception]()
+    client, last = AdmittedClient(access), list[Exception]()
     servers, client.replicas = _split(url), replicas
     credentials = client.credentials = access.credentials()
     if credentials is not None and credentials.is_expired:
@@ -193,7 +126,9 @@ def raise_if_ended(client: Client) -> None:
     """
     if client.is_closed:
         why = str(client.last_error or "it is closed")
-    elif isinstance(client, _Client) and client.credentials is not None and client.credentials.is_expired and not client.is_connected:
+    elif (
+        isinstance(client, AdmittedClient) and client.credentials is not None and client.credentials.is_expired and not client.is_connected
+    ):
         why = "the credentials have expired"
     else:
         return
@@ -208,7 +143,7 @@ def unanswered(client: Client, subject: str, error: Exception, who: str) -> Unre
         error: as the client raised it.
         who: does not answer.
     """
-    said = client.refusal if isinstance(client, _Client) else ""
+    said = client.refusal if isinstance(client, AdmittedClient) else ""
     if subject.lower() in said.lower():
         return UnreachableError(f"NATS refuses: {said}", code="nats.refused", hint="these credentials do not allow it")
     return UnreachableError(f"{who} does not answer: {type(error).__name__}", code="nats.unreachable")
@@ -216,7 +151,7 @@ def unanswered(client: Client, subject: str, error: Exception, who: str) -> Unre
 
 def reader_of(client: Client, stream: str) -> str | None:
     """Subject on which a coordinator is asked for a consumer of a stream; None where it may be made here."""
-    credentials = client.credentials if isinstance(client, _Client) else None
+    credentials = client.credentials if isinstance(client, AdmittedClient) else None
     return credentials.reader(stream) if credentials is not None else None
 
 
@@ -254,7 +189,7 @@ def is_clustered(client: Client) -> bool:
 
 def replicas_of(client: Client) -> int:
     """On how many servers a stream is kept that is made over a connection."""
-    return client.replicas if isinstance(client, _Client) else 1
+    return client.replicas if isinstance(client, AdmittedClient) else 1
 
 
 async def request_json(
@@ -266,11 +201,7 @@ async def request_json(
     return answer
 
 
-def _is_refusal(said: str) -> bool:
-    return any(word in said.lower() for word in _REFUSALS)
-
-
-def _refused(url: str, why: str, client: _Client | None = None) -> UnreachableError:
+def _refused(url: str, why: str, client: AdmittedClient | None = None) -> UnreachableError:
     whose = client.credentials.name if client is not None and client.credentials is not None else ""
     if "certificate" in why.lower() or "tls" in why.lower() or "ssl" in why.lower():
         hint = "THALWEG_NATS_CA is a file with the authority of the server's certificate; the URL has a name that is in it"
@@ -281,11 +212,6 @@ def _refused(url: str, why: str, client: _Client | None = None) -> UnreachableEr
     else:
         hint = "THALWEG_NATS_CREDS is a file of credentials, as `thalweg keys` makes them"
     return UnreachableError(f"NATS at {_without_password(url)} cannot be used: {why}", code="nats.refused", hint=hint)
-
-
-def _scheme_of(client: Client) -> str:
-    server = client._current_server
-    return str(server.uri.scheme) if server is not None else ""
 
 
 def _account(servers: list[str]) -> dict[str, Any]:
