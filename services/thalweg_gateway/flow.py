@@ -132,6 +132,8 @@ class Flow:
         commit = self.commits.get(vertex.name)
         if commit is None:
             return False
+        if vertex.retired:
+            return commit.retired > 0 or commit.ended  # nothing of it follows; what it did not do is done by those in its place
         if vertex.name == path.inlet:
             return _is_behind(commit.positions.get(INLET_KEY), (progress.last_sequence, 1))
         for edge in path.edges_into(vertex):

@@ -127,7 +127,14 @@ class Processing:
             return 0
         if self.rebuild.holds(edge):
             return 0
-        count = min(run_length(edge, self.edges), limit, self.rebuild.left(edge))
+        count = edge.first.alike(min(run_length(edge, self.edges), limit, self.rebuild.left(edge)))
+        if edge.first.is_muted and not self.standing.rebuilding:
+            with self.rebuild.muting(self.program.context):
+                return self._run(edge, count)
+        return self._run(edge, count)
+
+    def _run(self, edge: Edge, count: int) -> int:
+        """Works on the next records of an edge; how many."""
         if self.program.component.batched:
             count = self._run_batch(edge, min(count, MAX_BATCH_RECORDS))
         elif self._many:
@@ -258,7 +265,7 @@ class Processing:
     @staticmethod
     def _id_here(edge: Edge, record_id: int) -> int:
         """The id of a record of this edge: two edges may bring the same one."""
-        return record_id if not edge.order else ids.derived(record_id, edge.order)
+        return record_id if not edge.rank else ids.derived(record_id, edge.rank)
 
     def _run_batch(self, edge: Edge, count: int) -> int:
         """A component that takes lists: one result per record, in order. A list that raises is given again record by record."""
