@@ -9,8 +9,7 @@ import os
 import random
 import signal
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -37,12 +36,15 @@ class Feeding:
     def __init__(self, session: Session, name: str, pause_s: float = 0.002) -> None:
         self._session, self._subject, self._pause_s = session, subjects.inlet("default", name, "door"), pause_s
         self.sent: list[tuple[str, int]] = []
+        self._is_over = False
         self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
         rng = random.Random(7)
         stream = self._session.client.jetstream()
         for n in itertools.count():
+            if self._is_over:
+                return
             key = rng.choice(KEYS)
             await stream.publish(self._subject, msgspec.msgpack.encode({"key": key, "n": n}))
             self.sent.append((key, n))
@@ -53,17 +55,37 @@ class Feeding:
         wanted = len(self.sent) + count
 
         async def is_sent() -> bool:
-            assert not self._task.done() or self._task.result()
+            assert not self._task.done(), self._task.exception()
             return len(self.sent) >= wanted
 
         await until(is_sent)
 
     async def stop(self) -> list[tuple[str, int]]:
-        """What was sent; the last one may be on the log though no reply came, so it is not broken off between the two."""
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        """What was sent; the last one is waited for, as it may be on the log though no reply came yet."""
+        self._is_over = True
+        await self._task
         return self.sent
+
+    def abandon(self) -> None:
+        """Sends no more, whatever has become of the test."""
+        self._is_over = True
+
+
+Feed = Callable[..., Feeding]
+
+
+@pytest.fixture
+def feed() -> Iterator[Feed]:
+    """Starts to send; ends with the test."""
+    started: list[Feeding] = []
+
+    def start(*about: Any) -> Feeding:
+        started.append(Feeding(*about))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.abandon()
 
 
 async def repartition(session: Session, name: str, *wanted: tuple[str, int, str | None]) -> dict[str, list[str]]:
@@ -79,7 +101,7 @@ async def repartition(session: Session, name: str, *wanted: tuple[str, int, str 
 
 async def works(session: Session, name: str, *parts: str) -> None:
     """Waits until these have worked on something, or others have for them."""
-    await when(session, name, lambda vertices, whole: all(vertices[one].state == "running" for one in parts))
+    await when(session, name, lambda vertices, whole: all(one in vertices and vertices[one].state == "running" for one in parts))
 
 
 def saved(place: Place, report: api.Report, vertex: str = "lines") -> list[dict[str, Any]]:
@@ -99,12 +121,12 @@ def check(found: list[dict[str, Any]], sent: list[tuple[str, int]], *, in_order:
 
 
 @pytest.mark.parametrize("key", ["key", None])
-async def test_partitions_change_under_traffic(key: str | None, place: Place, asking: Session) -> None:
+async def test_partitions_change_under_traffic(key: str | None, place: Place, asking: Session, feed: Feed) -> None:
     work = {"component": "pass-on@1.0.0", "params": {"pause_s": 0.001}}
     name = await store_backend(asking, {"door": DOOR, "work": work, "lines": LINES}, "door.out -> work.in", "work.out -> lines.in")
     await asking.ask(api.DEPLOY, api.Deploy(backend=name))
     await works(asking, name, "work")
-    feeding = Feeding(asking, name)
+    feeding = feed(asking, name)
     await feeding.more(100)
     last = ["work"]
     for count, parts in ((3, ["work~1", "work~2", "work~3"]), (2, ["work~4", "work~5"]), (1, ["work~6"])):

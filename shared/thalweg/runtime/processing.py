@@ -121,13 +121,14 @@ class Processing:
             self.rebuild.end(self.program.context)
 
     def _next_run(self, limit: int) -> int:
-        edge = self._choose(self.edges)
+        edges = self.rebuild.read(self.edges)
+        edge = self._choose(edges)
         if edge is None:
-            self._see_watermark(min(edge.progress for edge in self.edges))
+            self._see_watermark(min(edge.progress for edge in edges))
             return 0
         if self.rebuild.holds(edge):
             return 0
-        count = edge.first.alike(min(run_length(edge, self.edges), limit, self.rebuild.left(edge)))
+        count = edge.first.alike(min(run_length(edge, edges), limit, self.rebuild.left(edge)))
         if edge.first.is_muted and not self.standing.rebuilding:
             with self.rebuild.muting(self.program.context):
                 return self._run(edge, count)
@@ -142,7 +143,7 @@ class Processing:
         else:
             count = self._run_each(edge, count)
         if not edge.head:
-            self._see_watermark(min(other.progress for other in self.edges))
+            self._see_watermark(min(other.progress for other in self.rebuild.read(self.edges)))
         return count
 
     def _run_many(self, edge: Edge, count: int) -> int:

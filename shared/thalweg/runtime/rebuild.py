@@ -58,6 +58,14 @@ class Rebuild:
             return edge.position >= (sequence, skip)
         return not head.left_before(skip)  # of a partition, whose own records lie among those of others
 
+    def read(self, edges: list[Edge]) -> list[Edge]:
+        """The edges that are read now: while a rebuild goes on, not those of which nothing had been read when the commit was made.
+
+        They may have come with a redeploy since: what they bring follows all that is read again, and must not be waited for.
+        """
+        target = self._target
+        return edges if target is None else [edge for edge in edges if target.get(edge.key, _START) != _START]
+
     def left(self, edge: Edge) -> int:
         """Records of an edge's first message that may be worked on: those up to the committed position."""
         head = edge.first
