@@ -209,6 +209,14 @@ def pass_on(reading: Reading, params: Pause) -> Reading:
     return reading
 
 
+@thalweg.component("refuse-a", version="1.0.0")
+def refuse_a(reading: Reading) -> Reading:
+    """Refuses readings of one key."""
+    if reading.key == "A":
+        raise thalweg.RecordError("it is of A")
+    return reading
+
+
 @dataclass
 class Tally:
     by_key: dict[str, int] = field(default_factory=dict)

@@ -18,7 +18,6 @@ from thalweg.graph.partitions import partition_name
 from thalweg.runtime.assemble import assemble
 from thalweg.runtime.engine import Limits, Turn
 from thalweg.runtime.inputs import Message
-from thalweg.sdk.release import ComponentRelease
 from thalweg.testing.run import pack
 from thalweg.wire.batch import batch_decoder
 from thalweg.wire.commit import Commit, decode_commit, encode_commit
