@@ -218,6 +218,7 @@ def _refuse_deaf_readers(new: DeploymentSpec, commits: Mapping[str, Commit], goi
     deaf = {
         reader.name: edge.src_vertex
         for reader in new.vertices
+        if not reader.retired
         for edge in reader.inputs
         if reader.name not in goings and edge.src_vertex in goings and has_ended(reader, commits.get(reader.name))
     }

@@ -21,10 +21,12 @@ from integration.deploying import Place, evidence_of, status_of, store_backend, 
 from thalweg.api import dead_letters
 from thalweg.api import deployments as api
 from thalweg.api.backends import EDIT, Edit
+from thalweg.bus.connection import NatsError
 from thalweg.bus.deployments import load_deployment
 from thalweg.bus.presence import wait_for_coordinator
 from thalweg.client import Session, open_session
 from thalweg.client.dead_letters import open_letters
+from thalweg.client.runs import read_commits
 from thalweg.errors import RejectedError
 from thalweg.graph.vertex_edits import SetPartitions
 from thalweg.wire import subjects
@@ -105,7 +107,7 @@ async def repartition(session: Session, name: str, *wanted: tuple[str, int, str 
 
 
 async def works(session: Session, name: str, *parts: str) -> None:
-    """Waits until these have worked on something, or others have for them."""
+    """Waits until these run."""
     await when(session, name, lambda vertices, whole: all(one in vertices and vertices[one].state == "running" for one in parts))
 
 
@@ -253,6 +255,22 @@ async def test_kills_in_the_middle_of_a_change_lose_nothing(seed: int, own_place
             one.wait()
 
 
+async def have_begun(session: Session, name: str, *parts: str) -> None:
+    """Waits until these have committed something; asks the log alone, as whoever answers else may just have been killed."""
+    spec = await load_deployment(session.client, "default", name)
+
+    async def have() -> bool:
+        await asyncio.sleep(0.3)
+        try:
+            commits = await read_commits(session.client, spec)
+        except NatsError:
+            return False
+        assert not spec.has_failed(commits), commits
+        return all(part in commits for part in parts)
+
+    await until(have)
+
+
 async def _change_and_kill(rng: random.Random, place: Place, session: Session, coordinators: list[subprocess.Popen[bytes]]) -> None:
     vertices = {"door": DOOR, "work": {"component": "pass-on@1.0.0"}, "tally": {"component": "tally@1.0.0"}, "lines": LINES}
     name = await store_backend(session, vertices, "door.out -> work.in", "work.out -> tally.in", "tally.out -> lines.in")
@@ -277,7 +295,7 @@ async def _change_and_kill(rng: random.Random, place: Place, session: Session, c
         coordinators[-1].wait()
         coordinators.append(place.coordinator())
         assert await wait_for_coordinator(session.client, "default", 60)
-        await works(session, name, *done["starts"])
+        await have_begun(session, name, *done["starts"])
     await feeding.more(20)
     sent = await feeding.stop()
     found = saved(place, await undeploy(session, name))

@@ -42,7 +42,7 @@ async def retire(client: Client, spec: DeploymentSpec, vertex: VertexSpec) -> Co
     while True:
         found = await last_message(client, subjects.stream(*place[:2]), subjects.vertex_prefix(*place))
         last = found.commit if found is not None and found.commit is not None else Commit(epoch=0, number=0)
-        if last.retired or last.ended:
+        if last.retired >= vertex.retired or last.ended:
             return last
         writer.last_sequence = found.sequence if found is not None else 0
         said: dict[str, Any] = {"claim": True, "retired": vertex.retired, "failure": None, "waits_for": None, "taken": []}

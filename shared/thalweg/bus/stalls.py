@@ -13,7 +13,7 @@ from thalweg.bus.writer import chunk_count
 from thalweg.wire import subjects
 from thalweg.wire.commit import Failure
 from thalweg.wire.readers import needs_of
-from thalweg.wire.spec import DeploymentSpec, EdgeSpec, VertexSpec
+from thalweg.wire.spec import DeploymentSpec, EdgeSpec, VertexSpec, has_ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,8 @@ class _Facts:
         return commit.ports[edge.src_port].count if commit is not None and edge.src_port in commit.ports else 0
 
     def _has_ended(self, vertex: str) -> bool:
-        return vertex in self._commits and (self._commits[vertex].ended or self._commits[vertex].retired > 0)
+        commit = self._commits.get(vertex)
+        return commit is not None and (commit.ended or (vertex in self._vertices and has_ended(self._vertices[vertex], commit)))
 
     def _subject(self, edge: EdgeSpec) -> str:
         return subjects.port(self._spec.workspace, self._spec.name, edge.src_vertex, edge.src_port)

@@ -74,14 +74,14 @@ async def claim(
         found = await log.recover()
         last = found.commit or first or Commit(epoch=0, number=0)
         goes_back = rewind is not None and is_pending(rewind, last)
-        if last.retired or (last.ended and not goes_back) or (last.failure is not None and last.generation >= generation):
+        if last.retired > generation or (last.ended and not goes_back) or (last.failure is not None and last.generation >= generation):
             return found
         if rewind is not None and goes_back:
             with suppress(StaleClaimError):
                 return await _go_back(log, last, rewind, generation, spool)
             continue
         claimed = msgspec.structs.replace(
-            last, epoch=last.epoch + 1, number=last.number + 1, claim=True, failure=None, generation=generation, taken=[]
+            last, epoch=last.epoch + 1, number=last.number + 1, claim=True, failure=None, generation=generation, taken=[], retired=0
         )
         if last.generation < fresh_since:
             claimed = msgspec.structs.replace(claimed, cursor=None)
@@ -108,7 +108,7 @@ async def refuse(log: Log, failure: Failure, generation: int = 1) -> None:
     """
     while True:
         last = (await log.recover()).commit or Commit(epoch=0, number=0)
-        if last.retired:
+        if last.retired > generation:
             return
         said = msgspec.structs.replace(
             last, epoch=last.epoch + 1, number=last.number + 1, failure=failure, generation=max(generation, last.generation), taken=[]
@@ -187,7 +187,7 @@ class VertexLoop:
         """
         engine = self.engine
         found = await claim(self.log, self._generation, self._rewind, self.spool, self._fresh_since, self._takeover.first)
-        if found.commit is not None and (found.commit.ended or found.commit.failure or found.commit.retired):
+        if found.commit is not None and (found.commit.ended or found.commit.failure or found.commit.retired > self._generation):
             engine.ended, engine.failure = found.commit.ended or found.commit.retired > 0, found.commit.failure
             return
         engine.take_over(self._takeover)

@@ -9,7 +9,7 @@ from typing import Any
 
 from thalweg.errors import RunFailedError
 from thalweg.runtime.faults import Faults
-from thalweg.runtime.inputs import Edge, choose_by_arrival, choose_by_time, run_length
+from thalweg.runtime.inputs import BEGINNING, Edge, choose_by_arrival, choose_by_time, run_length
 from thalweg.runtime.outbox import Outbox
 from thalweg.runtime.passes import CHUNK_S, STRIDE, CloserLookError
 from thalweg.runtime.program import Program
@@ -124,7 +124,7 @@ class Processing:
         edges = self.rebuild.read(self.edges)
         edge = self._choose(edges)
         if edge is None:
-            self._see_watermark(min(edge.progress for edge in edges))
+            self._see_watermark(min((edge.progress for edge in edges), default=BEGINNING))
             return 0
         if self.rebuild.holds(edge):
             return 0

@@ -208,7 +208,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
 def has_ended(vertex: VertexSpec, commit: Commit | None) -> bool:
     """Whether a vertex has come to its end, and is not to go back from there; one that was retired has when nothing of it can follow."""
     if commit is None or vertex.retired:
-        return commit is not None and (commit.retired > 0 or commit.ended)
+        return commit is not None and (commit.retired >= vertex.retired or commit.ended)
     return commit.ended and not is_pending(vertex.rewind, commit)
 
 

@@ -154,7 +154,8 @@ def test_a_retired_partition_is_past_whatever_it_did_not_do_once_it_is_fenced_ou
     first = log.commit("door", outside=(7, 1))
     before = log.commit("b", records=4, door=(first - 50, 1))
     new = log.commit("b~1", door=(first, 1))
-    log.commit("show", "_commit", number=2, **{"b": (before, 4), "b~1": (new, 1)})
+    positions: dict[str, Any] = {"b": (before, 4), "b~1": (new, 1)}
+    log.commit("show", "_commit", number=2, **positions)
     assert not log.flow.advance(progress, path) and "b" not in progress.passed, "it may still write"
     log.sequence += 1
     retired = {HEADER: encode_commit(Commit(2, 3, retired=2)), RECORDS_HEADER: "0"}
