@@ -74,7 +74,7 @@ async def read_takeover(client: Client, spec: DeploymentSpec, vertex: VertexSpec
         if await last_message(client, stream, prefix) is None:
             await _check_rebuild(client, spec, vertex, [commits[name] for name in formers])
     passed = {edge.key: passed_of(generations, commits, edge.key) for edge in vertex.inputs} if generations else {}
-    return Takeover(passed, vertex.memory != "none", first, ends)
+    return Takeover(passed, vertex.memory != "none", first, ends, {name: commits[name].rewound for name in formers})
 
 
 async def _check_rebuild(client: Client, spec: DeploymentSpec, vertex: VertexSpec, formers: list[Commit]) -> None:

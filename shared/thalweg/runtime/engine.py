@@ -174,6 +174,7 @@ class Engine:
 
     def take_over(self, takeover: Takeover) -> None:
         """Says what retired partitions have worked on. Before `restore`."""
+        self.program.context.formers = dict(takeover.formers)
         for edge in self.edges:
             if edge.key in takeover.passed:
                 edge.take_over(takeover.passed[edge.key], mutes=takeover.mutes)

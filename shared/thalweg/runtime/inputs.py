@@ -12,6 +12,7 @@ import msgspec
 
 from thalweg.errors import RunFailedError
 from thalweg.sdk.adopt import Build
+from thalweg.sdk.values import Place
 from thalweg.wire.batch import Batch, batch_decoder
 from thalweg.wire.commit import END_OF_TIME
 from thalweg.wire.partitions import indexes
@@ -47,7 +48,7 @@ class Arrived:
         muted: indexes of records of which nothing is to come.
     """
 
-    __slots__ = ("batch", "count", "ids", "index", "message", "muted", "places", "progress", "roots")
+    __slots__ = ("batch", "count", "ids", "index", "message", "muted", "owners", "places", "progress", "roots")
 
     def __init__(
         self,
@@ -67,6 +68,7 @@ class Arrived:
         own = range(self.count) if self.places is None else self.places
         self.muted = [index in muted for index in own] if muted else None
         self.batch, self.index = batch, skip
+        self.owners: list[tuple[str, ...]] | None = None  # of each record of the message, once they were asked for
         self.progress, self.ids = batch.progress(), batch.ids()
         self.roots = self.ids if batch.r is None else batch.r
 
@@ -168,6 +170,16 @@ class Edge:
     def take_over(self, passed: Passed, *, mutes: bool) -> None:
         """Says what others have worked on before: it is left out, or goes into the state with nothing coming of it. Before any message."""
         self._former, self._mutes = passed, mutes
+
+    def place_of(self, index: int) -> Place:
+        """Where a record of the first message stands on the log, by its index among those for this vertex."""
+        head = self.first
+        offset = index if head.places is None else head.places[index]
+        if self._former is None:
+            return Place(self.key, head.message.first, offset)
+        if head.owners is None:
+            head.owners = self._former.owners(head.message.body)
+        return Place(self.key, head.message.first, offset, head.owners[offset])
 
     def end_after(self, sequence: int) -> None:
         """Says that the message of this sequence, or one before it, is the last, for an edge that does not end by itself."""

@@ -18,7 +18,7 @@ from thalweg.runtime.recorded_order import RecordedOrder
 from thalweg.runtime.redoing import Redoing
 from thalweg.runtime.standing import Standing
 from thalweg.sdk.adopt import Build
-from thalweg.sdk.values import Place, RecordError
+from thalweg.sdk.values import RecordError
 from thalweg.wire import ids
 from thalweg.wire.commit import END_OF_TIME
 
@@ -289,7 +289,7 @@ class Processing:
         head, context = edge.first, self.program.context
         reached = range(head.index, head.index + len(values))
         context.record_ids = [self._id_here(edge, head.ids[index]) for index in reached]
-        context.places = [Place(edge.key, head.message.first, index) for index in reached]
+        context.places = [edge.place_of(index) for index in reached]
         given = list(self.program.results(self.program.calls["in"]([(built or edge.built)(value) for value in values])))
         if not self.outbox.ports:
             return [None] * len(values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,11 +24,13 @@ class Former:
         share: of the records; None took all.
         place: before it, everything of its share is worked on.
         ended: it came to its end by itself, before it was retired.
+        name: what it is called.
     """
 
     share: Share | None
     place: Place
     ended: bool = False
+    name: str = ""
 
 
 class Passed:
@@ -63,19 +65,29 @@ class Passed:
         done, ended = set[int](), set[int]()
         if sequence > self.until[0]:
             return done, ended
+        for index, owner in self._owners(body):
+            if (sequence, index) < owner.place:
+                done.add(index)
+                if owner.ended:
+                    ended.add(index)
+        return done, ended
+
+    def owners(self, body: bytes) -> list[tuple[str, ...]]:
+        """Names of the partitions to which each record of a message fell, worked on or not. Raises msgspec.DecodeError."""
+        found: dict[int, list[str]] = {}
+        for index, owner in self._owners(body):
+            found.setdefault(index, []).append(owner.name)
+        return [tuple(found[index]) for index in range(len(found))]
+
+    def _owners(self, body: bytes) -> Iterator[tuple[int, Former]]:
+        """Each record's index, with who it fell to, for each of the generations."""
         batch = _decode(body)
         ids = batch.ids()
         for formers in self._generations:
-            first = formers[0].share
+            share = formers[0].share
             owners = {one.share.index if one.share is not None else 0: one for one in formers}
-            count = first.count if first is not None else 1
-            for index, digit in enumerate(digits(first.key if first is not None else None, batch.v, ids)):
-                owner = owners.get(digit % count)
-                if owner is not None and (sequence, index) < owner.place:
-                    done.add(index)
-                    if owner.ended:
-                        ended.add(index)
-        return done, ended
+            for index, digit in enumerate(digits(share.key if share is not None else None, batch.v, ids)):
+                yield index, owners[digit % (share.count if share is not None else 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +99,14 @@ class Takeover:
         mutes: that goes into its state all the same, with nothing coming of it; else it is left out.
         first: the commit to begin from, while the vertex has none of its own.
         ends: by edge key, sequence of the last message that its retired writer has left; 0 for none.
+        formers: names of those whose place it takes, with their last `Commit.rewound`.
     """
 
     passed: Mapping[str, Passed] = field(default_factory=dict)
     mutes: bool = False
     first: Commit | None = None
     ends: Mapping[str, int] = field(default_factory=dict)
+    formers: Mapping[str, int] = field(default_factory=dict)
 
 
 def passed_of(generations: Sequence[Sequence[VertexSpec]], commits: Mapping[str, Commit], edge: str) -> Passed:
@@ -101,7 +115,7 @@ def passed_of(generations: Sequence[Sequence[VertexSpec]], commits: Mapping[str,
     return Passed(
         [
             [
-                Former(one.share, commits.get(one.name, none).positions.get(edge, START), commits.get(one.name, none).ended)
+                Former(one.share, commits.get(one.name, none).positions.get(edge, START), commits.get(one.name, none).ended, one.name)
                 for one in formers
             ]
             for formers in generations

@@ -17,13 +17,14 @@ from thalweg.graph.parse import parse_type
 from thalweg.graph.partitions import partition_name
 from thalweg.runtime.assemble import assemble
 from thalweg.runtime.engine import Limits, Turn
-from thalweg.runtime.inputs import Message
+from thalweg.runtime.inputs import Edge, Message
+from thalweg.sdk.values import Place
 from thalweg.testing.run import pack
 from thalweg.wire.batch import batch_decoder
 from thalweg.wire.commit import Commit, decode_commit, encode_commit
 from thalweg.wire.partitions import formers_of
 from thalweg.wire.spec import DeploymentSpec, Share, VertexSpec
-from thalweg.wire.takeover import Takeover, first_commit, passed_of
+from thalweg.wire.takeover import Former, Passed, Takeover, first_commit, passed_of
 from unit.runtime.simulator import vertex_spec
 
 KEY = "from_in.out>in"
@@ -235,3 +236,17 @@ def test_a_retired_edge_on_which_nothing_ever_came_ends_at_once() -> None:
     engine.end_retired(Takeover(ends={KEY: 0}))
     engine.step()
     assert engine.finished
+
+
+def test_a_place_is_that_in_the_message_and_tells_to_which_retired_partitions_the_record_fell() -> None:
+    body = pack("", [Reading("A", n) for n in range(6)], list(range(6)), stream_type(Reading), 6)[0].body
+    ids = batch_decoder(Any).decode(body).ids()
+    former = [[Former(None, (1, 0), name="v")], [Former(Share(index, 2), (3, 2), name=f"v~{index + 1}") for index in range(2)]]
+    edge = Edge(KEY, "in", 0, Reading, share=Share(0, 3))
+    edge.take_over(Passed(former), mutes=False)
+    edge.offer(Message(KEY, 3, 3, body, 0, False))
+    own = [index for index in range(2, 6) if ids[index] % 3 == 0]
+    assert own and edge.first.places == own
+    assert [edge.place_of(number) for number in range(len(own))] == [
+        Place(KEY, 3, index, ("v", f"v~{ids[index] % 2 + 1}")) for index in own
+    ]  # fmt: skip
