@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from thalweg.errors import RejectedError
+from thalweg.graph.partitions import partition_of
 from thalweg.wire import subjects
 from thalweg.wire.commit import Commit
 from thalweg.wire.partitions import formers_of
@@ -94,7 +95,7 @@ class Going:
 
 
 def choose_vertices(old: DeploymentSpec, new: DeploymentSpec, commits: Mapping[str, Commit], named: Sequence[str]) -> list[str]:
-    """The vertices that go back: those that are named, or all that read inputs, and have committed something.
+    """The vertices that go back: those that are named, all partitions of one, or all that read inputs; and have committed something.
 
     Raises:
         RejectedError: `vertex.unknown`; `redeploy.going_back`, a former request of that kind is not carried out yet.
@@ -103,10 +104,15 @@ def choose_vertices(old: DeploymentSpec, new: DeploymentSpec, commits: Mapping[s
         hint = f"`thalweg status {old.name}` says when they have, or why they cannot"
         raise RejectedError(f"{', '.join(waiting)}: have not gone back yet as asked before", code="redeploy.going_back", hint=hint)
     both = {one.name for one in old.vertices} & {one.name for one in new.vertices if not one.retired}
-    if unknown := sorted(set(named) - both):
+    if unknown := sorted(set(named) - both - {partition_of(one)[0] for one in both}):
         raise RejectedError(f"{old.name} has no vertex {', '.join(unknown)}", code="vertex.unknown")
-    wanted = set(named) or {one.name for one in new.vertices if one.inputs}
+    wanted = {one.name for one in new.vertices if (_is_named(one.name, named) if named else one.inputs)}
     return [one.name for one in new.vertices if one.name in wanted & both and one.name in commits]
+
+
+def _is_named(vertex: str, names: Sequence[str]) -> bool:
+    """Whether a vertex is meant by one of some names; one with partitions means all of them."""
+    return vertex in names or partition_of(vertex)[0] in names
 
 
 def plan_rewinds(

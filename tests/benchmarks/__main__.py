@@ -6,14 +6,14 @@ import argparse
 import json
 import platform
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks import capture, gateway, latency, memory, partitions, records, replays, vertex_process, video
 from benchmarks.stage import Stage
 from thalweg.embedded import EmbeddedStack
 
-BENCHMARKS: dict[str, Callable[[Stage], list[dict[str, object]]]] = {
+BENCHMARKS: dict[str, Callable[[Stage], Iterable[dict[str, object]]]] = {
     "records": records.measure,
     "latency": latency.measure,
     "capture": capture.measure,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.stage import Stage, compared, figure
@@ -12,20 +13,16 @@ WORK = {"heavy": ("bench-heavy@1.0.0", 10_000), "trivial": ("bench-fahrenheit@1.
 GOALS = {("heavy", 2): "above 1, where a core is free"}
 
 
-def measure(stage: Stage) -> list[dict[str, object]]:
+def measure(stage: Stage) -> Iterator[dict[str, object]]:
     """Records a second whole, and the ratios of runs next to each other."""
-    rows: list[dict[str, object]] = []
     for kind, (component, records) in WORK.items():
         rates: dict[int, list[float]] = {count: [] for count in COUNTS}
         for _ in range(stage.rounds):
             for count in COUNTS:
                 rates[count].append(_rate(stage, component, records, count))
-        rows.append(figure(f"{kind} work, one vertex", statistics.median(rates[1]), "records/s"))
-        rows += [
-            compared(f"{kind} work, {count} partitions against one vertex", rates[count], rates[1], GOALS.get((kind, count), ""))
-            for count in COUNTS[1:]
-        ]
-    return rows
+        yield figure(f"{kind} work, one vertex", statistics.median(rates[1]), "records/s")
+        for count in COUNTS[1:]:
+            yield compared(f"{kind} work, {count} partitions against one vertex", rates[count], rates[1], GOALS.get((kind, count), ""))
 
 
 def _rate(stage: Stage, component: str, records: int, count: int) -> float:
