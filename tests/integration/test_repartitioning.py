@@ -38,9 +38,10 @@ LINES = {"component": "jsonl-file@1.0.0"}
 
 
 class Feeding:
-    """Sends readings to an input endpoint until it is told to stop."""
+    """Sends readings to an input endpoint until it is told to stop; where a log is to stay whole, only as many as it was allowed."""
 
-    def __init__(self, session: Session, name: str, pause_s: float = 0.002) -> None:
+    def __init__(self, session: Session, name: str, pause_s: float = 0.002, allowed: int | None = None) -> None:
+        self._allowed = allowed
         self._session, self._subject, self._pause_s = session, subjects.inlet("default", name, "door"), pause_s
         self.sent: list[tuple[str, int]] = []
         self._is_over = False
@@ -50,6 +51,8 @@ class Feeding:
         rng = random.Random(7)
         stream = self._session.client.jetstream()
         for n in itertools.count():
+            while self._allowed is not None and len(self.sent) >= self._allowed and not self._is_over:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
             if self._is_over:
                 return
             key = rng.choice(KEYS)
@@ -60,12 +63,18 @@ class Feeding:
     async def more(self, count: int) -> None:
         """Waits until so many more are sent."""
         wanted = len(self.sent) + count
+        self.allow(count)
 
         async def is_sent() -> bool:
             assert not self._task.done(), self._task.exception()
             return len(self.sent) >= wanted
 
         await until(is_sent)
+
+    def allow(self, count: int) -> None:
+        """Lets so many more be sent meanwhile."""
+        if self._allowed is not None:
+            self._allowed = len(self.sent) + count
 
     async def stop(self) -> list[tuple[str, int]]:
         """What was sent; the last one is waited for, as it may be on the log though no reply came yet."""
@@ -184,9 +193,10 @@ async def test_a_state_is_made_anew_from_a_log_that_is_whole(place: Place, askin
     name = await store_backend(asking, {"door": DOOR, "work": tally, "lines": LINES}, "door.out -> work.in", "work.out -> lines.in")
     await asking.ask(api.DEPLOY, api.Deploy(backend=name, keep_s=3600))
     await works(asking, name, "work")
-    feeding = feed(asking, name, 0.02)
+    feeding = feed(asking, name, 0.02, 0)
     await feeding.more(60)
     for count, parts in ((2, ["work~1", "work~2"]), (3, ["work~3", "work~4", "work~5"])):
+        feeding.allow(60)
         assert (await repartition(asking, name, ("work", count, "key")))["starts"] == parts
         await works(asking, name, *parts)
         await feeding.more(30)
@@ -276,10 +286,11 @@ async def _change_and_kill(rng: random.Random, place: Place, session: Session, c
     name = await store_backend(session, vertices, "door.out -> work.in", "work.out -> tally.in", "tally.out -> lines.in")
     await session.ask(api.DEPLOY, api.Deploy(backend=name, keep_s=3600))
     await works(session, name, "work", "tally")
-    feeding, victims = Feeding(session, name, 0.03), ["work"]
+    feeding, victims = Feeding(session, name, 0.03, 0), ["work"]
     kills = 0
     for count in (3, 1, 2):
         await feeding.more(20)
+        feeding.allow(100)  # they come in while everything changes
         done = await repartition(
             session, name, ("work", count, "key" if count > 1 else None), ("tally", 4 - count, "key" if count < 3 else None)
         )
