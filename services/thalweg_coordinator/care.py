@@ -19,6 +19,7 @@ from thalweg.bus.watch import LogWatch, Look
 from thalweg.errors import RejectedError
 from thalweg.runtime.loop import refuse
 from thalweg.wire.commit import Commit, Failure
+from thalweg.wire.partitions import formers_of
 from thalweg.wire.spec import DeploymentSpec, VertexSpec, has_ended
 from thalweg.wire.subjects import parse_port
 from thalweg_coordinator.asked import Asked
@@ -200,8 +201,13 @@ class Care:
                 raise outcome
 
     async def _keep_running(self, spec: DeploymentSpec, vertex: VertexSpec, codes: Codes, commit: Commit | None) -> None:
+        if vertex.retired:
+            await self._end_retired(vertex.name, codes)
+            return
         if has_ended(vertex, commit):
             return
+        if self._are_running(formers_of(spec, vertex), codes):
+            return  # what they have in hand is still committed by them: a target outside need not be given it twice
         if not self._launcher.knows(self._name, vertex.name):
             await self._start(spec, vertex)
             return
@@ -219,6 +225,18 @@ class Care:
             await self._start(spec, vertex)
         else:
             await self._restart(spec, vertex, code, commit)
+
+    @staticmethod
+    def _are_running(generations: list[list[VertexSpec]], codes: Codes) -> bool:
+        return any(one.name in codes and codes[one.name] is None for formers in generations for one in formers)
+
+    async def _end_retired(self, vertex: str, codes: Codes) -> None:
+        """What it wrote stays: its readers may need it, and its last commit says how far it came."""
+        if vertex in codes and codes[vertex] is None:
+            await self._end(vertex)
+        elif vertex in codes:
+            await asyncio.to_thread(self._launcher.forget, self._name, vertex)
+            await asyncio.to_thread(self._launcher.clear, self._name, vertex)
 
     async def _start(self, spec: DeploymentSpec, vertex: VertexSpec) -> None:
         """Starts a vertex with the secrets that are bound to it; one whose secrets cannot be had says so on the log."""
