@@ -184,7 +184,7 @@ class Coordinator:
         leases, look = Leases(client, workspace), (check_bound, locate_for(""))
         backends = Backends(logs, releases, check_bound, locate_for, sealed)
         key = await asyncio.to_thread(workspace_key, self._settings.signing_key, self._settings.data)
-        self._teardown = Teardown(client, workspace, store, key)
+        self._teardown = Teardown(client, workspace, store, key, self._settings.nats_sync)
         await self._teardown.ensure()
         self._endpoints = endpoints = Endpoints(client, workspace, logs)
         await endpoints.ensure()

@@ -18,6 +18,7 @@ EMBEDDED_NATS = "thalweg-embedded"  # name of the embedded server, which syncs w
 SECRET_PREFIX = "THALWEG_SECRET_"  # and a secret's name, for runs without a store of secrets
 SEALING_KEYS = ("THALWEG_SECRET_KEY", "THALWEG_SIGNING_KEY")
 _ALIVE_FILE = "THALWEG_ALIVE_FILE"  # of this process, not of its children
+DeclaredSync = Literal["always", "lazy"]
 _STORE_KEYS = ("THALWEG_S3_ACCESS_KEY", "THALWEG_S3_SECRET_KEY")
 
 
@@ -31,6 +32,7 @@ class Settings(BaseSettings):
     Attributes:
         nats_url: server to use, or several of one cluster, joined by commas; None means that the embedded stack is brought up.
         replicas: on how many servers of the cluster each stream and bucket is kept.
+        nats_sync: what whoever runs that server says of it: whether it has on disk what it acknowledges. It cannot be asked.
         http_url: gateway to use.
         s3_endpoint: file store to use; None means that the embedded stack is brought up.
         s3_bucket: bucket of all workspaces.
@@ -56,6 +58,7 @@ class Settings(BaseSettings):
 
     nats_url: str | None = None
     replicas: Annotated[Literal[1, 3, 5], BeforeValidator(_number)] = 1
+    nats_sync: DeclaredSync | None = None
     http_url: str | None = None
     s3_endpoint: str | None = None
     s3_bucket: str = Field("thalweg", min_length=3)

@@ -6,14 +6,14 @@ import argparse
 import json
 import platform
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks import capture, gateway, latency, memory, records, replays, replicas, scaling, vertex_process, video
+from benchmarks import capture, gateway, latency, memory, records, replays, replicas, scaling, startup, vertex_process, video
 from benchmarks.stage import Stage
 from thalweg.embedded import EmbeddedStack
 
-BENCHMARKS: dict[str, Callable[[Stage], list[dict[str, object]]]] = {
+BENCHMARKS: dict[str, Callable[[Stage], Iterable[dict[str, object]]]] = {
     "records": records.measure,
     "latency": latency.measure,
     "capture": capture.measure,
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[Stage], list[dict[str, object]]]] = {
     "video": video.measure,
     "gateway": gateway.measure,
     "process": vertex_process.measure,
+    "startup": startup.measure,
     "memory": memory.measure,
     "scaling": scaling.measure,
 }

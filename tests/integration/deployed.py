@@ -177,3 +177,17 @@ def picky(n: int, params: Picky) -> Tagged:
     if params.refuse and n % 10 == 3:
         raise thalweg.RecordError(f"{n} ends in 3")
     return Tagged(n, 0)
+
+
+class Fate(BaseModel):
+    """The number that its process dies of."""
+
+    dies_of: int
+
+
+@thalweg.component("mortal", version="1.0.0")
+def mortal(n: int, params: Fate) -> Tagged:
+    """Tags numbers; one of them ends its process, as a fault in native code does."""
+    if n == params.dies_of:
+        os._exit(3)
+    return Tagged(n, 0)

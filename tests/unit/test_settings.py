@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from thalweg.bus.connection import Client, sync_of
 from thalweg.errors import UsageError
-from thalweg.settings import load_settings
+from thalweg.settings import EMBEDDED_NATS, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -56,3 +57,29 @@ def test_replicas_are_a_number_that_a_cluster_can_agree_by(monkeypatch: pytest.M
         monkeypatch.setenv("THALWEG_REPLICAS", wrong)
         with pytest.raises(UsageError, match="replicas"):
             load_settings()
+
+
+@pytest.mark.parametrize(
+    ("server", "declared", "told"),
+    [
+        (EMBEDDED_NATS, None, "always"),
+        (EMBEDDED_NATS, "lazy", "always"),  # whose settings are ours
+        ("nats", "always", "declared-always"),
+        ("nats", "lazy", "declared-lazy"),
+        ("nats", None, "unknown"),
+    ],
+)
+def test_whether_a_server_syncs_is_known_of_our_own_and_declared_of_others(
+    server: str, declared: str | None, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if declared is not None:
+        monkeypatch.setenv("THALWEG_NATS_SYNC", declared)
+    client = Client()
+    client._server_info = {"server_name": server}
+    assert sync_of(client, load_settings().nats_sync) == told
+
+
+def test_a_server_cannot_be_declared_as_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THALWEG_NATS_SYNC", "sometimes")
+    with pytest.raises(UsageError, match=r"nats_sync: Input should be 'always' or 'lazy'"):
+        load_settings()

@@ -15,7 +15,7 @@ from nats.errors import Error as NatsError
 
 from thalweg.errors import UnreachableError, UsageError
 from thalweg.runtime.tasks import end_tasks
-from thalweg.settings import EMBEDDED_NATS
+from thalweg.settings import EMBEDDED_NATS, DeclaredSync
 
 __all__ = ["Client", "NatsError", "connect", "connect_unless", "is_clustered", "replicas_of", "request_json", "sync_of"]
 _log = logging.getLogger("thalweg.bus")
@@ -111,9 +111,18 @@ async def connect_unless(stop: asyncio.Event, url: str, name: str, replicas: int
     return None
 
 
-def sync_of(client: Client) -> Literal["always", "unknown"]:
-    """Whether the server has on disk what it acknowledges. It is known of the embedded one alone: only a system account could ask."""
-    return "always" if client._server_info.get("server_name") == EMBEDDED_NATS else "unknown"
+def sync_of(client: Client, declared: DeclaredSync | None) -> Literal["always", "declared-always", "declared-lazy", "unknown"]:
+    """Whether the server has on disk what it acknowledges. It is known of the embedded one alone: only a system account could ask.
+
+    Args:
+        client: connected to it.
+        declared: what was said of any other (`Settings.nats_sync`).
+    """
+    if client._server_info.get("server_name") == EMBEDDED_NATS:
+        return "always"
+    if declared is None:
+        return "unknown"
+    return "declared-always" if declared == "always" else "declared-lazy"
 
 
 def is_clustered(client: Client) -> bool:

@@ -17,8 +17,9 @@ from thalweg.wire.receipts import RECEIPTS, delivered
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 
 FORMAT = "thalweg-evidence/1"
-Sync = Literal["always", "never", "unknown"]
-"""When the server has synced what it has acknowledged to disk; `unknown` for one that was not started by us: it cannot be asked."""
+Sync = Literal["always", "declared-always", "declared-lazy", "never", "unknown"]
+"""When the server has synced what it has acknowledged to disk. One that was not started by us cannot be asked: what
+was declared of it, else `unknown`."""
 
 
 def build(
