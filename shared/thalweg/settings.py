@@ -31,7 +31,7 @@ class Settings(BaseSettings):
 
     Attributes:
         nats_url: server to use, or several of one cluster, joined by commas; None means that the embedded stack is brought up.
-        nats_sync: what whoever runs that server says of it: whether it has on disk what it acknowledges. It cannot be asked.
+        nats_sync: what whoever runs it says of it: whether it has on disk what it acknowledges. It cannot be asked.
         replicas: on how many servers of the cluster each stream and bucket is kept.
         http_url: gateway to use.
         s3_endpoint: file store to use; None means that the embedded stack is brought up.
