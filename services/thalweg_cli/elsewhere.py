@@ -59,7 +59,7 @@ def manifests(
     except ThalwegError as error:
         fail(error)
     placing = Placing(namespace, settings.vertex_image or usual_image(), settings.vertex_memory_bytes, settings.vertex_cpus)
-    typer.echo("---\n".join(_as_yaml(vertex_manifest(Placed.of(spec, one), placing)) for one in spec.vertices), nl=False)
+    typer.echo("---\n".join(_as_yaml(vertex_manifest(Placed.of(spec, one), placing)) for one in spec.vertices if not one.retired), nl=False)
     if spec.launcher != "static":
         typer.echo(f"warning: {name} has the launcher {spec.launcher}, which starts these vertices, too", err=True)
 

@@ -15,6 +15,7 @@ CREATE = (
     "rewound bigint not null, places text not null, primary key (run, vertex))"
 )
 _MINE = "where run = :run and vertex = :vertex"
+_RETIRED = 2**62  # as an epoch: no copy of a vertex will ever have a higher one
 
 # Runs one statement with values for its `:names`; what it gives has `rowcount` and `fetchone`.
 Execute = Callable[[str, dict[str, Any]], Any]
@@ -24,7 +25,8 @@ class Delivered:
     """How far one vertex has delivered, over all copies of it.
 
     A row of `thalweg_places` for each run and vertex holds the last place of each edge, and the epoch of the copy that may write. All
-    statements are such that any SQL database understands them.
+    statements are such that any SQL database understands them. Where the vertex takes the place of retired partitions, what these have
+    delivered is so, too.
 
     Args:
         context: says whose places they are. Without a run, as in unit tests, nothing is kept.
@@ -35,6 +37,8 @@ class Delivered:
         self._whose = {"run": context.run, "vertex": context.vertex}
         self._epoch, self._rewound = context.epoch, context.rewound
         self._last: dict[str, list[int]] = {}
+        self._formers = dict(context.formers)
+        self._before: dict[str, dict[str, list[int]]] = {}  # by retired partition; nobody can move these any more
 
     def claim(self, execute: Execute, *, is_there: bool) -> None:
         """Takes the row over: older copies cannot write from here on. In a transaction of its own.
@@ -50,6 +54,8 @@ class Delivered:
             return
         if not is_there:
             execute(CREATE, {})
+        for name, rewound in self._formers.items():
+            self._before[name] = self._retire(execute, name, rewound)
         taken = execute(f"update {TABLE} set epoch = :epoch {_MINE} and epoch <= :epoch", self._whose | {"epoch": self._epoch})
         if taken.rowcount:
             return
@@ -57,6 +63,19 @@ class Delivered:
             raise self._fenced_out()
         values = self._whose | {"epoch": self._epoch, "rewound": self._rewound}
         execute(f"insert into {TABLE} (run, vertex, epoch, rewound, places) values (:run, :vertex, :epoch, :rewound, '{{}}')", values)
+
+    def _retire(self, execute: Execute, name: str, rewound: int) -> dict[str, list[int]]:
+        """Keeps any copy of a retired partition from delivering; what it has delivered, by edge."""
+        whose = self._whose | {"vertex": name}
+        if not execute(f"update {TABLE} set epoch = :epoch {_MINE}", whose | {"epoch": _RETIRED}).rowcount:
+            return {}
+        text, then = execute(f"select places, rewound from {TABLE} {_MINE}", whose).fetchone()
+        return dict(json.loads(text)) if then == rewound else {}
+
+    def _is_missing(self, place: Place) -> bool:
+        at = [place.sequence, place.offset]
+        lasts = [self._last, *(self._before.get(name, {}) for name in place.fell_to)]
+        return all(at > last.get(place.edge, [0, -1]) for last in lasts)
 
     def missing(self, execute: Execute, places: list[Place]) -> list[int]:
         """Which of these are not delivered yet, by index. Their row is locked until the transaction ends.
@@ -72,7 +91,7 @@ class Delivered:
             raise self._fenced_out()
         text, rewound = execute(f"select places, rewound from {TABLE} {_MINE}", self._whose).fetchone()
         self._last = json.loads(text) if rewound == self._rewound else {}
-        return [index for index, one in enumerate(places) if [one.sequence, one.offset] > self._last.get(one.edge, [0, -1])]
+        return [index for index, one in enumerate(places) if self._is_missing(one)]
 
     def advance(self, execute: Execute, places: list[Place]) -> None:
         """Notes that these are delivered; in the same transaction, after `missing`."""

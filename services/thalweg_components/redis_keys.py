@@ -13,31 +13,46 @@ from thalweg_components.redis_connection import greet, make_client, name_of, tol
 PLACES = "thalweg:places"
 _FENCED = "fenced out"
 
-# Redis runs a script as one step, so what it writes, the fence and the places are together. KEYS: the hash of the places, then for each
-# record its key. ARGV: the epoch, then for each record edge, sequence, offset, command, how many words follow, and those words.
+# Redis runs a script as one step, so what it writes, the fence and the places are together. KEYS: the hash of the places, those of retired
+# partitions, then for each record its key. ARGV: the epoch, how many retired ones, then for each record edge, sequence, offset, to how many
+# of those it fell, which ones, counted from 1, command, how many words follow, and those words.
 _DELIVER = """
-local keeps, at, answers = KEYS[1] ~= '', 2, {}
+local function is_behind(last, sequence, offset)
+  if not last then return true end
+  local a, b = string.match(last, '^(%d+)/(%d+)$')
+  return sequence > tonumber(a) or (sequence == tonumber(a) and offset > tonumber(b))
+end
+local keeps, at, answers, retired = KEYS[1] ~= '', 3, {}, tonumber(ARGV[2])
 local kept = keeps and redis.call('hget', KEYS[1], 'epoch')
 if kept and tonumber(kept) > tonumber(ARGV[1]) then return redis.error_reply('fenced out') end
-for n = 2, #KEYS do
+for n = 2 + retired, #KEYS do
   local edge, sequence, offset = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-  local command, count = ARGV[at + 3], tonumber(ARGV[at + 4])
-  local last, is_new = keeps and redis.call('hget', KEYS[1], edge), true
-  if last then
-    local a, b = string.match(last, '^(%d+)/(%d+)$')
-    is_new = sequence > tonumber(a) or (sequence == tonumber(a) and offset > tonumber(b))
+  local place, fell = ARGV[at + 1] .. '/' .. ARGV[at + 2], tonumber(ARGV[at + 3])
+  local is_new = not keeps or is_behind(redis.call('hget', KEYS[1], edge), sequence, offset)
+  for f = 1, fell do
+    is_new = is_new and is_behind(redis.call('hget', KEYS[1 + tonumber(ARGV[at + 3 + f])], edge), sequence, offset)
   end
+  at = at + 4 + fell
+  local command, count = ARGV[at], tonumber(ARGV[at + 1])
   local answer = ''
   if is_new then
-    answer = redis.call(command, KEYS[n], unpack(ARGV, at + 5, at + 4 + count))
-    if keeps then redis.call('hset', KEYS[1], edge, ARGV[at + 1] .. '/' .. ARGV[at + 2]) end
+    answer = redis.call(command, KEYS[n], unpack(ARGV, at + 2, at + 1 + count))
+    if keeps then redis.call('hset', KEYS[1], edge, place) end
   end
-  answers[n - 1] = type(answer) == 'table' and 'OK' or tostring(answer)
-  at = at + 5 + count
+  answers[n - 1 - retired] = type(answer) == 'table' and 'OK' or tostring(answer)
+  at = at + 2 + count
 end
 return answers
 """
+# KEYS: the hash of the places, those of retired partitions. ARGV: the epoch, and for each of the hashes when its vertex last went back.
 _CLAIM = """
+for n = 2, #KEYS do
+  if redis.call('exists', KEYS[n]) == 1 then
+    local rewound = redis.call('hget', KEYS[n], 'rewound')
+    if rewound ~= ARGV[n + 1] then redis.call('del', KEYS[n]) end
+    redis.call('hset', KEYS[n], 'epoch', '4611686018427387904', 'rewound', ARGV[n + 1])
+  end
+end
 local kept = redis.call('hmget', KEYS[1], 'epoch', 'rewound')
 if kept[1] and tonumber(kept[1]) > tonumber(ARGV[1]) then return redis.error_reply('fenced out') end
 if kept[2] and kept[2] ~= ARGV[2] then redis.call('del', KEYS[1]) end
@@ -60,6 +75,8 @@ class RedisKeys:
         self.name = name_of(self._client, what)
         self._places = f"{PLACES}:{context.run}:{context.vertex}" if context.run else ""
         self._vertex, self._epoch, self._rewound = context.vertex, context.epoch, context.rewound
+        self._formers = dict(context.formers) if context.run else {}
+        self._retired = [f"{PLACES}:{context.run}:{name}" for name in self._formers]
         self._is_open = False
 
     def open(self) -> None:
@@ -68,15 +85,17 @@ class RedisKeys:
             return
         greet(self._client)
         if self._places:
-            self._run(_CLAIM, [self._places], [self._epoch, self._rewound])
+            self._run(_CLAIM, [self._places, *self._retired], [self._epoch, self._rewound, *self._formers.values()])
         self._is_open = True
 
     def write(self, rows: list[tuple[str, str, list[bytes]]], places: list[Place]) -> None:
         """See `Target.write`. Where one record is refused, those before it are there, and known to be."""
-        words: list[Any] = [self._epoch]
+        words: list[Any] = [self._epoch, len(self._formers)]
+        numbers = {name: number for number, name in enumerate(self._formers, 1)}
         for (_, command, rest), place in zip(rows, places, strict=True):
-            words += [place.edge, place.sequence, place.offset, command, len(rest), *rest]
-        self._run(_DELIVER, [self._places, *(key for key, _, _ in rows)], words)
+            fell = [numbers[name] for name in place.fell_to if name in numbers]
+            words += [place.edge, place.sequence, place.offset, len(fell), *fell, command, len(rest), *rest]
+        self._run(_DELIVER, [self._places, *self._retired, *(key for key, _, _ in rows)], words)
 
     def close(self) -> None:
         """See `Target.close`."""

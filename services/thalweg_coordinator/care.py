@@ -13,12 +13,14 @@ from thalweg.bus import deployments
 from thalweg.bus.connection import Client
 from thalweg.bus.heads import StoredMessage, latest_commits
 from thalweg.bus.holds import held_from
+from thalweg.bus.retiring import retire
 from thalweg.bus.stalls import find_stall
 from thalweg.bus.vertex_log import VertexLog
 from thalweg.bus.watch import LogWatch, Look
 from thalweg.errors import RejectedError
 from thalweg.runtime.loop import refuse
 from thalweg.wire.commit import Commit, Failure
+from thalweg.wire.partitions import formers_of
 from thalweg.wire.spec import DeploymentSpec, VertexSpec, has_ended
 from thalweg.wire.subjects import parse_port
 from thalweg_coordinator.asked import Asked
@@ -203,9 +205,14 @@ class Care:
                 raise outcome
 
     async def _keep_running(self, spec: DeploymentSpec, vertex: VertexSpec, codes: Codes, commit: Commit | None) -> None:
+        if vertex.retired:
+            await self._end_retired(spec, vertex, codes, commit)
+            return
         is_over = has_ended(vertex, commit)
         if is_over and not (self._launcher.is_kept and vertex.name in self._launcher.vertices(self._name)):
             return
+        if not is_over and self._are_running(formers_of(spec, vertex), codes):
+            return  # what they have in hand is still committed by them: a target outside need not be given it twice
         if not self._launcher.knows(self._name, vertex.name):  # or its credentials are to be renewed, while it waits to be redeployed, too
             await self._start(spec, vertex)
             return
@@ -225,6 +232,22 @@ class Care:
             await self._start(spec, vertex)
         else:
             await self._restart(spec, vertex, code, commit)
+
+    @staticmethod
+    def _are_running(generations: list[list[VertexSpec]], codes: Codes) -> bool:
+        return any(one.name in codes and codes[one.name] is None for formers in generations for one in formers)
+
+    async def _end_retired(self, spec: DeploymentSpec, vertex: VertexSpec, codes: Codes, commit: Commit | None) -> None:
+        """What it wrote stays: its readers may need it, and its last commit says how far it came."""
+        name = vertex.name
+        if name in codes and codes[name] is None:
+            await self._end(name)
+            return
+        if commit is None or not (commit.ended or commit.retired >= vertex.retired):
+            await retire(self._client, spec, vertex)  # those that need it may not write there, with credentials of their own
+        if name in codes:
+            await asyncio.to_thread(self._launcher.forget, self._name, name)
+            await asyncio.to_thread(self._launcher.clear, self._name, name)
 
     async def _start(self, spec: DeploymentSpec, vertex: VertexSpec) -> None:
         """Starts a vertex with the secrets that are bound to it, and credentials; one whose secrets cannot be had says so on the log."""

@@ -121,7 +121,7 @@ def refuse_unless_settled_by(spec: DeploymentSpec, vertex: VertexSpec, ended: bo
     """Refuses a vertex that would not read what is to be done.
 
     Raises:
-        RejectedError: `deployment.stopping`, `dead_letters.of_source`, `dead_letters.ended`.
+        RejectedError: `deployment.stopping`, `dead_letters.of_source`, `dead_letters.retired`, `dead_letters.ended`.
     """
     if spec.desired != "running":
         raise RejectedError(f"deployment {spec.name} is {spec.desired}", code="deployment.stopping", hint=_export(spec, vertex))
@@ -131,6 +131,9 @@ def refuse_unless_settled_by(spec: DeploymentSpec, vertex: VertexSpec, ended: bo
     if not vertex.inputs:
         hint = f"mend what it reads; {_export(spec, vertex)}"
         raise RejectedError(f"dead letters of {vertex.name} are pieces of what it reads outside", code="dead_letters.of_source", hint=hint)
+    if vertex.retired:
+        what = f"{vertex.name} was retired in generation {vertex.retired}, and takes nothing more"
+        raise RejectedError(what, code="dead_letters.retired", hint=f"{_export(spec, vertex)}, to feed them in again")
     if ended:
         what = f"{vertex.name} has come to its end, and takes nothing more"
         raise RejectedError(what, code="dead_letters.ended", hint=f"{_export(spec, vertex)}, to feed them into a new run")

@@ -31,8 +31,9 @@ from thalweg_coordinator.endpoints import Endpoints
 from thalweg_coordinator.launchers import Launchers
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
 from thalweg_coordinator.looks import Looks
-from thalweg_coordinator.past import read_facts
+from thalweg_coordinator.past import read_cut, read_facts
 from thalweg_coordinator.redeploying import plan_redeploy
+from thalweg_coordinator.repartitioning import check_changes, renumber
 from thalweg_coordinator.replacing import replace_sources
 from thalweg_coordinator.reprocessing import Going, choose_vertices, plan_rewinds
 from thalweg_coordinator.secrets import Secrets
@@ -120,7 +121,10 @@ class Deployments:
             _refuse_unless_running(old)
             new = await self._replaced(await self._spec(old.backend, asked.revision, old.lease, old.launcher), asked.replaced)
             commits = latest_commits(await read_heads(self._client, self._workspace, asked.name))
-            spec, changes = plan_redeploy(old, new, commits, await self._goings(asked, old, new, commits))
+            new, repartitioned = renumber(old, new)
+            cut = await read_cut(self._client, old, [port for one in repartitioned for port in one.ports(old)])
+            check_changes(old, new, repartitioned, commits, cut, goes_back=asked.start is not None)
+            spec, changes = plan_redeploy(old, new, commits, await self._goings(asked, old, new, commits), repartitioned)
             if (spec.revision, spec.graph_digest) == (old.revision, old.graph_digest) and all(
                 one.action == "keeps running" for one in changes
             ):
@@ -278,7 +282,7 @@ def _deployed(spec: DeploymentSpec, changes: list[api.Restart] | None = None) ->
         generation=spec.generation,
         digest=spec.graph_digest,
         deployed_ns=spec.deployed_ns,
-        vertices=[one.name for one in spec.vertices],
+        vertices=[one.name for one in spec.vertices if not one.retired],
         changes=changes or [],
     )
 

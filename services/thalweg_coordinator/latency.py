@@ -26,7 +26,7 @@ def plan_waiting(spec: DeploymentSpec, heads: list[StoredMessage]) -> dict[str, 
     for vertex in spec.vertices:
         newest = newest_head(vertex.name, heads)
         commit = newest.commit if newest is not None else None
-        if vertex.inputs and not (commit is not None and commit.ended):
+        if vertex.inputs and not vertex.retired and not (commit is not None and commit.ended):
             found[vertex.name] = _behind(spec, vertex, commit, heads)
     return found
 

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from thalweg.api.deployments import Start
 from thalweg.bus.connection import Client
 from thalweg.bus.deployments import log_state
-from thalweg.bus.history import first_at, first_commit, first_whole, heads_before
+from thalweg.bus.history import first_at, first_commit, first_whole, heads_before, is_first, is_whole
 from thalweg.errors import RejectedError
 from thalweg.wire import subjects
-from thalweg.wire.commit import Commit
 from thalweg.wire.spec import DeploymentSpec
 from thalweg.wire.subjects import STATE_PORT, parse_port
 from thalweg_coordinator.reprocessing import Facts, Held, Past
@@ -38,6 +37,17 @@ async def read_facts(client: Client, spec: DeploymentSpec, start: Start, vertice
     )
 
 
+async def read_cut(client: Client, spec: DeploymentSpec, ports: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Of some (vertex, port), those whose first records are gone from the log.
+
+    Raises:
+        RunFailedError: `log.gone`.
+    """
+    stream = subjects.stream(spec.workspace, spec.name)
+    whole = await asyncio.gather(*(is_whole(client, stream, subjects.port(spec.workspace, spec.name, *one)) for one in ports))
+    return {port for port, is_there in zip(ports, whole, strict=True) if not is_there}
+
+
 async def _position(client: Client, spec: DeploymentSpec, start: Start) -> int:
     state = await log_state(client, spec.workspace, spec.name)
     last = state[1] if state is not None else 0
@@ -51,7 +61,7 @@ async def _past(client: Client, spec: DeploymentSpec, vertex: str, position: int
     stream, prefix = subjects.stream(spec.workspace, spec.name), subjects.vertex_prefix(spec.workspace, spec.name, vertex)
     heads = await heads_before(client, spec.workspace, spec.name, vertex, position)
     first = await first_commit(client, stream, prefix)
-    begun = (first.sequence, _is_first(first.commit)) if first is not None and first.commit is not None else (0, True)
+    begun = (first.sequence, is_first(first.commit)) if first is not None and first.commit is not None else (0, True)
     committed = [(one.commit.number, one.sequence, one.commit) for one in heads if one.commit is not None]
     if not committed:
         return Past(None, 0, 0, *begun)
@@ -67,10 +77,5 @@ async def _held(client: Client, stream: str, subject: str, position: int) -> Hel
     first, later = await asyncio.gather(first_whole(client, stream, subject), first_whole(client, stream, subject, position))
     if first is None:
         return Held()
-    is_whole = first.commit is not None and _is_first(first.commit)  # of what comes from outside, nobody knows
+    is_whole = first.commit is not None and is_first(first.commit)  # of what comes from outside, nobody knows
     return Held(first.sequence, is_whole, later.sequence if later is not None else 0)
-
-
-def _is_first(commit: Commit) -> bool:
-    """Whether a commit is the first of its vertex that has any records: each claim raises both numbers by one."""
-    return commit.number - commit.epoch <= 1

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import msgspec
 
 from thalweg.api.deployments import Restart
 from thalweg.errors import RejectedError
-from thalweg.graph.partitions import partition_of
 from thalweg.wire.commit import Commit
 from thalweg.wire.spec import OPENING, DeploymentSpec, VertexSpec, has_ended, is_failed
+from thalweg_coordinator.repartitioning import Change
 from thalweg_coordinator.reprocessing import Going, go_back
 
 _KEPT = (
@@ -37,6 +37,7 @@ def plan_redeploy(
     new: DeploymentSpec,
     commits: Mapping[str, Commit],
     goings: Mapping[str, Going] = MappingProxyType({}),
+    repartitioned: Sequence[Change] = (),
 ) -> tuple[DeploymentSpec, list[Restart]]:
     """The next generation of a deployment, and what becomes of every vertex.
 
@@ -44,23 +45,30 @@ def plan_redeploy(
 
     Args:
         old: what runs.
-        new: what the backend is at the wanted revision.
+        new: what the backend is at the wanted revision, with partitions as `renumber` has them.
         commits: the newest of each vertex.
         goings: vertices that go back to an earlier position of the log, and how.
+        repartitioned: vertices whose partitions change.
 
     Raises:
-        RejectedError: `redeploy.ended`, a vertex would have to change that has ended already; `redeploy.partitions`.
+        RejectedError: `redeploy.ended`, a vertex would have to change that has ended already.
     """
-    _refuse_other_partitions(old, new)
     generation, former = old.generation + 1, {one.name: one for one in old.vertices}
     vertices: list[VertexSpec] = []
     changes: list[Restart] = []
     ended: list[str] = []
+    retiring = {one.name: change.what for change in repartitioned for one in change.before}
+    following = {one.name: change.takes_over for change in repartitioned for one in change.after}
     for vertex in new.vertices:
+        if vertex.retired:
+            vertices.append(vertex)
+            if former.pop(vertex.name).retired == 0:
+                changes.append(Restart(vertex=vertex.name, action="retires", reason=retiring[vertex.name]))
+            continue
         before, commit = former.pop(vertex.name, None), commits.get(vertex.name)
         vertex = vertex if before is None else _fed_on(before, vertex, generation)
         if before is None:
-            changes.append(Restart(vertex=vertex.name, action="starts", reason="is new"))
+            changes.append(Restart(vertex=vertex.name, action="starts", reason=following.get(vertex.name, "is new")))
         elif (going := goings.get(vertex.name)) is not None:
             reason = ", ".join([going.reason(), *_reasons(before, vertex, commit)])
             changes.append(Restart(vertex=vertex.name, action="goes back", reason=reason, state=going.rewind.state))
@@ -93,16 +101,6 @@ def _fed_on(old: VertexSpec, new: VertexSpec, generation: int) -> VertexSpec:
     if OPENING in old.files and not new.fed:
         new = msgspec.structs.replace(new, files={**new.files, OPENING: old.files[OPENING]}, fed=old.fed)
     return msgspec.structs.replace(new, fresh_since=old.fresh_since if old.fed == new.fed else generation)
-
-
-def _refuse_other_partitions(old: DeploymentSpec, new: DeploymentSpec) -> None:
-    """Partitions each have a position of their own, and state by key: what one took up where another is would be lost, or double."""
-    before, after = (
-        {partition_of(one.name)[0]: (one.share.count, one.share.key) if one.share else None for one in spec.vertices} for spec in (old, new)
-    )
-    if changed := [name for name, share in after.items() if before.get(name, share) != share]:
-        what = f"{', '.join(changed)}: partitions and their key stay what they are while the deployment runs"
-        raise RejectedError(what, code="redeploy.partitions", hint="undeploy, then deploy the revision anew")
 
 
 def _carried(old: VertexSpec, new: VertexSpec) -> VertexSpec:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 import msgspec
 
 from thalweg.errors import RejectedError
+from thalweg.graph.partitions import partition_of
 from thalweg.wire import subjects
 from thalweg.wire.commit import Commit
+from thalweg.wire.partitions import formers_of
 from thalweg.wire.rewind import Rewind, Void, add_void, is_pending
 from thalweg.wire.spec import INLET_KEY, DeploymentSpec, EdgeSpec, VertexSpec, has_ended
 
@@ -93,7 +95,7 @@ class Going:
 
 
 def choose_vertices(old: DeploymentSpec, new: DeploymentSpec, commits: Mapping[str, Commit], named: Sequence[str]) -> list[str]:
-    """The vertices that go back: those that are named, or all that read inputs, and have committed something.
+    """The vertices that go back: those that are named, all partitions of one, or all that read inputs; and have committed something.
 
     Raises:
         RejectedError: `vertex.unknown`; `redeploy.going_back`, a former request of that kind is not carried out yet.
@@ -101,11 +103,16 @@ def choose_vertices(old: DeploymentSpec, new: DeploymentSpec, commits: Mapping[s
     if waiting := [one.name for one in old.vertices if is_pending(one.rewind, commits.get(one.name))]:
         hint = f"`thalweg status {old.name}` says when they have, or why they cannot"
         raise RejectedError(f"{', '.join(waiting)}: have not gone back yet as asked before", code="redeploy.going_back", hint=hint)
-    both = {one.name for one in old.vertices} & {one.name for one in new.vertices}
-    if unknown := sorted(set(named) - both):
+    both = {one.name for one in old.vertices} & {one.name for one in new.vertices if not one.retired}
+    if unknown := sorted(set(named) - both - {partition_of(one)[0] for one in both}):
         raise RejectedError(f"{old.name} has no vertex {', '.join(unknown)}", code="vertex.unknown")
-    wanted = set(named) or {one.name for one in new.vertices if one.inputs}
+    wanted = {one.name for one in new.vertices if (_is_named(one.name, named) if named else one.inputs)}
     return [one.name for one in new.vertices if one.name in wanted & both and one.name in commits]
+
+
+def _is_named(vertex: str, names: Sequence[str]) -> bool:
+    """Whether a vertex is meant by one of some names; one with partitions means all of them."""
+    return vertex in names or partition_of(vertex)[0] in names
 
 
 def plan_rewinds(
@@ -125,6 +132,8 @@ def plan_rewinds(
         if vertex.name not in chosen or (past.then is not None and past.then.ended):
             continue
         going = _going(new, former[vertex.name], vertex, past, facts, old.generation + 1)
+        if isinstance(going, Going) and going.rewind.state != "kept" and formers_of(new, vertex):
+            going = past.first + 1  # what partitions did before that were retired since is not done again
         if isinstance(going, int):
             lost[vertex.name] = going
         else:
@@ -174,7 +183,8 @@ def _going(new: DeploymentSpec, old: VertexSpec, vertex: VertexSpec, past: Past,
     known = {edge.key for edge in old.inputs}
     after = past.then.number if past.then is not None else 0
     if past.then is not None:
-        places = {key: place for key, place in (past.then.floor or past.then.positions).items() if key in held}
+        places = dict.fromkeys(known & _following(new, vertex), (1, 0))
+        places |= {key: place for key, place in (past.then.floor or past.then.positions).items() if key in held}
         if _can_read(places, held) and not (past.then.floor is not None and not past.snapshot):
             needed = [place[0] for key, place in places.items() if _was_read(place)]
             rewind = Rewind(generation, facts.position, past.sequence, past.snapshot, needed)
@@ -190,6 +200,12 @@ def _going(new: DeploymentSpec, old: VertexSpec, vertex: VertexSpec, past: Past,
     needed = [one.later for one in held.values() if one.later]
     rewind = Rewind(generation, facts.position, needed=needed, state="empty")
     return Going(rewind, dict.fromkeys(held, facts.position), after)
+
+
+def _following(new: DeploymentSpec, vertex: VertexSpec) -> set[str]:
+    """Keys of the edges from partitions that have taken the place of others: a commit before that knows none of them."""
+    followers = {one.name for one in new.vertices if formers_of(new, one)}
+    return {edge.key for edge in vertex.inputs if edge.src_vertex in followers}
 
 
 def _can_read(places: Mapping[str, tuple[int, int]], held: Mapping[str, Held]) -> bool:
@@ -208,6 +224,7 @@ def _refuse_deaf_readers(new: DeploymentSpec, commits: Mapping[str, Commit], goi
     deaf = {
         reader.name: edge.src_vertex
         for reader in new.vertices
+        if not reader.retired
         for edge in reader.inputs
         if reader.name not in goings and edge.src_vertex in goings and has_ended(reader, commits.get(reader.name))
     }

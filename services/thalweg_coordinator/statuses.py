@@ -10,6 +10,7 @@ from thalweg.api.deployments import DeploymentStatus, State, VertexStatus
 from thalweg.bus.heads import StoredMessage, latest_commits
 from thalweg.runtime.inputs import BEGINNING
 from thalweg.wire.commit import END_OF_TIME, Commit
+from thalweg.wire.partitions import records_taken
 from thalweg.wire.receipts import delivered
 from thalweg.wire.rewind import is_pending
 from thalweg.wire.spec import DeploymentSpec, VertexSpec, has_ended, is_failed
@@ -91,7 +92,8 @@ def _vertex(
 ) -> VertexStatus:
     commit = commits.get(spec.name)
     if commit is None:
-        return VertexStatus(vertex=spec.name, component=spec.component, state=_unless_over("starting", whole), generation=spec.generation)
+        state: State = "retired" if spec.retired else _unless_over("starting", whole)
+        return VertexStatus(vertex=spec.name, component=spec.component, state=state, generation=spec.generation)
     return VertexStatus(
         vertex=spec.name,
         component=spec.component,
@@ -123,6 +125,8 @@ def _is_counted(spec: DeploymentSpec, vertex: VertexSpec) -> bool:
 
 
 def _vertex_state(spec: VertexSpec, whole: State, commit: Commit) -> State:
+    if spec.retired:
+        return "retired"
     if is_failed(spec, commit):
         return "failed"
     if has_ended(spec, commit):
@@ -138,6 +142,8 @@ def _unless_over(state: State, whole: State) -> State:
 def _reason(spec: VertexSpec, commit: Commit) -> str | None:
     if is_failed(spec, commit) and commit.failure is not None:
         return commit.failure.message
+    if spec.retired:
+        return f"others took its place in generation {spec.retired}"
     if is_pending(spec.rewind, commit):
         return "goes back"
     if commit.ended and commit.generation < spec.generation:
@@ -151,8 +157,8 @@ def _reason(spec: VertexSpec, commit: Commit) -> str | None:
 
 
 def _lag(spec: VertexSpec, commit: Commit, commits: Mapping[str, Commit], sequences: Mapping[tuple[str, str], int]) -> int | None:
-    """By counts; 0 where every edge has been read to its end, whatever an added vertex was not given."""
-    if not spec.inputs or is_pending(spec.rewind, commit):
+    """By counts; 0 where every edge has been read to its end, whatever an added vertex was not given; of its whole vertex."""
+    if not spec.inputs or spec.retired or is_pending(spec.rewind, commit):
         return None
     behind = [one for one in spec.inputs if sequences.get((one.src_vertex, one.src_port), 0) >= commit.positions.get(one.key, (1, 0))[0]]
     if not behind:
@@ -162,4 +168,4 @@ def _lag(spec: VertexSpec, commit: Commit, commits: Mapping[str, Commit], sequen
         for one in spec.inputs
         if one.src_vertex in commits and one.src_port in commits[one.src_vertex].ports
     )
-    return max(0, given - commit.counters.records_in)
+    return max(0, given - records_taken(commits, spec.name))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from thalweg.bus.follower import Delivered
 from thalweg.wire.boundary import RECORDS_HEADER
 from thalweg.wire.commit import CHUNK_HEADER, HEADER, Commit, Failure, decode_commit
-from thalweg.wire.spec import INLET_KEY, DeploymentSpec, EdgeSpec, VertexSpec, is_failed
+from thalweg.wire.spec import INLET_KEY, DeploymentSpec, EdgeSpec, VertexSpec, has_ended, is_failed
 from thalweg.wire.subjects import COMMIT_PORT, DEAD_PORT, STATE_PORT, parse_port
 
 Place = tuple[int, int]  # first sequence of a message, and how many records it has
@@ -132,6 +132,8 @@ class Flow:
         commit = self.commits.get(vertex.name)
         if commit is None:
             return False
+        if vertex.retired:
+            return has_ended(vertex, commit)  # nothing of it follows; what it did not do is done by those in its place
         if vertex.name == path.inlet:
             return _is_behind(commit.positions.get(INLET_KEY), (progress.last_sequence, 1))
         for edge in path.edges_into(vertex):

@@ -28,7 +28,7 @@ def is_replaced(spec: DeploymentSpec, mine: VertexSpec, now: DeploymentSpec | No
     if now is None or now.deployed_ns != spec.deployed_ns:
         return True
     found = vertex_of(now, mine.name)
-    return found is None or found.generation > mine.generation
+    return found is None or found.generation > mine.generation or found.retired > mine.retired
 
 
 def is_to_drain(spec: DeploymentSpec, mine: VertexSpec, now: DeploymentSpec) -> bool:

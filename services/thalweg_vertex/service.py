@@ -15,6 +15,7 @@ from thalweg.access.access import Access
 from thalweg.bus.alive import alive, say_ended
 from thalweg.bus.connection import Client, NatsError, connect
 from thalweg.bus.deployments import own_deployment
+from thalweg.bus.retiring import read_takeover
 from thalweg.bus.vertex_log import VertexLog
 from thalweg.errors import STOPPED_EXIT_CODE, RejectedError, RunFailedError, ThalwegError, UsageError
 from thalweg.graph.parse import parse_type
@@ -124,6 +125,9 @@ async def _run_in_place(
     settings: Settings, client: Client, spec: DeploymentSpec, mine: VertexSpec, logs: Logs, secrets_folder: Path | None
 ) -> int:
     """Runs it in the environment that its release needs; nothing is taken from the launcher before, since this process may be replaced."""
+    if mine.retired:
+        _log.info("was retired in generation %d: others work in its place", mine.retired)
+        return 0
     try:
         folder = await asyncio.to_thread(prepare, settings, mine)
     except (RejectedError, RunFailedError, UsageError) as error:
@@ -164,6 +168,7 @@ async def _run(
         files = await asyncio.to_thread(fetch_files, settings, mine, spec.lease)
         order = await asyncio.to_thread(fetch_order, settings, mine, release, spec.lease)
         opening = opening_of(mine, files)
+        takeover = await read_takeover(client, spec, mine)
     except (RejectedError, RunFailedError, UsageError) as error:
         return await _refuse(client, spec, mine, error)
     secrets = take_secrets(mine, secrets_folder)  # not earlier: a process that becomes another one would have emptied the pipe
@@ -193,7 +198,7 @@ async def _run(
     spool = Spool(scratch / "spool") if generated else None
     owner = partial(_owner_now, client, spec, asyncio.get_running_loop())
     upload = partial(upload_generated, settings, mine, generated, scratch / "generated", owner) if generated else None
-    loop = VertexLoop(engine, log, spool, upload, mine.generation, mine.rewind, mine.fresh_since)
+    loop = VertexLoop(engine, log, spool, upload, mine.generation, mine.rewind, mine.fresh_since, takeover)
     if spec.desired == "draining":
         loop.drain()
     gc.freeze()

@@ -37,7 +37,7 @@ class Settings(BaseSettings):
         nats_ca: certificates (PEM) of authorities for the server's; a server without TLS is then refused. None for the machine's.
         nats_issuer: file that a coordinator issues credentials with; None where vertices are let in as it is itself.
         vertex_credentials_s: how long those of a vertex are good.
-        nats_sync: what whoever runs that server says of it: whether it has on disk what it acknowledges. It cannot be asked.
+        nats_sync: what whoever runs it says of it: whether it has on disk what it acknowledges. It cannot be asked.
         replicas: on how many servers of the cluster each stream and bucket is kept.
         http_url: gateway to use.
         s3_endpoint: file store to use; None means that the embedded stack is brought up.

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks import capture, gateway, latency, memory, records, replays, replicas, scaling, startup, vertex_process, video
+from benchmarks import capture, gateway, latency, memory, partitions, records, replays, replicas, scaling, startup, vertex_process, video
 from benchmarks.stage import Stage
 from thalweg.embedded import EmbeddedStack
 
@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[Stage], Iterable[dict[str, object]]]] = {
     "process": vertex_process.measure,
     "startup": startup.measure,
     "memory": memory.measure,
+    "partitions": partitions.measure,
     "scaling": scaling.measure,
 }
 
@@ -41,7 +42,7 @@ def main() -> None:
         stage = Stage(stack, Path(folder), given.rounds, given.csv_mb)
         for name in given.only or BENCHMARKS:
             for row in BENCHMARKS[name](stage):
-                print(f"{name:<8} {row['what']:<58} {row['value']!s:>14} {row.get('unit', ''):<10} {row.get('goal', '')}", flush=True)
+                print(f"{name:<10} {row['what']:<58} {row['value']!s:>14} {row.get('unit', ''):<10} {row.get('goal', '')}", flush=True)
                 rows.append({"benchmark": name, **row})
     given.out.parent.mkdir(parents=True, exist_ok=True)
     machine = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}

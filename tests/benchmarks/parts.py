@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -51,6 +52,13 @@ def readings(params: Load, cursor: int | None) -> Iterator[thalweg.At[Reading]]:
 def fahrenheit(reading: Reading) -> Reading:
     """Converts one reading."""
     return Reading(reading.id, reading.name, reading.value * 1.8 + 32, reading.unit, reading.ok, reading.tags, reading.note)
+
+
+@thalweg.component("bench-heavy", version="1.0.0")
+def heavy(reading: Reading) -> Reading:
+    """Keeps a core busy for some 0.3 ms, then gives the reading as it is."""
+    hashlib.pbkdf2_hmac("sha256", reading.note.encode(), b"salt", 500)
+    return reading
 
 
 @thalweg.component("bench-count", version="1.0.0")

@@ -35,8 +35,11 @@ class Copy:
         epoch: int = 1,
         rewound: int = 0,
         run: str = "default/d@1",
+        vertex: str = "sink",
+        formers: dict[str, int] | None = None,
     ) -> None:
-        self.context = Context("sink", {"in": parse_type(kind)}, {}, {})
+        self.context = Context(vertex, {"in": parse_type(kind)}, {}, {})
+        self.context.formers = formers or {}
         self.context.run, self.context.epoch, self.context.rewound = run, epoch, rewound
         self._class = python_type(parse_type(kind))
         self._sink = component()
@@ -54,9 +57,9 @@ class Copy:
             self.close()
             raise
 
-    def give(self, first: int, records: list[dict[str, Any]]) -> list[Receipt]:
+    def give(self, first: int, records: list[dict[str, Any]], *fell_to: str) -> list[Receipt]:
         """Delivers a batch whose records stand on the log from a place on."""
-        self.context.places = [Place(EDGE, first + index, 0) for index in range(len(records))]
+        self.context.places = [Place(EDGE, first + index, 0, fell_to) for index in range(len(records))]
         self.context.record_ids = [first + index for index in range(len(records))]
         receipts: list[Receipt] = self._run(self._sink.process([self._class(**one) for one in records]))
         return receipts

@@ -191,3 +191,62 @@ def mortal(n: int, params: Fate) -> Tagged:
     if n == params.dies_of:
         os._exit(3)
     return Tagged(n, 0)
+
+
+@dataclass
+class Reading:
+    """A number of a key."""
+
+    key: str
+    n: int
+
+
+@dataclass
+class Counted:
+    """A number, and how many of its key came up to it."""
+
+    key: str
+    n: int
+    seen: int
+
+
+class Pause(BaseModel):
+    """How long each record takes."""
+
+    pause_s: float = 0.0
+
+
+@thalweg.component("pass-on", version="1.0.0")
+def pass_on(reading: Reading, params: Pause) -> Reading:
+    """Gives each reading as it is."""
+    time.sleep(params.pause_s)
+    return reading
+
+
+@thalweg.component("refuse-a", version="1.0.0")
+def refuse_a(reading: Reading) -> Reading:
+    """Refuses readings of one key."""
+    if reading.key == "A":
+        raise thalweg.RecordError("it is of A")
+    return reading
+
+
+@dataclass
+class Tally:
+    by_key: dict[str, int] = field(default_factory=dict)
+    padding: list[str] = field(default_factory=list)
+
+
+@thalweg.component("tally", version="1.0.0")
+class TallyUp:
+    """Counts readings by key; its state grows large."""
+
+    params: Pause
+    state: Tally
+
+    def process(self, reading: Reading) -> Counted:
+        time.sleep(self.params.pause_s)
+        found = self.state.by_key[reading.key] = self.state.by_key.get(reading.key, 0) + 1
+        if len(self.state.padding) < 2000:
+            self.state.padding.append(f"reading {reading.n}")
+        return Counted(reading.key, reading.n, found)

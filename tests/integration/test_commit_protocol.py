@@ -17,6 +17,7 @@ from thalweg import Context, component
 from thalweg.bus.connection import Client, connect
 from thalweg.bus.deployments import create_log, delete_deployment, ensure_bucket, purge_below
 from thalweg.bus.heads import get_message, last_message, read_heads
+from thalweg.bus.retiring import retire
 from thalweg.bus.vertex_log import VertexLog
 from thalweg.embedded import EmbeddedStack
 from thalweg.errors import FencedOutError, RunFailedError
@@ -24,12 +25,12 @@ from thalweg.graph.parse import parse_type
 from thalweg.runtime.assemble import assemble
 from thalweg.runtime.engine import Engine, Limits
 from thalweg.runtime.log import Recovered
-from thalweg.runtime.loop import VertexLoop, claim
+from thalweg.runtime.loop import VertexLoop, claim, refuse
 from thalweg.sdk.component import component_of
 from thalweg.sdk.release import ComponentRelease
 from thalweg.wire import subjects
 from thalweg.wire.batch import batch_decoder, encode_batch
-from thalweg.wire.commit import END_OF_TIME, Commit
+from thalweg.wire.commit import END_OF_TIME, Commit, Failure
 from thalweg.wire.spec import DeploymentSpec, EdgeSpec, VertexSpec
 
 _numbers = itertools.count()
@@ -295,3 +296,31 @@ async def test_a_killed_server_loses_nothing_that_it_acknowledged(tmp_path_facto
             await writing
             await reader.close()
             assert got == list(range(2, 302))
+
+
+async def test_a_retired_vertex_is_fenced_out_for_good_by_any_number_at_once(stack: EmbeddedStack) -> None:
+    async with log_of(stack, max_messages_per_subject=4) as (client, spec):
+        old = view(client, spec, "up")
+        await claim(old)
+        for number in range(2, 6):  # its subject is full now
+            await old.write([("out", body(number))], Commit(epoch=1, number=number, positions={"x.out>in": (number, 1)}))
+        vertex = VertexSpec("up", "c@1", "", "", "processor", outputs={"out": "int"}, retired=3)
+        found = await asyncio.gather(*(retire(client, spec, vertex) for _ in range(4)))
+        assert {(one.epoch, one.number, one.retired) for one in found} == {(2, 6, 3)}
+        assert found[0].positions == {"x.out>in": (5, 1)}
+        with pytest.raises(FencedOutError):
+            await old.write([("out", body(6))], Commit(epoch=1, number=6))
+        again = (await claim(view(client, spec, "up"))).commit
+        assert again is not None and (again.epoch, again.retired) == (2, 3), "a copy that knows nothing of it takes nothing over"
+        await refuse(view(client, spec, "up"), Failure("no", "vertex.crash_loop"))
+        assert await retire(client, spec, vertex) == again
+
+
+async def test_one_that_never_wrote_is_retired_and_one_that_has_ended_is_left_as_it_is(stack: EmbeddedStack) -> None:
+    async with log_of(stack) as (client, spec):
+        vertex = VertexSpec("up~1", "c@1", "", "", "processor", retired=3)
+        assert (await retire(client, spec, vertex)).positions == {}
+        ended = view(client, spec, "up~2")
+        await claim(ended)
+        await ended.write([("out", body(1))], Commit(epoch=1, number=2, ended=True))
+        assert (await retire(client, spec, msgspec.structs.replace(vertex, name="up~2"))).retired == 0

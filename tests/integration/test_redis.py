@@ -37,7 +37,7 @@ def key() -> str:
 
 def sink(server: Valkey, key: str, **said: Any) -> Copy:
     """A copy of a vertex that writes."""
-    context: dict[str, Any] = {name: said.pop(name) for name in ("epoch", "rewound", "run") if name in said}
+    context: dict[str, Any] = {name: said.pop(name) for name in ("epoch", "rewound", "run", "vertex", "formers") if name in said}
     return Copy(RedisSink, KIND, {"key": key} | said, {"url": server.url}, **({"run": f"w/{key}@1"} | context))
 
 
@@ -75,6 +75,20 @@ def test_an_older_copy_is_fenced_out_and_one_that_went_back_writes_again(server:
     back.give(1, ns(1, 1))
     assert server.client.lrange(key, 0, -1) == [b'{"n":1}'] * 2
     for one in (old, new, back):
+        one.close()
+
+
+def test_what_retired_partitions_have_written_is_not_written_again(server: Valkey, key: str) -> None:
+    old, other = (sink(server, key, kind="list", run=key, vertex=vertex) for vertex in ("sink~1", "sink~2"))
+    old.give(1, ns(1, 3))
+    other.give(4, ns(4, 1))
+    new = sink(server, key, kind="list", run=key, vertex="sink~3", formers={"sink~1": 0, "sink~2": 0, "sink~9": 0})
+    new.give(2, ns(2, 3), "sink~1")
+    new.give(5, ns(5, 1), "sink~2")
+    assert server.client.lrange(key, 0, -1) == [b'{"n":%d}' % n for n in (1, 2, 3, 4, 4, 5)], "4 fell to the one that had not written it"
+    with pytest.raises(FencedOutError):
+        old.give(9, ns(9, 1))
+    for one in (old, other, new):
         one.close()
 
 

@@ -69,7 +69,12 @@ class Triggers:
         said = f"{EXPECTATION}: {expected.vertex}.{expected.port} has put out {count:,} records"
         if expected.max is not None and count > expected.max:
             return f"{said}, more than {expected.max:,}"
-        if expected.min is not None and count < expected.min and len(commits) == len(parts) and all(one.ended for one in commits):
+        if (
+            expected.min is not None
+            and count < expected.min
+            and len(commits) == len(parts)
+            and all(one.ended or one.retired for one in commits)
+        ):
             return f"{said} at its end, fewer than {expected.min:,}"
         return None
 

@@ -11,7 +11,7 @@ from thalweg.api.leases import Leased
 from thalweg.graph.fields import Name, Strict
 from thalweg.launching import LauncherName
 
-State = Literal["starting", "running", "finished", "failed", "stopping", "stopped"]
+State = Literal["starting", "running", "finished", "failed", "retired", "stopping", "stopped"]
 Outcome = Literal["finished", "failed", "discarded"]
 MIN_RING_BYTES = 64 << 20  # a few commits at least, however large
 StateThen = Literal["kept", "empty", "none yet"]  # as in `thalweg.wire.rewind`
@@ -126,7 +126,7 @@ class Restart(Strict):
     """What a redeploy does with one vertex, and why; of one that goes back, what becomes of its state."""
 
     vertex: str
-    action: Literal["keeps running", "restarts", "starts", "ends", "goes back"]
+    action: Literal["keeps running", "restarts", "starts", "ends", "retires", "goes back"]
     reason: str = ""
     state: StateThen | None = None
 

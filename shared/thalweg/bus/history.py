@@ -12,7 +12,7 @@ from nats.errors import Error as NatsError
 from thalweg.bus.heads import StoredMessage, get_message
 from thalweg.errors import RejectedError, UnreachableError
 from thalweg.wire import subjects
-from thalweg.wire.commit import CHUNK_HEADER, HEADER, decode_commit
+from thalweg.wire.commit import CHUNK_HEADER, HEADER, Commit, decode_commit
 
 TIMEOUT_S = 10.0
 
@@ -62,6 +62,17 @@ async def first_whole(client: Client, stream: str, subject: str, begin: int = 1)
     if found is None or found.commit is not None or CHUNK_HEADER not in found.headers:
         return found
     return await first_commit(client, stream, subject, found.sequence + 1)
+
+
+async def is_whole(client: Client, stream: str, subject: str) -> bool:
+    """Whether nothing of what a vertex wrote to a subject was trimmed."""
+    first = await first_whole(client, stream, subject)
+    return first is None or (first.commit is not None and is_first(first.commit))
+
+
+def is_first(commit: Commit) -> bool:
+    """Whether a commit is the first of its vertex that has any records: each claim raises both numbers by one."""
+    return commit.number - commit.epoch <= 1
 
 
 async def _many(client: Client, stream: str, query: dict[str, Any]) -> list[StoredMessage]:

@@ -13,7 +13,7 @@ from thalweg.bus.writer import chunk_count
 from thalweg.wire import subjects
 from thalweg.wire.commit import Failure
 from thalweg.wire.readers import needs_of
-from thalweg.wire.spec import DeploymentSpec, EdgeSpec, VertexSpec
+from thalweg.wire.spec import DeploymentSpec, EdgeSpec, VertexSpec, has_ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class _Facts:
         self._spec, self._counts, self._commits = spec, counts, latest_commits(heads)
         self._first = {head.subject: head.sequence - chunk_count(head) + 1 for head in heads}
         self._vertices = {one.name: one for one in spec.vertices}
-        self._stuck = {name for name in self._vertices if name in self._commits and not self._commits[name].ended}
+        self._stuck = {name for name in self._vertices if name in self._commits and not self._has_ended(name)}
 
     def find(self) -> Stall | None:
         while free := {name for name in self._stuck if not self._waits_for_stuck(self._vertices[name])}:
@@ -108,7 +108,8 @@ class _Facts:
         return commit.ports[edge.src_port].count if commit is not None and edge.src_port in commit.ports else 0
 
     def _has_ended(self, vertex: str) -> bool:
-        return vertex in self._commits and self._commits[vertex].ended
+        commit = self._commits.get(vertex)
+        return commit is not None and (commit.ended or (vertex in self._vertices and has_ended(self._vertices[vertex], commit)))
 
     def _subject(self, edge: EdgeSpec) -> str:
         return subjects.port(self._spec.workspace, self._spec.name, edge.src_vertex, edge.src_port)

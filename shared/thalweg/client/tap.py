@@ -21,6 +21,7 @@ from thalweg.sdk.records import python_type
 from thalweg.sdk.values import RecordError
 from thalweg.wire import subjects
 from thalweg.wire.batch import batch_decoder
+from thalweg.wire.partitions import parts_of
 from thalweg.wire.spec import DeploymentSpec
 
 LOOK_S = 2.0  # without a record, until it is looked whether any will come
@@ -51,7 +52,7 @@ def type_of(spec: DeploymentSpec, vertex: str, port: str) -> StreamType:
     Raises:
         RejectedError: `vertex.unknown`, `port.unknown` or `port.endpoint`.
     """
-    found = next((one for one in spec.vertices if one.name == vertex), None)
+    found = next((one for one in spec.vertices if one.name == vertex), None) or next(iter(parts_of(spec, vertex)), None)
     if found is None:
         there = ", ".join(one.name for one in spec.vertices)
         raise RejectedError(f"deployment {spec.name} has no vertex {vertex}", code="vertex.unknown", hint=f"there are {there}")
@@ -88,7 +89,7 @@ async def tap(
     Args:
         client: NATS connection.
         spec: the deployment.
-        vertex, port: which output.
+        vertex, port: which output; of a vertex with partitions, that of all of them.
         start: sequence on the log to begin at; what was trimmed is left out. None begins with what comes now.
         keep: shows only records for which it is true.
         sample: share of those to show, 0 to 1, chosen at random.
@@ -101,14 +102,15 @@ async def tap(
     look = await watch.look()
     if look is None:
         raise RejectedError(f"deployment {spec.name} has no log", code="deployment.unknown")
-    if start is None and await _is_over(watch, vertex):
+    parts = [one.name for one in parts_of(spec, vertex)] or [vertex]
+    if start is None and await _is_over(watch, parts):
         hint = "--from 0 shows what its log still has"
         raise RejectedError(f"{vertex} of {spec.name} has come to its end", code="vertex.ended", hint=hint)
     decoder, rng = batch_decoder(python_type(stream_type)), random.Random()
     arrived = asyncio.Event()
-    subject = subjects.port(spec.workspace, spec.name, vertex, port)
+    edges = {subjects.port(spec.workspace, spec.name, part, port): [part] for part in parts}
     begin = look.last_sequence + 1 if start is None else max(start, 1)
-    reader = Reader(client, subjects.stream(spec.workspace, spec.name), {subject: ["tap"]}, begin, arrived.set)
+    reader = Reader(client, subjects.stream(spec.workspace, spec.name), edges, begin, arrived.set)
     await reader.open()
     try:
         while True:
@@ -119,19 +121,19 @@ async def tap(
                 for index, (value, time_ns, record_id) in enumerate(zip(batch.v, batch.t, batch.ids(), strict=True)):
                     if (keep is None or keep(value)) and (sample >= 1 or rng.random() < sample):
                         yield Seen(message.first, index, time_ns, record_id, value)
-                if message.ended:
+                if message.ended and len(parts) == 1:
                     return
             arrived.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(arrived.wait(), LOOK_S)
                 continue
-            if await _is_over(watch, vertex) and not reader.arrived:
+            if await _is_over(watch, parts) and not reader.arrived:
                 return
     finally:
         await reader.close()
 
 
-async def _is_over(watch: LogWatch, vertex: str) -> bool:
+async def _is_over(watch: LogWatch, parts: list[str]) -> bool:
     """Whether nothing will come any more; not while the server is away."""
     try:
         look = await watch.look()
@@ -140,5 +142,5 @@ async def _is_over(watch: LogWatch, vertex: str) -> bool:
     if look is None:
         return True
     commits = latest_commits(look.heads)
-    mine = commits.get(vertex)
-    return any(one.failure is not None for one in commits.values()) or (mine is not None and mine.ended)
+    ended = {name for name, one in commits.items() if one.ended or one.retired}
+    return any(one.failure is not None for one in commits.values()) or ended.issuperset(parts)

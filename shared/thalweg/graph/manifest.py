@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 Combine = Literal["arrival", "event-time", "zip", "latest"]
 """How several inputs are combined: as they come, in order of time, one of each, the latest of each."""
+Memory = Literal["none", "state", "times"]
+"""What of the records before goes into what becomes of a record: nothing; a state; a state of which event time sets records off, too."""
 
 
 class FileSlot(BaseModel):
@@ -48,9 +50,17 @@ class Manifest(BaseModel):
     has_probe: bool = False  # can say whether what it needs outside can be reached
     deterministic: bool = True
     stateful: bool = False  # records of one key must come to one partition
+    sees_watermarks: bool = False  # gives records as event time goes on
     combine: Combine = "event-time"
     summary: str = ""
     help: str = ""
     digest: str = ""
     code: str = ""
     archive: str = ""  # artifact id of the source of a published release
+
+    @property
+    def memory(self) -> Memory:
+        """See `Memory`."""
+        if self.sees_watermarks:
+            return "times"
+        return "state" if self.stateful or (self.combine in ("zip", "latest") and len(self.inputs) > 1) else "none"

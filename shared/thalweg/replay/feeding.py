@@ -25,6 +25,7 @@ FEEDING = (COMPONENT, FixtureFeed.component[0], ANSWERS)
 
 def content_of(spec: DeploymentSpec) -> dict[str, Any]:
     """What ran, as the content of a pipeline file; files are bound by artifact."""
+    live = [one for one in spec.vertices if not one.retired]
     vertices = {
         partition_of(one.name)[0]: {
             "component": one.component,
@@ -37,11 +38,11 @@ def content_of(spec: DeploymentSpec) -> dict[str, Any]:
             "partitions": one.share.count if one.share is not None else 1,
             "key": one.share.key if one.share is not None else None,
         }
-        for one in spec.vertices
+        for one in live
     }
     edges = dict.fromkeys(
         f"{partition_of(edge.src_vertex)[0]}.{edge.src_port} -> {partition_of(one.name)[0]}.{edge.dst_port}"
-        for one in spec.vertices
+        for one in live
         for edge in one.inputs
     )
     return {"backend": spec.backend, "vertices": vertices, "edges": list(edges)}
@@ -129,6 +130,8 @@ def _check_captured(spec: DeploymentSpec, name: str, ports: set[str]) -> None:
     captured = {port for owner, port in captured_ports(spec) if owner == name}
     if vertex is not None and vertex.rewind is not None:
         raise RejectedError(f"{name} went back while it ran: the replay has some of its records twice", code="replay.no_input")
+    if vertex is not None and vertex.retired:
+        raise RejectedError(f"the partitions of {name} were changed while it ran: its records are in several ports", code="replay.no_input")
     if missing := sorted(ports - captured):
         had = "there was no such vertex" if vertex is None else "they were not captured"
         raise RejectedError(f"the replay has no records of {name}.{missing[0]}: {had}", code="replay.no_input")

@@ -14,7 +14,7 @@ from thalweg.runtime.recorded_order import RecordedOrder
 from thalweg.wire.batch import Batch
 from thalweg.wire.capturing import captured_ports
 from thalweg.wire.commit import Commit
-from thalweg.wire.partitions import indexes
+from thalweg.wire.partitions import formers_of, indexes
 from thalweg.wire.spec import DeploymentSpec, EdgeSpec, FileSpec, Follows, VertexSpec
 
 
@@ -62,6 +62,8 @@ def _why_not(vertex: VertexSpec, edges: Mapping[str, str], ran: DeploymentSpec, 
         return "it had other inputs in the recorded run"
     if any(one.rewind is not None for one in ran.vertices) or any(edge.start for edge in before.inputs):
         return "the recorded run went back"
+    if before.retired or any(formers_of(ran, one) for one in ran.vertices if one.name == vertex.name):
+        return "its partitions were changed in the recorded run"
     if missing := sorted(set(edges.values()) - set(captured)):
         return f"{missing[0]} was not captured"
     return None

@@ -76,7 +76,7 @@ def plan_stand_ins(
             continue
         why = _why_live(parts, ran, vertices[name], wishes.tried, releases)
         is_answerable = why is None and reads[name] == 1 and _is_answerable(parts, ran, replay)
-        if why is None and one.share is not None and not is_answerable:
+        if why is None and (one.share is not None or len(parts) > 1) and not is_answerable:
             why = "it had partitions"
         if why is not None:
             found.notes.append(f"{name} is not deterministic, and runs: {why}; it, and what follows it, may differ")

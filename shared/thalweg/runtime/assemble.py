@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, get_origin
 
 from thalweg.graph.accept import is_generic
+from thalweg.graph.partitions import partition_of
 from thalweg.graph.types import StreamType
 from thalweg.runtime.engine import Engine, Limits
 from thalweg.runtime.inputs import Edge
@@ -65,6 +66,9 @@ def assemble(
         inputs["in"] = outputs["out"]
     program = Program(component, spec.name, spec.params, inputs, outputs, files, generated, secrets, opening)
     program.context.run = run
+    ordered = in_rank_order(spec, release)
+    # By vertex, not by partition: ids stay what they are when partitions are changed, and no two partitions give the same.
+    ranks = {rank: index for index, rank in enumerate(dict.fromkeys(_rank(edge, release) for edge in ordered))}
     edges = [
         Edge(
             edge.key,
@@ -72,8 +76,9 @@ def assemble(
             order,
             *value_class(component.inputs[edge.dst_port], release.inputs[edge.dst_port], parse(edge.type)),
             spec.share,
+            ranks[_rank(edge, release)],
         )
-        for order, edge in enumerate(in_rank_order(spec, release))
+        for order, edge in enumerate(ordered)
     ]
     return Engine(
         spec.name,
@@ -93,8 +98,12 @@ def assemble(
 
 def in_rank_order(spec: VertexSpec, release: ComponentRelease) -> list[EdgeSpec]:
     """Its input edges; ties between them go to the earlier one."""
-    ports = list(release.component.inputs)
-    return sorted(spec.inputs, key=lambda edge: (ports.index(edge.dst_port), edge.src_vertex, edge.src_port))
+    # By number: of records of one time, those of a partition that was retired come before those of the ones in its place.
+    return sorted(spec.inputs, key=lambda edge: (_rank(edge, release), partition_of(edge.src_vertex)[1]))
+
+
+def _rank(edge: EdgeSpec, release: ComponentRelease) -> tuple[int, str, str]:
+    return list(release.component.inputs).index(edge.dst_port), partition_of(edge.src_vertex)[0], edge.src_port
 
 
 def _inlet(kind: StreamType) -> Edge:

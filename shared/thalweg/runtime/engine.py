@@ -26,6 +26,7 @@ from thalweg.runtime.snapshots import EVERY_MESSAGES, SMALL_STATE_BYTES, Schedul
 from thalweg.runtime.standing import Standing
 from thalweg.wire.commit import Commit, Failure, Generated
 from thalweg.wire.subjects import COMMIT_PORT, DEAD_PORT, STATE_PORT
+from thalweg.wire.takeover import Takeover
 
 SLICE_S = 0.002  # how long a step works before it lets others of its thread on
 FEW_RECORDS = 64  # done in a step that was not cut short: at such a rate a commit costs little, and waiting for more gains little
@@ -170,6 +171,24 @@ class Engine:
         context.late_count, context.dropped_count = self.standing.counters.late, self.standing.counters.dropped
         if self.standing.rebuilding:
             self.standing.watermark = floor_watermark
+
+    def take_over(self, takeover: Takeover) -> None:
+        """Says what retired partitions have worked on. Before `restore`."""
+        self.program.context.formers = dict(takeover.formers)
+        for edge in self.edges:
+            if edge.key in takeover.passed:
+                edge.take_over(takeover.passed[edge.key], mutes=takeover.mutes)
+
+    def end_retired(self, takeover: Takeover) -> None:
+        """Says where edges end whose writers are retired. After `restore`.
+
+        What a vertex in their place stands at is told at once, before any record: its readers wait for it by event time.
+        """
+        for edge in self.edges:
+            if edge.key in takeover.ends:
+                edge.end_after(takeover.ends[edge.key])
+        if takeover.passed and all(not port.count for port in self.outbox.ports.values()):
+            self.standing.touched = True
 
     def drain(self) -> None:
         """Ends a source now, behind what it has emitted, also in the middle of a step; nothing for any other vertex."""

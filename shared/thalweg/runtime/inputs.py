@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,12 @@ import msgspec
 
 from thalweg.errors import RunFailedError
 from thalweg.sdk.adopt import Build
+from thalweg.sdk.values import Place
 from thalweg.wire.batch import Batch, batch_decoder
 from thalweg.wire.commit import END_OF_TIME
 from thalweg.wire.partitions import indexes
 from thalweg.wire.spec import Share
+from thalweg.wire.takeover import Passed
 
 BEGINNING = -(2**63)
 _raw = batch_decoder(msgspec.Raw)
@@ -41,17 +44,31 @@ class Arrived:
         message, batch: as it came.
         skip: records of it that are processed already.
         share: which of its records are for this vertex; None for all.
+        left_out: indexes of records that are not for this vertex, whatever its share is.
+        muted: indexes of records of which nothing is to come.
     """
 
-    __slots__ = ("batch", "count", "ids", "index", "message", "places", "progress", "roots")
+    __slots__ = ("batch", "count", "ids", "index", "message", "muted", "owners", "places", "progress", "roots")
 
-    def __init__(self, message: Message, batch: Batch[Any], skip: int, share: Share | None = None) -> None:
+    def __init__(
+        self,
+        message: Message,
+        batch: Batch[Any],
+        skip: int,
+        share: Share | None = None,
+        left_out: Collection[int] = (),
+        muted: Collection[int] = (),
+    ) -> None:
         self.message, self.count = message, len(batch.v)
-        self.places: list[int] | None = None  # of the records of a share in the message
-        if share is not None:
-            self.places = indexes(share, batch.v, batch.ids())
+        self.places: list[int] | None = None  # in the message, of the records that are for this vertex
+        if share is not None or left_out:
+            shared = indexes(share, batch.v, batch.ids()) if share is not None else range(len(batch.v))
+            self.places = [index for index in shared if index not in left_out] if left_out else list(shared)
             batch, skip = batch.part(self.places), bisect_left(self.places, skip)
+        own = range(self.count) if self.places is None else self.places
+        self.muted = [index in muted for index in own] if muted else None
         self.batch, self.index = batch, skip
+        self.owners: list[tuple[str, ...]] | None = None  # of each record of the message, once they were asked for
         self.progress, self.ids = batch.progress(), batch.ids()
         self.roots = self.ids if batch.r is None else batch.r
 
@@ -67,6 +84,25 @@ class Arrived:
         """Records not processed yet."""
         return len(self.batch.v) - self.index
 
+    def left_before(self, skip: int) -> int:
+        """Records not processed yet that are among the first `skip` of the message."""
+        end = skip if self.places is None else bisect_left(self.places, skip)
+        return max(0, min(end, len(self.batch.v)) - self.index)
+
+    @property
+    def is_muted(self) -> bool:
+        """Whether nothing is to come of the next record."""
+        return self.muted is not None and self.muted[self.index]
+
+    def alike(self, count: int) -> int:
+        """How many of the next `count` records, one at least, are muted, or not, as the next one is."""
+        if self.muted is None:
+            return count
+        first, end = self.muted[self.index], self.index + 1
+        while end < self.index + count and self.muted[end] == first:
+            end += 1
+        return end - self.index
+
 
 class Edge:
     """One input edge of a vertex. Only its first message is decoded: more would be cold again before their turn.
@@ -78,10 +114,23 @@ class Edge:
         value_type: what msgspec decodes its values into.
         build: makes of a decoded value what the component is given; it may raise, as the component may.
         share: which records are for this vertex; None for all.
+        rank: what ids of records are told apart by: that of its source among all sources, whose partitions have one together; default: the
+            order.
     """
 
-    def __init__(self, key: str, port: str, order: int, value_type: Any, build: Build | None = None, share: Share | None = None) -> None:
-        self._share = share
+    def __init__(
+        self,
+        key: str,
+        port: str,
+        order: int,
+        value_type: Any,
+        build: Build | None = None,
+        share: Share | None = None,
+        rank: int | None = None,
+    ) -> None:
+        self._share, self.rank = share, order if rank is None else rank
+        self._former: Passed | None = None
+        self._mutes = False
         self.key, self.port, self.order, self.value_type, self.build = key, port, order, value_type, build
         self.position = (1, 0)  # where reading begins: (sequence, records to skip)
         self.head: Arrived | None = None
@@ -117,6 +166,20 @@ class Edge:
         self.waiting.append(message)
         self.waiting_bytes += len(message.body)
         self.settle()
+
+    def take_over(self, passed: Passed, *, mutes: bool) -> None:
+        """Says what others have worked on before: it is left out, or goes into the state with nothing coming of it. Before any message."""
+        self._former, self._mutes = passed, mutes
+
+    def place_of(self, index: int) -> Place:
+        """Where a record of the first message stands on the log, by its index among those for this vertex."""
+        head = self.first
+        offset = index if head.places is None else head.places[index]
+        if self._former is None:
+            return Place(self.key, head.message.first, offset)
+        if head.owners is None:
+            head.owners = self._former.owners(head.message.body)
+        return Place(self.key, head.message.first, offset, head.owners[offset])
 
     def end_after(self, sequence: int) -> None:
         """Says that the message of this sequence, or one before it, is the last, for an edge that does not end by itself."""
@@ -178,15 +241,18 @@ class Edge:
     def _decode(self, message: Message) -> Arrived:
         first, skip = self.position
         skip = skip if message.first == first else 0
+        done, over = self._former.of(message.first, message.body) if self._former is not None else (set[int](), set[int]())
+        left_out = over if self._mutes else done
         try:
             batch = self._decoder.decode(message.body)
         except msgspec.DecodeError as error:
-            if skip and (read := _raw.decode(message.body)) and len(read.v) <= skip:
-                return Arrived(message, read, skip)  # read already, by what the vertex was before a redeploy; only its marks count
+            read = _raw.decode(message.body) if skip or left_out else None
+            if read is not None and all(index < skip or index in left_out for index in range(len(read.v))):
+                return Arrived(message, read, len(read.v))  # read already, by what the vertex was before a redeploy; only its marks count
             raise RunFailedError(
                 f"message {message.first} of {self.key} is not of the edge's type: {error}", code="log.undecodable"
             ) from error
-        return Arrived(message, batch, skip, self._share)
+        return Arrived(message, batch, skip, self._share, left_out, done if self._mutes else ())
 
     @property
     def progress(self) -> int:

@@ -21,6 +21,7 @@ from thalweg.runtime.spool import Spool
 from thalweg.wire.commit import Commit, Failure, Generated
 from thalweg.wire.rewind import Rewind, is_pending, rewound
 from thalweg.wire.subjects import COMMIT_PORT, STATE_PORT
+from thalweg.wire.takeover import Takeover
 
 SLOW_S = 4 * SLICE_S  # after a step that took longer, steps run on a thread, so that the connection is served meanwhile
 TURNS_TO_SEND = 3  # of the event loop, until a commit is on its way; then the next batch is worked on
@@ -50,11 +51,19 @@ class Left:
 Upload = Callable[[], Left]
 
 
-async def claim(log: Log, generation: int = 1, rewind: Rewind | None = None, spool: Spool | None = None, fresh_since: int = 0) -> Recovered:
+async def claim(
+    log: Log,
+    generation: int = 1,
+    rewind: Rewind | None = None,
+    spool: Spool | None = None,
+    fresh_since: int = 0,
+    first: Commit | None = None,
+) -> Recovered:
     """Takes the vertex over: appends a commit with the next epoch, which fences any older copy out.
 
-    A vertex that has ended, or failed in this generation or a later one, is not taken over; one that is to go back does so with
-    its claim, also from its end. A cursor of a generation before `fresh_since` is left behind.
+    A vertex that has ended, was retired, or failed in this generation or a later one, is not taken over; one that is to go back does so
+    with its claim, also from its end. A cursor of a generation before `fresh_since` is left behind. One that has no commit begins with
+    `first`, where that is given.
 
     What is returned is what the log says after the claim: where an older copy writes in between, it is read again.
 
@@ -63,16 +72,16 @@ async def claim(log: Log, generation: int = 1, rewind: Rewind | None = None, spo
     """
     while True:
         found = await log.recover()
-        last = found.commit or Commit(epoch=0, number=0)
+        last = found.commit or first or Commit(epoch=0, number=0)
         goes_back = rewind is not None and is_pending(rewind, last)
-        if (last.ended and not goes_back) or (last.failure is not None and last.generation >= generation):
+        if last.retired > generation or (last.ended and not goes_back) or (last.failure is not None and last.generation >= generation):
             return found
         if rewind is not None and goes_back:
             with suppress(StaleClaimError):
                 return await _go_back(log, last, rewind, generation, spool)
             continue
         claimed = msgspec.structs.replace(
-            last, epoch=last.epoch + 1, number=last.number + 1, claim=True, failure=None, generation=generation, taken=[]
+            last, epoch=last.epoch + 1, number=last.number + 1, claim=True, failure=None, generation=generation, taken=[], retired=0
         )
         if last.generation < fresh_since:
             claimed = msgspec.structs.replace(claimed, cursor=None)
@@ -93,9 +102,14 @@ async def _go_back(log: Log, last: Commit, rewind: Rewind, generation: int, spoo
 
 
 async def refuse(log: Log, failure: Failure, generation: int = 1) -> None:
-    """Says on the log that a vertex cannot start, so that its deployment fails with the reason and not by a crash loop."""
+    """Says on the log that a vertex cannot start, so that its deployment fails with the reason and not by a crash loop.
+
+    Nothing is said of one that was retired.
+    """
     while True:
         last = (await log.recover()).commit or Commit(epoch=0, number=0)
+        if last.retired > generation:
+            return
         said = msgspec.structs.replace(
             last, epoch=last.epoch + 1, number=last.number + 1, failure=failure, generation=max(generation, last.generation), taken=[]
         )
@@ -115,6 +129,7 @@ class VertexLoop:
         generation: of the vertex as deployed.
         rewind: where it is to go back to.
         fresh_since: see `VertexSpec`.
+        takeover: what there is to know of retired partitions.
     """
 
     def __init__(
@@ -126,7 +141,9 @@ class VertexLoop:
         generation: int = 1,
         rewind: Rewind | None = None,
         fresh_since: int = 0,
+        takeover: Takeover | None = None,
     ) -> None:
+        self._takeover = takeover or Takeover()
         self.engine, self.log, self.spool, self.upload = engine, log, spool, upload
         self.engine.generation = self._generation = generation
         self._rewind, self._fresh_since = rewind, fresh_since
@@ -169,11 +186,13 @@ class VertexLoop:
             RunFailedError: `log.trimmed`, it cannot go back; nothing was written.
         """
         engine = self.engine
-        found = await claim(self.log, self._generation, self._rewind, self.spool, self._fresh_since)
-        if found.commit is not None and (found.commit.ended or found.commit.failure):
-            engine.ended, engine.failure = found.commit.ended, found.commit.failure
+        found = await claim(self.log, self._generation, self._rewind, self.spool, self._fresh_since, self._takeover.first)
+        if found.commit is not None and (found.commit.ended or found.commit.failure or found.commit.retired > self._generation):
+            engine.ended, engine.failure = found.commit.ended or found.commit.retired > 0, found.commit.failure
             return
+        engine.take_over(self._takeover)
         await self._on_thread_if(self._is_slow, lambda: engine.restore(found.commit, found.state))
+        engine.end_retired(self._takeover)
         try:
             await self._replay()
             await self.log.open({edge.key: self._next_of(edge.key) for edge in engine.read_edges}, self._allows)

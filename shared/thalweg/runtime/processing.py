@@ -9,7 +9,7 @@ from typing import Any
 
 from thalweg.errors import RunFailedError
 from thalweg.runtime.faults import Faults
-from thalweg.runtime.inputs import Edge, choose_by_arrival, choose_by_time, run_length
+from thalweg.runtime.inputs import BEGINNING, Edge, choose_by_arrival, choose_by_time, run_length
 from thalweg.runtime.outbox import Outbox
 from thalweg.runtime.passes import CHUNK_S, STRIDE, CloserLookError
 from thalweg.runtime.program import Program
@@ -18,7 +18,7 @@ from thalweg.runtime.recorded_order import RecordedOrder
 from thalweg.runtime.redoing import Redoing
 from thalweg.runtime.standing import Standing
 from thalweg.sdk.adopt import Build
-from thalweg.sdk.values import Place, RecordError
+from thalweg.sdk.values import RecordError
 from thalweg.wire import ids
 from thalweg.wire.commit import END_OF_TIME
 
@@ -121,13 +121,21 @@ class Processing:
             self.rebuild.end(self.program.context)
 
     def _next_run(self, limit: int) -> int:
-        edge = self._choose(self.edges)
+        edges = self.rebuild.read(self.edges)
+        edge = self._choose(edges)
         if edge is None:
-            self._see_watermark(min(edge.progress for edge in self.edges))
+            self._see_watermark(min((edge.progress for edge in edges), default=BEGINNING))
             return 0
         if self.rebuild.holds(edge):
             return 0
-        count = min(run_length(edge, self.edges), limit, self.rebuild.left(edge))
+        count = edge.first.alike(min(run_length(edge, edges), limit, self.rebuild.left(edge)))
+        if edge.first.is_muted and not self.standing.rebuilding:
+            with self.rebuild.muting(self.program.context):
+                return self._run(edge, count)
+        return self._run(edge, count)
+
+    def _run(self, edge: Edge, count: int) -> int:
+        """Works on the next records of an edge; how many."""
         if self.program.component.batched:
             count = self._run_batch(edge, min(count, MAX_BATCH_RECORDS))
         elif self._many:
@@ -135,7 +143,7 @@ class Processing:
         else:
             count = self._run_each(edge, count)
         if not edge.head:
-            self._see_watermark(min(other.progress for other in self.edges))
+            self._see_watermark(min(other.progress for other in self.rebuild.read(self.edges)))
         return count
 
     def _run_many(self, edge: Edge, count: int) -> int:
@@ -258,7 +266,7 @@ class Processing:
     @staticmethod
     def _id_here(edge: Edge, record_id: int) -> int:
         """The id of a record of this edge: two edges may bring the same one."""
-        return record_id if not edge.order else ids.derived(record_id, edge.order)
+        return record_id if not edge.rank else ids.derived(record_id, edge.rank)
 
     def _run_batch(self, edge: Edge, count: int) -> int:
         """A component that takes lists: one result per record, in order. A list that raises is given again record by record."""
@@ -281,7 +289,7 @@ class Processing:
         head, context = edge.first, self.program.context
         reached = range(head.index, head.index + len(values))
         context.record_ids = [self._id_here(edge, head.ids[index]) for index in reached]
-        context.places = [Place(edge.key, head.message.first, index) for index in reached]
+        context.places = [edge.place_of(index) for index in reached]
         given = list(self.program.results(self.program.calls["in"]([(built or edge.built)(value) for value in values])))
         if not self.outbox.ports:
             return [None] * len(values)

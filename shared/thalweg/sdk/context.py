@@ -28,10 +28,10 @@ class Context:
             for itself in its target keeps it under `run` and `vertex`.
         epoch: which copy of the vertex this is; a target that knows a higher one is to refuse what this one writes.
         rewound: the generation in which the vertex last went back to deliver again; 0 where it never did.
+        formers: retired partitions of the vertex, by name, with their last `rewound`: in the target, their places count for the records
+            that fell to them.
         hold_back_ns: how far behind the watermark `on_watermark` and `finish` may still emit; None: at any time. To be set in
             `setup` by a component that knows better than None, so that those who merge its output need not wait for the end.
-        run: names this life of the deployment, over restarts and redeploys; places are places of its log. A sink that keeps something
-            for itself in its target keeps it under `run` and `vertex`.
     """
 
     def __init__(self, vertex: str, inputs: dict[str, StreamType], outputs: dict[str, StreamType], classes: dict[str, Any]) -> None:
@@ -40,8 +40,8 @@ class Context:
         self.record_ids: list[int] = []
         self.places: list[Place] = []
         self.run, self.epoch, self.rewound = "", 0, 0
+        self.formers: dict[str, int] = {}
         self.logger = logging.getLogger(f"thalweg.vertex.{vertex}")
-        self.run = ""
         self.late_count = self.dropped_count = 0
         self.hold_back_ns: int | None = None
         self._inputs, self._outputs, self._classes = inputs, outputs, classes

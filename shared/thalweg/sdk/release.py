@@ -86,6 +86,7 @@ class ComponentRelease:
             has_probe=found.is_class and hasattr(found.target, "probe"),
             deterministic=found.deterministic,
             stateful=found.state is not None,
+            sees_watermarks=hasattr(found.target, "on_watermark"),
             combine=found.combine,
             code=self.code,
             digest=source_digest(found),

@@ -107,11 +107,19 @@ class Receipt(msgspec.Struct):
 
 
 class Place(NamedTuple):
-    """Where a record of an input stands on the deployment log; places of one edge only rise, over all restarts."""
+    """Where a record of an input stands on the deployment log; places of one edge only rise, over all restarts.
+
+    Attributes:
+        edge: by which it came.
+        sequence: of the message that has it.
+        offset: among the records of the message.
+        fell_to: names of the retired partitions of the vertex to which the record fell: one of them may have delivered it.
+    """
 
     edge: str
     sequence: int
     offset: int
+    fell_to: tuple[str, ...] = ()
 
 
 class Recorded(msgspec.Struct, gc=False):

@@ -85,6 +85,7 @@ class Commit(msgspec.Struct, omit_defaults=True):
             `positions`; how many of its records).
         missing: slots of generated files that the component has not written.
         undeclared: what it wrote beside them.
+        retired: the generation in which the partition was retired (`VertexSpec.retired`): nothing follows; 0: it was not.
     """
 
     epoch: int
@@ -110,6 +111,7 @@ class Commit(msgspec.Struct, omit_defaults=True):
     rewound: int = 0
     taken: list[tuple[int, int]] = []
     target: str = ""
+    retired: int = 0
 
     @property
     def promised(self) -> int:

@@ -121,6 +121,7 @@ def _vertex(spec: VertexSpec, commit: Commit | None) -> dict[str, Any]:
         "missing": commit.missing,
         "undeclared": commit.undeclared,
         "ended": commit.ended,
+        "retired": spec.retired,
         "drained": commit.drained,
         "failure": commit.failure.code if commit.failure is not None else None,
     }

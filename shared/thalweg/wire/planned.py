@@ -57,6 +57,7 @@ def spec_of(planned: PlannedVertex, files: Mapping[str, FileSpec] = MappingProxy
         deterministic=manifest.deterministic,
         endpoint=manifest.endpoint,
         combine=manifest.combine,
+        memory=manifest.memory,
         generated_types={slot: declared.type for slot, declared in manifest.generated_file_schema.items()},
         generation=generation,
     )

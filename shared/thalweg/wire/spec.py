@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from thalweg.graph.manifest import Combine
+from thalweg.graph.manifest import Combine, Memory
 from thalweg.launching import LauncherName
 from thalweg.wire.commit import Commit
 from thalweg.wire.rewind import Rewind, Void, is_pending
@@ -85,6 +85,9 @@ class VertexSpec(msgspec.Struct, frozen=True):
         endpoint: `in`: its input port of that name is fed from outside, `out`: its output port of that name is read there.
         combine: how several inputs are combined, as the release declares it.
         follows: the run whose order it takes its inputs in; None where `combine` decides.
+        memory: what of the records before goes into what becomes of a record, as the release declares it.
+        retired: the generation in which others took its place, as the partitions of the vertex were changed; 0: it works. What it wrote is
+            read to its end; nothing runs it any more.
     """
 
     name: str
@@ -111,6 +114,8 @@ class VertexSpec(msgspec.Struct, frozen=True):
     share: Share | None = None
     combine: Combine = "event-time"
     follows: Follows | None = None
+    memory: Memory = "none"
+    retired: int = 0
 
     @property
     def is_by_arrival(self) -> bool:
@@ -128,7 +133,7 @@ class VertexSpec(msgspec.Struct, frozen=True):
 
     def _work(self) -> VertexSpec:
         inputs = [msgspec.structs.replace(one, voids=[], start=0) for one in self.inputs]
-        return msgspec.structs.replace(self, generation=0, rewind=None, inputs=inputs, fresh_since=0)
+        return msgspec.structs.replace(self, generation=0, rewind=None, inputs=inputs, fresh_since=0, memory="none")
 
 
 class ExpectSpec(msgspec.Struct, frozen=True):
@@ -203,10 +208,12 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
 
 
 def has_ended(vertex: VertexSpec, commit: Commit | None) -> bool:
-    """Whether a vertex has come to its end, and is not to go back from there."""
-    return commit is not None and commit.ended and not is_pending(vertex.rewind, commit)
+    """Whether a vertex has come to its end, and is not to go back from there; one that was retired has when nothing of it can follow."""
+    if commit is None or vertex.retired:
+        return commit is not None and (commit.retired >= vertex.retired or commit.ended)
+    return commit.ended and not is_pending(vertex.rewind, commit)
 
 
 def is_failed(vertex: VertexSpec, commit: Commit | None) -> bool:
-    """Whether a vertex has failed as it is deployed now."""
-    return commit is not None and commit.failure is not None and commit.generation >= vertex.generation
+    """Whether a vertex has failed as it is deployed now; one that was retired is not deployed any more."""
+    return commit is not None and commit.failure is not None and commit.generation >= vertex.generation and not vertex.retired

@@ -87,7 +87,7 @@ def test_what_is_not_known_is_left_out_and_one_state_is_true() -> None:
     states = {
         labels: value for (name, labels), value in found.items() if name == "thalweg_vertex_state" and dict(labels)["vertex"] == "new"
     }
-    assert len(states) == 6 and [dict(labels)["state"] for labels, value in states.items() if value] == ["starting"]
+    assert len(states) == 7 and [dict(labels)["state"] for labels, value in states.items() if value] == ["starting"]
 
 
 def test_it_is_good_openmetrics_too() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from thalweg.errors import RejectedError
 from thalweg.wire.commit import Commit, Failure
-from thalweg.wire.spec import DeploymentSpec, EdgeSpec, Share, VertexSpec
+from thalweg.wire.spec import DeploymentSpec, EdgeSpec, VertexSpec
 from thalweg_coordinator.redeploying import plan_redeploy
 
 SOURCE = VertexSpec("a", "numbers@1.0.0", "sha256:1", "x.py", "source", outputs={"out": "int"})
@@ -45,13 +45,3 @@ def test_a_vertex_that_has_ended_cannot_change() -> None:
     ended = {**RUNNING, "b": Commit(epoch=1, number=3, ended=True)}
     with pytest.raises(RejectedError, match="b: has ended already"):
         plan_redeploy(spec(SOURCE, STEP), spec(SOURCE, msgspec.structs.replace(STEP, on_error="retry")), ended)
-
-
-def test_partitions_stay_what_they_are() -> None:
-    parts = [msgspec.structs.replace(STEP, name=f"b~{number}", share=Share(number - 1, 2, "city")) for number in (1, 2)]
-    assert set(actions(spec(SOURCE, *parts), spec(SOURCE, *parts), {}).values()) == {"keeps running"}
-    others = [msgspec.structs.replace(one, share=Share(number, 2, "street")) for number, one in enumerate(parts)]
-    for before, after in (([STEP], parts), (parts, [STEP]), (parts, others)):
-        with pytest.raises(RejectedError, match="b: partitions and their key stay"):
-            plan_redeploy(spec(SOURCE, *before), spec(SOURCE, *after), RUNNING)
-    assert actions(spec(SOURCE), spec(SOURCE, *parts), RUNNING)["b~1"] == "starts"

@@ -142,3 +142,29 @@ def test_nothing_goes_back_twice_at_once() -> None:
     with pytest.raises(RejectedError) as error:
         choose_vertices(waiting, SPEC, NOW, [])
     assert error.value.code == "redeploy.going_back"
+
+
+def test_nothing_goes_back_behind_a_change_of_its_partitions_or_of_those_that_it_reads() -> None:
+    """What the retired partitions did is not done again, and a commit of before knows none of the new ones."""
+    b, new = (msgspec.structs.replace(B, **about) for about in ({"retired": 2}, {"name": "b~1"}))
+    edges = [EdgeSpec(name, "out", "in", "int") for name in ("b", "b~1")]
+    spec = msgspec.structs.replace(SPEC, vertices=[A, b, new, msgspec.structs.replace(C, inputs=edges)])
+    now = {name: Commit(epoch=1, number=90) for name in ("a", "b", "b~1", "c")}
+    assert choose_vertices(spec, spec, now, []) == ["b~1", "c"]
+    assert choose_vertices(spec, spec, now, ["b"]) == ["b~1"], "a vertex is named, and its partitions go back"
+    with pytest.raises(RejectedError, match="no vertex d"):
+        choose_vertices(spec, spec, now, ["b", "d"])
+    own = subjects.port("w", "d", "b~1", "out")
+    held = {FROM_A: Held(), FROM_B: Held(31, is_whole=False), own: Held(62, is_whole=False, later=62)}
+
+    def oldest(past: dict[str, Past], *chosen: str) -> dict[str, int]:
+        with pytest.raises(RejectedError) as error:
+            plan_rewinds(spec, spec, now, chosen, Facts(50, past=past, held=held))
+        assert error.value.code == "redeploy.trimmed"
+        return dict(error.value.facts["oldest"])
+
+    assert oldest({"b~1": Past(first=60)}, "b~1") == {"b~1": 61}
+    assert oldest({"c": Past(C_THEN, 49, first=11, is_whole=False)}, "c") == {"c": 62}
+    held[own] = Held(60)
+    found = plan_rewinds(spec, spec, now, ["c"], Facts(50, past={"c": PAST["c"]}, held=held))
+    assert found["c"].rewind.state == "kept", "all that the new ones wrote is there to be read again"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from thalweg.bus.heads import StoredMessage
 from thalweg.bus.holds import HoldRecord, lowest_sequence
 from thalweg.wire import subjects
 from thalweg.wire.commit import CHUNK_HEADER, Commit, PortDigest
 from thalweg.wire.dead_letters import AGAIN_KEY
-from thalweg.wire.spec import INLET_KEY, DeploymentSpec, EdgeSpec, VertexSpec
+from thalweg.wire.spec import INLET_KEY, DeploymentSpec, EdgeSpec, Share, VertexSpec
 from thalweg_coordinator.trimming import Mark, Window, keep_of, plan_trim, plan_windows
 
 PLACE = ("w", "d")
@@ -124,3 +125,25 @@ def test_a_window_keeps_what_a_hold_may_still_need() -> None:
     assert keep_of(window, 70, mark) is None
     assert keep_of(window, 71, mark) == 600
     assert keep_of(window, 71, Mark(70, {"out": 850})) == 512
+
+
+def test_a_retired_reader_holds_nothing_and_one_in_its_place_what_it_will_begin_with() -> None:
+    old, new = (replace(vertex(f"slow~{number}", "source"), share=Share(0, 1)) for number in (1, 2))
+    spec = DeploymentSpec(*PLACE, "b", [vertex("source"), replace(old, retired=2), new])
+    heads = [head("source", "out", 90, Commit(1, 9)), head("slow~1", "_commit", 91, at(40))]
+    assert trimmed(spec, *heads)["source.out.0"] == 40
+    assert trimmed(spec, *heads, head("slow~2", "_commit", 95, at(60)))["source.out.0"] == 60
+    rebuilt = replace(spec, vertices=[vertex("source"), replace(old, retired=2), replace(new, memory="state")])
+    assert trimmed(rebuilt, *heads)["source.out.0"] == 1
+
+
+def test_what_a_retired_vertex_wrote_is_held_for_its_readers() -> None:
+    spec = DeploymentSpec(*PLACE, "b", [replace(vertex("source"), retired=2), vertex("source~1"), vertex("slow", "source", "source~1")])
+    heads = [
+        head("source", "out", 90, Commit(1, 9)),
+        head("source", "_commit", 92, Commit(2, 10, retired=2)),
+        head("slow", "out", 93, at(40)),
+    ]
+    assert trimmed(spec, *heads) | {"slow.out.0": 0, "source._commit.0": 0} == {
+        "source.out.0": 40, "slow.out.0": 0, "source._commit.0": 0,
+    }  # fmt: skip

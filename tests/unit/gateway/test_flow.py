@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from thalweg.bus.follower import Delivered
 from thalweg.wire import subjects
@@ -143,3 +144,20 @@ def test_a_vertex_that_wrote_while_heads_were_read_is_not_taken_at_its_word() ->
     torn = Flow(spec)
     torn.take_heads([body("out", 5, 94), body("rest", 5, 95)], 100)
     assert torn.commits["b"].number == 5
+
+
+def test_a_retired_partition_is_past_whatever_it_did_not_do_once_it_is_fenced_out() -> None:
+    spec = DeploymentSpec(*PLACE, "g", [DOOR, replace(vertex("b", "door"), retired=2), vertex("b~1", "door"), vertex("show", "b", "b~1")])
+    spec.vertices[-1] = replace(spec.vertices[-1], endpoint="out")
+    log, progress, path = Log(spec), Progress(7), find_path(spec, "door", "show")
+    assert path is not None
+    first = log.commit("door", outside=(7, 1))
+    before = log.commit("b", records=4, door=(first - 50, 1))
+    new = log.commit("b~1", door=(first, 1))
+    positions: dict[str, Any] = {"b": (before, 4), "b~1": (new, 1)}
+    log.commit("show", "_commit", number=2, **positions)
+    assert not log.flow.advance(progress, path) and "b" not in progress.passed, "it may still write"
+    log.sequence += 1
+    retired = {HEADER: encode_commit(Commit(2, 3, retired=2)), RECORDS_HEADER: "0"}
+    log.flow.observe(Delivered(subjects.port(*PLACE, "b", "_commit"), log.sequence, retired, b""))
+    assert log.flow.advance(progress, path)

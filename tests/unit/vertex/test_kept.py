@@ -28,6 +28,12 @@ def test_a_vertex_is_replaced_by_a_newer_generation_of_it_or_another_deployment_
     assert is_replaced(SPEC, BEHIND, changed(deployed_ns=2)) and not is_replaced(SPEC, BEHIND, changed(desired="draining"))
 
 
+def test_a_partition_that_retires_stops_and_one_that_is_started_as_retired_waits() -> None:
+    retired = msgspec.structs.replace(BEHIND, retired=2)
+    assert is_replaced(SPEC, BEHIND, changed(generation=2, vertices=[SOURCE, retired]))
+    assert not is_replaced(SPEC, retired, changed(generation=3, vertices=[SOURCE, retired]))
+
+
 def test_only_sources_drain_and_only_those_that_were_not_started_to() -> None:
     draining = changed(desired="draining")
     assert is_to_drain(SPEC, SOURCE, draining)

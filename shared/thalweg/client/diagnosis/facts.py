@@ -9,6 +9,7 @@ from typing import Any
 
 from thalweg.wire import subjects
 from thalweg.wire.commit import Commit
+from thalweg.wire.partitions import records_taken
 from thalweg.wire.readers import needs_of, readers_of
 from thalweg.wire.spec import DeploymentSpec, EdgeSpec, VertexSpec, is_failed
 
@@ -139,10 +140,12 @@ class Facts:
         return stored.count if stored is not None else 0
 
     def lag(self, vertex: str) -> int:
-        """Records that were put out for a vertex and that it has not taken."""
+        """Records that were put out for a vertex and that it has not taken; of a partition, those of its vertex."""
+        if self.vertices[vertex].retired:
+            return 0
         if self.vertices[vertex].generation > 1 and self.is_at_last(vertex):
             return 0  # an added vertex was not given what was trimmed before it
-        return max(0, self.given(vertex) - self.commit(vertex).counters.records_in)
+        return max(0, self.given(vertex) - records_taken(self.commits, vertex))
 
     def is_at_last(self, vertex: str) -> bool:
         """Whether a vertex has come to the last message of each of its edges."""

@@ -98,7 +98,7 @@ def _commit(vertex: VertexSpec, told: dict[str, Any], report: Report) -> Commit:
     return Commit(
         epoch=1,
         number=1,
-        ended=told["ended"],
+        ended=told["ended"] or vertex.retired > 0,
         counters=counters,
         ports={port: PortDigest(one["count"], one["digest"]) for port, one in told["ports"].items()},
         generated={slot: msgspec.convert(one, Generated) for slot, one in told["generated"].items()},

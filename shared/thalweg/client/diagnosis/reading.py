@@ -6,6 +6,8 @@ import asyncio
 import time
 from dataclasses import dataclass
 
+import msgspec
+
 from thalweg.bus.connection import Client
 from thalweg.bus.counted import Counted, count_log
 from thalweg.bus.deployments import load_deployment
@@ -87,7 +89,11 @@ def _without_log(spec: DeploymentSpec, has_coordinator: bool, patience: Patience
 
 async def _look(client: Client, spec: DeploymentSpec) -> _Look:
     heads = await read_heads(client, spec.workspace, spec.name, CALL_S)
-    return _Look(latest_commits(heads), heads)
+    commits = latest_commits(heads)
+    # A partition that was retired is looked at as one that has come to its end.
+    retired = {one.name: commits.get(one.name, Commit(epoch=0, number=0)) for one in spec.vertices if one.retired}
+    over = {name: msgspec.structs.replace(commit, ended=True, failure=None) for name, commit in retired.items()}
+    return _Look(commits | over, heads)
 
 
 def _is_over(spec: DeploymentSpec, commits: dict[str, Commit]) -> bool:
