@@ -19,7 +19,8 @@ IMAGE_ARGS ?=
 help:
 	@echo "make demo | demo-all | test | test-docker | lint | bench | up | image | setup | lock | digests | clean"
 
-# Two stamps: a change of pyproject.toml does not install the locked packages again.
+# Two stamps: a change of pyproject.toml does not install the locked packages again. All is compiled here: every vertex is a process, and
+# would compile it all again where the environment keeps Python from writing bytecode.
 .venv/locked.stamp: $(LOCK)
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install -qq --require-hashes -r $(LOCK)
@@ -27,6 +28,7 @@ help:
 
 .venv/installed.stamp: .venv/locked.stamp pyproject.toml
 	$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
+	$(BIN)/python -m compileall -q shared services
 	@touch $@
 
 setup: .venv/installed.stamp

@@ -10,6 +10,7 @@ umask 077
 cat >"$file" <<END
 NATS_USER=thalweg
 NATS_PASSWORD=p$(hex 20)
+NATS_ROUTE_PASSWORD=r$(hex 20)
 THALWEG_S3_ACCESS_KEY=k$(hex 10)
 THALWEG_S3_SECRET_KEY=s$(hex 20)
 THALWEG_SECRET_KEY=$(key)

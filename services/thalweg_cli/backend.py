@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.errors import RejectedError, ThalwegError
+from thalweg_cli.checking import PipelineFile
 from thalweg_cli.output import AsJson, Author, Lease, Reason, ask, author_of, checked, fail, show_table
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ Revision = Annotated[int, typer.Argument(help="A revision, as `backend log` numb
 
 
 def apply(
-    pipeline: Annotated[Path, typer.Argument(help="The pipeline file (YAML).", show_default=False)],
+    pipeline: PipelineFile,
     pin_latest: Annotated[bool, typer.Option("--pin-latest", help="Pin components without a version to the latest.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
     author: Author = "",

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from thalweg.graph.plan import Plan
     from thalweg_cli.feeding import Feeding
 
-PipelineFile = Annotated[Path, typer.Argument(help="The pipeline file (YAML).", show_default=False)]
+# Not `readable`: whoever opens it says in one line why it cannot be read.
+PipelineFile = Annotated[Path, typer.Argument(help="The pipeline file (YAML).", show_default=False, readable=False)]
 Sets = Annotated[list[str], typer.Option("--set", help="vertex.param=VALUE (VALUE as YAML); may be repeated.")]
 Files = Annotated[list[str], typer.Option("--file", help="vertex.slot=PATH; may be repeated.")]
 Components = Annotated[list[Path], typer.Option("--components", help="A .py file or folder with components of your own; may be repeated.")]

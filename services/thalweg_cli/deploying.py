@@ -43,6 +43,7 @@ async def spec_of_plan(place: Place, store: Store, plan: Plan, name: str, upload
         deployed_ns=time.time_ns(),
         expect=expectations_of(plan.pipeline.expect),
         lease=place.lease,
+        replicas=place.settings.replicas,
     )
 
 

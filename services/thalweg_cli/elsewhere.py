@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thalweg.errors import RejectedError, ThalwegError
+from thalweg_cli.checking import PipelineFile
 from thalweg_cli.output import fail
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def compose(
-    pipeline: Annotated[Path, typer.Argument(help="The pipeline file (YAML).", show_default=False)],
+    pipeline: PipelineFile,
     out: Annotated[Path | None, typer.Option("--out", help="File to write; default: standard output.", show_default=False)] = None,
     name: Annotated[str | None, typer.Option("--name", help="Of the deployment; default: the backend's.", show_default=False)] = None,
     components: Annotated[

@@ -11,7 +11,7 @@ from pathlib import Path
 from thalweg.artifacts import ArtifactRecord, Store
 from thalweg.artifacts.records import owner_of, put_key, record_of_logs, records_of_run
 from thalweg.bus.buckets import Bucket
-from thalweg.bus.connection import Client, sync_of
+from thalweg.bus.connection import Client
 from thalweg.client.kept_logs import keep_logs
 from thalweg.graph.plan import PlannedVertex
 from thalweg.sealed.evidence import signed
@@ -19,7 +19,7 @@ from thalweg.sealed.signatures import SigningKey
 from thalweg.wire import subjects
 from thalweg.wire.capturing import Captured
 from thalweg.wire.commit import Commit
-from thalweg.wire.evidence import build
+from thalweg.wire.evidence import Sync, build
 from thalweg.wire.spec import DeploymentSpec
 
 
@@ -56,13 +56,19 @@ async def _record(client: Client, spec: DeploymentSpec, records: Mapping[str, Ar
 
 
 async def keep_evidence(
-    client: Client, store: Store, key: SigningKey, spec: DeploymentSpec, commits: dict[str, Commit], captured: Captured | None
+    client: Client,
+    store: Store,
+    key: SigningKey,
+    spec: DeploymentSpec,
+    commits: dict[str, Commit],
+    captured: Captured | None,
+    sync: Sync,
 ) -> bytes:
     """Signs and stores the evidence of a run that has come to its end; the document."""
     logs = await keep_logs(client, store, spec)
     if logs is not None:
         await _record(client, spec, record_of_logs(spec, logs, datetime.now(UTC)))
-    body = signed(build(spec, commits, spec.name, time.time_ns(), sync_of(client), captured, logs), key)
+    body = signed(build(spec, commits, spec.name, time.time_ns(), sync, captured, logs), key)
     await asyncio.to_thread(store.put_bytes, body)
     bucket = Bucket(client, subjects.bucket(spec.workspace, "evidence"))
     await bucket.ensure()

@@ -125,7 +125,7 @@ async def _work(
     work: Callable[[Place], Awaitable[R]],
 ) -> R:
     assert settings.nats_url is not None
-    client = await connect(settings.nats_url, "thalweg run")
+    client = await connect(settings.nats_url, "thalweg run", settings.replicas)
     try:
         await check_stored(client, settings.workspace, vertices)
         await ensure_bucket(client, settings.workspace)
@@ -144,7 +144,7 @@ async def _close(settings: Settings, name: str, at_end: At, killed: list[Path], 
     try:
         assert settings.nats_url is not None
         async with asyncio.timeout(patience_s):
-            client = await connect(settings.nats_url, "thalweg run")
+            client = await connect(settings.nats_url, "thalweg run", settings.replicas)
             try:
                 leases = Leases(client, settings.workspace)
                 if at_end == "commit":

@@ -15,7 +15,7 @@ async def reach(settings: Settings) -> bool:
         UsageError: the URL is none.
     """
     assert settings.nats_url is not None
-    client = await connect(settings.nats_url, "thalweg")
+    client = await connect(settings.nats_url, "thalweg", settings.replicas)
     try:
         return await coordinator_answers(client, settings.workspace)
     finally:

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from thalweg.artifacts import Store
 from thalweg.bus.captures import finish_capture
+from thalweg.bus.connection import sync_of
 from thalweg.client.runs import dead_letters, follow
 from thalweg.errors import RejectedError, RunFailedError
 from thalweg.graph.plan import Plan
@@ -94,7 +95,8 @@ async def _run(place: Place, plan: Plan, out: Path, progress: Progress, home: Pa
     dead = await dead_letters(client, spec)
     captured = await finish_capture(client, spec)
     await record_outputs(client, spec, commits, captured)
-    evidence = await keep_evidence(client, store, key, spec, commits, captured)
+    sync = sync_of(client, settings.nats_sync)
+    evidence = await keep_evidence(client, store, key, spec, commits, captured, sync)
     sent = {one.name: found for one in spec.vertices if (found := delivered(one, commits[one.name])) is not None}
     return _Ran(time.monotonic() - started, commits, saved, dead, evidence, captured, sent)
 

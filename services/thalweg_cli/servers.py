@@ -34,7 +34,7 @@ def servers_of_run(settings: Settings, name: str, keep: bool) -> Iterator[Settin
         return
     stack = _start_stack(settings, name)
     try:
-        update = {"data": stack.data_dir, "nats_url": settings.nats_url or stack.nats_url}
+        update = {"data": stack.data_dir, **_nats_of(settings, stack)}
         if settings.s3_endpoint is None:
             update |= {"s3_endpoint": stack.s3_endpoint, "s3_access_key": stack.s3_access_key, "s3_secret_key": stack.s3_secret_key}
         yield settings.model_copy(update=update)
@@ -42,6 +42,11 @@ def servers_of_run(settings: Settings, name: str, keep: bool) -> Iterator[Settin
         stack.stop()
         if stack.data_dir != settings.data and not keep:
             discard(stack.data_dir)
+
+
+def _nats_of(settings: Settings, stack: EmbeddedStack) -> dict[str, Any]:
+    """The given server, or that of the stack, which is a single one."""
+    return {"nats_url": stack.nats_url, "replicas": 1} if settings.nats_url is None else {"nats_url": settings.nats_url}
 
 
 def _start_stack(settings: Settings, name: str) -> EmbeddedStack:
@@ -64,7 +69,7 @@ def servers_of_data(settings: Settings) -> Iterator[Settings]:
         yield settings
         return
     with EmbeddedStack(settings.data) as stack:
-        update: dict[str, Any] = {"nats_url": settings.nats_url or stack.nats_url}
+        update = _nats_of(settings, stack)
         if settings.s3_endpoint is None:
             update |= {"s3_endpoint": stack.s3_endpoint, "s3_access_key": stack.s3_access_key, "s3_secret_key": stack.s3_secret_key}
         yield settings.model_copy(update=update)
@@ -92,6 +97,6 @@ def coordinator_of_run(settings: Settings, name: str, secrets: Mapping[str, str]
 def _environment(settings: Settings) -> dict[str, str]:
     named = {
         f"THALWEG_{name.upper()}": getattr(settings, name)
-        for name in ("nats_url", "s3_endpoint", "s3_bucket", "s3_access_key", "s3_secret_key", "workspace", "data")
+        for name in ("nats_url", "replicas", "s3_endpoint", "s3_bucket", "s3_access_key", "s3_secret_key", "workspace", "data")
     }
     return {name: str(value) for name, value in named.items() if value is not None} | {"PYTHONSAFEPATH": "1"}

@@ -27,11 +27,12 @@ from thalweg_coordinator.capturing import Capturing
 from thalweg_coordinator.delaying import TrimDelay
 from thalweg_coordinator.last_words import publish_last_words
 from thalweg_coordinator.launching import Launcher
-from thalweg_coordinator.restarts import CRASHES_BEFORE_GIVING_UP, Attempts, decide_restart, describe_exit
+from thalweg_coordinator.restarts import CRASHES_BEFORE_GIVING_UP, Attempts, Lives, count_deaths, decide_restart, describe_exit
 from thalweg_coordinator.settled import SettledLetters
 from thalweg_coordinator.teardown import Teardown
 from thalweg_coordinator.trimming import Mark, Window, keep_of, plan_trim, plan_windows
 
+STARTS_AT_ONCE = 4  # fewer than there are threads, which other deployments need, too
 STALL_S = 10.0  # nobody has committed anything for so long, before a stall is looked for
 _log = logging.getLogger("thalweg.coordinator")
 Codes = dict[str, int | None]
@@ -65,6 +66,7 @@ class Care:
         self._watch = LogWatch(client, workspace, name)
         self._log_created = ""
         self._attempts: dict[str, Attempts] = {}
+        self._lives: dict[str, Lives] = {}  # of those that something else starts again
         self._asked = Asked()
         self._trimmed: dict[str, int] = {}
         self._windows: dict[str, int] = {}
@@ -90,6 +92,7 @@ class Care:
         if look.created != self._log_created:
             self._log_created, self._silence = look.created, (0, 0.0)
             self._attempts.clear()
+            self._lives.clear()
             self._trimmed.clear()
             self._windows.clear()
             self._settled.forget()
@@ -101,8 +104,7 @@ class Care:
             await self._tear_down_if_draining(spec, commits)
             return
         is_clean = await self._remove_vertices(spec, codes, look.heads)
-        for vertex in spec.vertices:
-            await self._keep_running(spec, vertex, codes, commits.get(vertex.name))
+        await self._keep_all_running(spec, codes, commits)
         await self._trim(spec, look)
         await self._settled.remove(spec, commits)
         if any(commit.waits_for is not None for commit in commits.values()):
@@ -117,6 +119,7 @@ class Care:
 
     async def _stop_vertices(self) -> None:
         self._attempts.clear()
+        self._lives.clear()
         self._asked.clear()
         if self._name in self._launcher.deployments():
             await asyncio.to_thread(self._launcher.stop, self._name)
@@ -185,6 +188,18 @@ class Care:
         if life is not None and (number := self._asked.decide(vertex, life, time.monotonic())) is not None:
             await asyncio.to_thread(self._launcher.signal, self._name, vertex, number)
 
+    async def _keep_all_running(self, spec: DeploymentSpec, codes: Codes, commits: dict[str, Commit]) -> None:
+        """A few at a time: to start a container takes up to a second. All have been seen to before an error of one of them is raised."""
+        turns = asyncio.Semaphore(STARTS_AT_ONCE)
+
+        async def keep(vertex: VertexSpec) -> None:
+            async with turns:
+                await self._keep_running(spec, vertex, codes, commits.get(vertex.name))
+
+        for outcome in await asyncio.gather(*map(keep, spec.vertices), return_exceptions=True):
+            if outcome is not None:
+                raise outcome
+
     async def _keep_running(self, spec: DeploymentSpec, vertex: VertexSpec, codes: Codes, commit: Commit | None) -> None:
         if vertex.retired:
             await self._end_retired(vertex.name, codes)
@@ -197,6 +212,7 @@ class Care:
             await self._start(spec, vertex)
             return
         if self._launcher.is_kept:
+            await self._watch_kept(spec, vertex, commit)
             return
         code = codes.get(vertex.name)
         is_former = self._launcher.generation(self._name, vertex.name) < vertex.generation
@@ -256,6 +272,15 @@ class Care:
             self._attempts[name] = Attempts(attempts.crashes, attempts.progress)
             await self._start(spec, vertex)
 
+    async def _watch_kept(self, spec: DeploymentSpec, vertex: VertexSpec, commit: Commit | None) -> None:
+        """Gives up a vertex that something else starts again, and that dies each time."""
+        known, former = self._launcher.restarts(self._name, vertex.name), self._lives.get(vertex.name)
+        lives = self._lives[vertex.name] = count_deaths(former, known, commit, vertex.generation, time.monotonic())
+        if former is not None and lives.crashes > former.crashes:
+            _log.warning("%s/%s was started again without having got further; crash %d", self._name, vertex.name, lives.crashes)
+        if lives.is_hopeless:
+            await self._give_up(spec, vertex, known.code if known is not None else None)
+
     async def _say_last_words(self, spec: DeploymentSpec, vertex: VertexSpec, what: str) -> None:
         """Puts what a process that died could not send itself into its log records; never worth a failure."""
         tail = await asyncio.to_thread(self._launcher.log_tail, self._name, vertex.name)
@@ -263,8 +288,9 @@ class Care:
             secrets = await self._reveal(vertex.secrets, spec.lease) if vertex.secrets else {}
             await publish_last_words(self._client, spec, vertex, what, tail, secrets.values())
 
-    async def _give_up(self, spec: DeploymentSpec, vertex: VertexSpec, code: int) -> None:
-        said = f"{vertex.name}: died {CRASHES_BEFORE_GIVING_UP} times without getting further: {describe_exit(code)}"
+    async def _give_up(self, spec: DeploymentSpec, vertex: VertexSpec, code: int | None) -> None:
+        said = f"{vertex.name}: died {CRASHES_BEFORE_GIVING_UP} times without getting further"
+        said += f": {describe_exit(code)}" if code is not None else ""
         tail = await asyncio.to_thread(self._launcher.log_tail, self._name, vertex.name)
         lines = [said, *(f"  {line}" for line in tail)]
         _log.error("%s/%s crashes again and again", self._name, vertex.name)

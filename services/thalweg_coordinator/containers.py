@@ -16,6 +16,7 @@ from thalweg.embedded.process import feed
 from thalweg.errors import RejectedError, UnreachableError
 from thalweg.launching import usual_image
 from thalweg.settings import Settings, child_environment
+from thalweg_coordinator.restarts import Restarts, exit_code_of
 from thalweg_coordinator.statuses import Usage
 
 try:
@@ -33,7 +34,6 @@ CALL_TIMEOUT_S = 10
 AT_ONCE = 16
 _TAIL_LINES, _LINE_LENGTH = 5, 200
 _LABEL = "thalweg."
-_SIGNALLED, _STOPPED = 128, 143
 _CONFLICT = 409  # it is not running (any more), is being removed, or another coordinator has made it
 _HERE_ALONE = (
     "THALWEG_DATA",
@@ -60,11 +60,6 @@ class Seen:
         labels, exited = found["Labels"], re.match(r"Exited \((\d+)\)", found["Status"])
         code = None if found["State"] in ("running", "paused", "restarting") else exit_code_of(int(exited[1]) if exited else 137)
         return cls(found["Id"], int(labels[_LABEL + "generation"]), labels[_LABEL + "drains"] == "1", code)
-
-
-def exit_code_of(code: int) -> int:
-    """An exit code as the shell says it, with signals as negative numbers; a vertex that stopped on request says 143 by itself."""
-    return _SIGNALLED - code if _SIGNALLED < code <= _SIGNALLED + 64 and code != _STOPPED else code
 
 
 def environment_of(settings: Settings, *, with_store: bool) -> dict[str, str]:
@@ -143,6 +138,10 @@ class DockerLauncher:
         """None while the container runs; killed, where it is gone."""
         found = self._seen.get((deployment, vertex))
         return found.code if found is not None else -9
+
+    def restarts(self, deployment: str, vertex: str) -> Restarts | None:
+        """None: nothing but the coordinator starts it again."""
+        return None
 
     def knows(self, deployment: str, vertex: str) -> bool:
         """Whether there is a container of it, running or not."""

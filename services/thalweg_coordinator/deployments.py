@@ -13,7 +13,7 @@ from thalweg.api import evidence as evidence_api
 from thalweg.api.calls import Call, Nothing
 from thalweg.api.leases import check_owner, check_visible
 from thalweg.bus import deployments as stored
-from thalweg.bus.connection import Client
+from thalweg.bus.connection import Client, replicas_of
 from thalweg.bus.heads import latest_commits, read_heads
 from thalweg.errors import RejectedError
 from thalweg.graph.plan import Inspect, faults_error
@@ -248,6 +248,7 @@ class Deployments:
             revision=at,
             graph_digest=graph.digest(),
             expect=expectations_of(graph.expect),
+            replicas=replicas_of(self._client),
             aliases={alias: str(endpoint) for alias, endpoint in graph.aliases.items()},
             lease=lease,
             launcher=launcher,

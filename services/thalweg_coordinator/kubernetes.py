@@ -15,6 +15,7 @@ from thalweg.errors import RejectedError, UnreachableError
 from thalweg.launching import usual_image
 from thalweg.settings import Settings
 from thalweg.wire.manifests import (
+    CONTAINER,
     DEPLOYMENT,
     VERTEX,
     Manifest,
@@ -26,6 +27,7 @@ from thalweg.wire.manifests import (
     secret_manifest,
     vertex_manifest,
 )
+from thalweg_coordinator.restarts import Restarts, exit_code_of
 from thalweg_coordinator.statuses import Usage
 
 try:
@@ -70,7 +72,7 @@ class Cluster:
 class KubernetesLauncher:
     """Vertices of one workspace in the namespace of the coordinator. See `launching.Launcher`.
 
-    Pods are started again by Kubernetes, and heed the spec by themselves: exit codes are not looked at here.
+    Pods are started again by Kubernetes, and heed the spec by themselves.
 
     Args:
         settings: workspace, image and limits.
@@ -87,20 +89,15 @@ class KubernetesLauncher:
         self._placing = Placing(namespace, settings.vertex_image or usual_image(), settings.vertex_memory_bytes, settings.vertex_cpus)
         self._seen: set[tuple[str, str]] = set()
         self._ending: set[tuple[str, str]] = set()  # those that were deleted, and are still there
+        self._restarts: dict[tuple[str, str], Restarts] = {}
         self._looked_at = float("-inf")
 
     def observe(self) -> None:
-        """Lists the StatefulSets of the workspace, at most once a second; one that is being deleted is there until its pod is gone."""
+        """Lists the StatefulSets and pods of the workspace, at most once a second; what is being deleted is there until its pod is gone."""
         if time.monotonic() - self._looked_at < LOOK_S:
             return
-        found, query = list[Manifest](), {"labelSelector": _selector(labels_of(self._workspace)), "limit": str(PAGE)}
-        while True:
-            page = self._call("GET", self._path("apps/v1", "statefulsets"), query)
-            found += page["items"]
-            if not (following := page["metadata"].get("continue")):
-                break
-            query["continue"] = following
-        self._seen = {(notes[DEPLOYMENT], notes[VERTEX]) for notes in (one["metadata"]["annotations"] for one in found)}
+        self._seen = {_key(one) for one in self._list("apps/v1", "statefulsets")}
+        self._restarts = {_key(one): found for one in self._list("v1", "pods") if (found := _restarts(one)) is not None}
         self._ending &= self._seen
         self._looked_at = time.monotonic()
 
@@ -131,6 +128,10 @@ class KubernetesLauncher:
     def exit_code(self, deployment: str, vertex: str) -> int | None:
         """None: whatever its pod does, Kubernetes sees to it."""
         return None
+
+    def restarts(self, deployment: str, vertex: str) -> Restarts | None:
+        """What its pod says."""
+        return self._restarts.get((deployment, vertex))
 
     def knows(self, deployment: str, vertex: str) -> bool:
         """Whether there is a StatefulSet of it."""
@@ -198,6 +199,15 @@ class KubernetesLauncher:
         """Closes connections."""
         self._http.close()
 
+    def _list(self, version: str, kind: str) -> list[Manifest]:
+        found, query = list[Manifest](), {"labelSelector": _selector(labels_of(self._workspace)), "limit": str(PAGE)}
+        while True:
+            page = self._call("GET", self._path(version, kind), query)
+            found += page["items"]
+            if not (following := page["metadata"].get("continue")):
+                return found
+            query["continue"] = following
+
     def _apply(self, manifest: Manifest, version: str, kind: str) -> Manifest:
         path = self._path(version, kind, manifest["metadata"]["name"])
         return self._call("PATCH", path, _APPLY, json.dumps(manifest), {"Content-Type": "application/apply-patch+yaml"})
@@ -232,6 +242,21 @@ class KubernetesLauncher:
     def _path(self, version: str, kind: str, name: str = "") -> str:
         group = "api" if version == "v1" else "apis"
         return f"/{group}/{version}/namespaces/{self._placing.namespace}/{kind}" + (f"/{name}" if name else "")
+
+
+def _key(found: Manifest) -> tuple[str, str]:
+    notes = found["metadata"]["annotations"]
+    return notes[DEPLOYMENT], notes[VERTEX]
+
+
+def _restarts(pod: Manifest) -> Restarts | None:
+    """Of its container, beside which a cluster may have put others; None before it has one."""
+    for one in pod.get("status", {}).get("containerStatuses", []):
+        if one["name"] != CONTAINER:
+            continue
+        ended = one.get("lastState", {}).get("terminated") or one.get("state", {}).get("terminated")
+        return Restarts(one["restartCount"], exit_code_of(ended["exitCode"]) if ended else None)
+    return None
 
 
 def _selector(labels: Mapping[str, str]) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from thalweg_coordinator.restarts import Restarts
 from thalweg_coordinator.statuses import Usage
 
 
 class Launcher(Protocol):
     """Runs vertices of one workspace.
 
-    What is asked about what runs (`exit_code`, `knows`, `generation`, `drains`, `vertices`, `deployments`) is as the last `observe`
-    found it, and what was done here since; it does not block. All else may block, and is called from threads.
+    What is asked about what runs (`exit_code`, `restarts`, `knows`, `generation`, `drains`, `vertices`, `deployments`) is as the last
+    `observe` found it, and what was done here since; it does not block. All else may block, and is called from threads.
 
     Attributes:
         is_kept: something else keeps its vertices running, and they heed the spec by themselves (`--kept`): nobody signals them.
@@ -52,6 +53,9 @@ class Launcher(Protocol):
 
     def exit_code(self, deployment: str, vertex: str) -> int | None:
         """None while the vertex runs; else its exit code, negative for the signal that killed it."""
+
+    def restarts(self, deployment: str, vertex: str) -> Restarts | None:
+        """How often whoever keeps the vertex has started it again; None where that is not known."""
 
     def knows(self, deployment: str, vertex: str) -> bool:
         """Whether the vertex was ever started, and not forgotten since."""
@@ -110,6 +114,10 @@ class StaticLauncher:
 
     def exit_code(self, deployment: str, vertex: str) -> int | None:
         """None: it is somebody else's."""
+        return None
+
+    def restarts(self, deployment: str, vertex: str) -> Restarts | None:
+        """Not known: claims on the log tell."""
         return None
 
     def knows(self, deployment: str, vertex: str) -> bool:

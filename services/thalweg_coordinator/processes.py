@@ -17,6 +17,7 @@ import psutil
 from thalweg.embedded.leftovers import end_leftovers, fact_of, process_of, write_pid_file
 from thalweg.embedded.process import feed
 from thalweg.settings import child_environment
+from thalweg_coordinator.restarts import Restarts
 from thalweg_coordinator.statuses import Usage
 
 STOP_TIMEOUT_S = 3.0
@@ -88,6 +89,10 @@ class ProcessLauncher:
         if child is not None:
             return child.poll()
         return None if process_of(self._pid_path(deployment, vertex)) is not None else -signal.SIGKILL
+
+    def restarts(self, deployment: str, vertex: str) -> Restarts | None:
+        """None: nothing but the coordinator starts it again."""
+        return None
 
     def knows(self, deployment: str, vertex: str) -> bool:
         """Whether the vertex was ever started here."""

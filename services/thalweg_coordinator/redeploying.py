@@ -17,6 +17,7 @@ from thalweg_coordinator.reprocessing import Going, go_back
 _KEPT = (
     "deployed_ns",
     "storage",
+    "replicas",
     "max_messages_per_subject",
     "batch_records",
     "batch_bytes",

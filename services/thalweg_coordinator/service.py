@@ -54,6 +54,7 @@ from thalweg_coordinator.looks import Looks
 from thalweg_coordinator.probing import Probes
 from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.replays import Replays
+from thalweg_coordinator.replicas import match_all
 from thalweg_coordinator.secrets import SecretCalls, Secrets
 from thalweg_coordinator.stored_releases import StoredReleases
 from thalweg_coordinator.teardown import Teardown
@@ -98,7 +99,7 @@ class Coordinator:
         """Reconciles a few times a second until `stop` is set. What runs is left running."""
         if self._settings.nats_url is None:
             raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
-        client = await connect_unless(stop, self._settings.nats_url, "coordinator")
+        client = await connect_unless(stop, self._settings.nats_url, "coordinator", self._settings.replicas)
         if client is None:
             return
         tasks: list[asyncio.Task[None]] = []
@@ -109,6 +110,7 @@ class Coordinator:
             await asyncio.to_thread(self._launchers.open_known, with_usual=self._only is None)
             await self._guard("logs", self._keep_logs(client))
             await self._prepare(client)
+            await self._guard("replicas", self._match_replicas(client))
             tasks.append(asyncio.create_task(self._end_leases(client)))
             if self._only is None:
                 self._leadership = Leadership(client, self._settings.workspace)
@@ -142,6 +144,11 @@ class Coordinator:
     async def _keep_logs(self, client: Client) -> None:
         settings = self._settings
         await ensure_log_stream(client, settings.workspace, settings.log_max_age_s, settings.log_max_bytes, change=True)
+
+    async def _match_replicas(self, client: Client) -> None:
+        if self._only is None:  # one of a single run leaves what is there as it is
+            for line in await match_all(client, self._settings.workspace):
+                _log.warning("%s", line)
 
     def _serve_metrics(self, client: Client, looks: Looks) -> None:
         if not self._settings.metrics_port:
@@ -177,7 +184,7 @@ class Coordinator:
         leases, look = Leases(client, workspace), (check_bound, locate_for(""))
         backends = Backends(logs, releases, check_bound, locate_for, sealed)
         key = await asyncio.to_thread(workspace_key, self._settings.signing_key, self._settings.data)
-        self._teardown = Teardown(client, workspace, store, key)
+        self._teardown = Teardown(client, workspace, store, key, self._settings.nats_sync)
         await self._teardown.ensure()
         self._endpoints = endpoints = Endpoints(client, workspace, logs)
         await endpoints.ensure()

@@ -23,6 +23,7 @@ from thalweg.client.kept_logs import keep_logs
 from thalweg.errors import RunFailedError, ThalwegError
 from thalweg.sealed.evidence import signed
 from thalweg.sealed.signatures import SigningKey
+from thalweg.settings import DeclaredSync
 from thalweg.wire import evidence, subjects
 from thalweg.wire.capturing import NONE, Captured
 from thalweg.wire.commit import Commit
@@ -39,10 +40,11 @@ class Teardown:
         workspace: whose.
         store: where generated files are, and where evidence goes.
         key: signs evidence.
+        declared: of the server that holds the logs, as `Settings.nats_sync`.
     """
 
-    def __init__(self, client: Client, workspace: str, store: Store, key: SigningKey) -> None:
-        self._client, self._store, self._key = client, store, key
+    def __init__(self, client: Client, workspace: str, store: Store, key: SigningKey, declared: DeclaredSync | None) -> None:
+        self._client, self._store, self._key, self._declared = client, store, key, declared
         self._reports, self._evidence, self._artifacts = (
             Bucket(client, subjects.bucket(workspace, kind)) for kind in ("reports", "evidence", "artifacts")
         )
@@ -123,7 +125,7 @@ class Teardown:
             logs = await keep_logs(self._client, store, spec)
             if logs is not None:
                 await self._record(record_of_logs(spec, logs, datetime.now(UTC)))
-            document = evidence.build(spec, commits, evidence_id, time.time_ns(), sync_of(self._client), captured, logs)
+            document = evidence.build(spec, commits, evidence_id, time.time_ns(), sync_of(self._client, self._declared), captured, logs)
             body = signed(document, self._key)
         await asyncio.to_thread(store.put_bytes, body)
         if stored is None:

@@ -56,7 +56,7 @@ async def serve(settings: Settings, how: Listening) -> None:
     if settings.nats_url is None:
         raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
     listening = _listen(how.host, how.port)
-    client = await connect(settings.nats_url, "gateway")
+    client = await connect(settings.nats_url, "gateway", settings.replicas)
     directory, watches, gathering = Directory(client, settings.workspace), Watches(client), Gathering(client)
     try:
         await directory.load()

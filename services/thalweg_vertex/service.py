@@ -72,7 +72,7 @@ async def serve(settings: Settings, deployment: str, vertex: str, logs: Logs, te
     """
     if settings.nats_url is None:
         raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
-    client = await connect(settings.nats_url, f"{deployment}/{vertex}")
+    client = await connect(settings.nats_url, f"{deployment}/{vertex}", settings.replicas)
     sending = asyncio.create_task(logs.run(client, settings))
 
     async def send_the_last() -> None:

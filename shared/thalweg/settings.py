@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from thalweg.errors import UsageError
@@ -18,14 +18,21 @@ EMBEDDED_NATS = "thalweg-embedded"  # name of the embedded server, which syncs w
 SECRET_PREFIX = "THALWEG_SECRET_"  # and a secret's name, for runs without a store of secrets
 SEALING_KEYS = ("THALWEG_SECRET_KEY", "THALWEG_SIGNING_KEY")
 _ALIVE_FILE = "THALWEG_ALIVE_FILE"  # of this process, not of its children
+DeclaredSync = Literal["always", "lazy"]
 _STORE_KEYS = ("THALWEG_S3_ACCESS_KEY", "THALWEG_S3_SECRET_KEY")
+
+
+def _number(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
 class Settings(BaseSettings):
     """What a Thalweg process is told about where it is; each field is the variable `THALWEG_<FIELD>`.
 
     Attributes:
-        nats_url: server to use; None means that the embedded stack is brought up.
+        nats_url: server to use, or several of one cluster, joined by commas; None means that the embedded stack is brought up.
+        nats_sync: what whoever runs that server says of it: whether it has on disk what it acknowledges. It cannot be asked.
+        replicas: on how many servers of the cluster each stream and bucket is kept.
         http_url: gateway to use.
         s3_endpoint: file store to use; None means that the embedded stack is brought up.
         s3_bucket: bucket of all workspaces.
@@ -50,6 +57,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="THALWEG_", toml_file=SETTINGS_FILE, extra="forbid", frozen=True)
 
     nats_url: str | None = None
+    nats_sync: DeclaredSync | None = None
+    replicas: Annotated[Literal[1, 3, 5], BeforeValidator(_number)] = 1
     http_url: str | None = None
     s3_endpoint: str | None = None
     s3_bucket: str = Field("thalweg", min_length=3)

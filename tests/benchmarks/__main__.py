@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks import capture, gateway, latency, memory, partitions, records, replays, vertex_process, video
+from benchmarks import capture, gateway, latency, memory, partitions, records, replays, replicas, scaling, startup, vertex_process, video
 from benchmarks.stage import Stage
 from thalweg.embedded import EmbeddedStack
 
@@ -18,11 +18,14 @@ BENCHMARKS: dict[str, Callable[[Stage], Iterable[dict[str, object]]]] = {
     "latency": latency.measure,
     "capture": capture.measure,
     "replays": replays.measure,
+    "replicas": replicas.measure,
     "video": video.measure,
     "gateway": gateway.measure,
     "process": vertex_process.measure,
+    "startup": startup.measure,
     "memory": memory.measure,
     "partitions": partitions.measure,
+    "scaling": scaling.measure,
 }
 
 

@@ -6,11 +6,9 @@ import asyncio
 import json
 import socket
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +17,6 @@ from integration.served import deploy, token_for, until_running
 from thalweg.bus.presence import wait_for_coordinator
 from thalweg.client import open_session
 from thalweg.embedded.servers import free_ports
-from thalweg.settings import Settings
 
 COUNTS = {1: 150, 10: 1000, 100: 3000}  # requests, by how many callers
 GOALS = {10: "at most 4", 100: ""}
@@ -45,10 +42,10 @@ def measure(stage: Stage) -> list[dict[str, object]]:
     """Medians and 99th percentiles of all rounds, ms; ratios of medians of runs next to each other; posts accepted a second."""
     gateway, alone = free_ports(2)
     with (
-        _process(stage, str(HERE / "fastapi_alone.py"), stage.stack.nats_url, "--port", str(alone)),
-        _process(stage, str(HERE / "faststream_reply.py"), stage.stack.nats_url),
-        _process(stage, "-m", "thalweg_coordinator"),
-        _process(stage, "-m", "thalweg_gateway", "--port", str(gateway)),
+        stage.service(str(HERE / "fastapi_alone.py"), stage.stack.nats_url, "--port", str(alone)),
+        stage.service(str(HERE / "faststream_reply.py"), stage.stack.nats_url),
+        stage.service("-m", "thalweg_coordinator"),
+        stage.service("-m", "thalweg_gateway", "--port", str(gateway)),
     ):
         name, token = asyncio.run(_deployed(stage))
         for port in (alone, gateway):
@@ -86,34 +83,14 @@ def _call(stage: Stage, words: list[object], callers: int, count: int) -> dict[s
 
 async def _deployed(stage: Stage) -> tuple[str, str]:
     """An input endpoint, one vertex, an output endpoint; the backend's name, and what opens it."""
-    stack = stage.stack
-    settings = Settings(
-        nats_url=stack.nats_url,
-        s3_endpoint=stack.s3_endpoint,
-        s3_access_key=stack.s3_access_key,
-        s3_secret_key=stack.s3_secret_key,
-        data=stage.folder / "data",
-    )
     door = {"component": "http-in@1.0.0", "params": {"type": KIND, "rate_per_s": 1e6, "burst": 1_000_000}}
     vertices = {"door": door, "convert": {"component": "bench-fahrenheit@1.0.0"}, "show": {"component": "http-out@1.0.0"}}
-    async with open_session(settings) as session:
-        if not await wait_for_coordinator(session.client, settings.workspace, READY_S):
+    async with open_session(stage.settings) as session:
+        if not await wait_for_coordinator(session.client, session.workspace, READY_S):
             raise SystemExit("the coordinator does not answer")
         name = await deploy(session, vertices, "door.out -> convert.in", "convert.out -> show.in", backend="bench-gateway")
         await until_running(session, name)
         return name, await token_for(session, name, "door.in")
-
-
-@contextmanager
-def _process(stage: Stage, *words: str) -> Iterator[None]:
-    environment = {**stage.environment, "THALWEG_COMPONENTS": str(HERE / "parts.py")}
-    with (stage.folder / "gateway.log").open("ab") as log:
-        started = subprocess.Popen([sys.executable, *words], env=environment, stdout=log, stderr=log)
-    try:
-        yield
-    finally:
-        started.terminate()
-        started.wait()
 
 
 def _wait_for(port: int) -> None:

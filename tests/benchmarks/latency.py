@@ -17,18 +17,19 @@ def measure(stage: Stage) -> list[dict[str, object]]:
     ours, bare = list[list[float]](), list[list[float]]()
     for _ in range(stage.rounds):
         bare.append(json.loads(stage.bare("bare_hop.py", "--count", COUNT, "--per-s", PER_S)))
-        ours.append(_ours(stage))
+        ours.append(hops(stage))
     all_ours, all_bare = list(chain(*ours)), list(chain(*bare))
     return [
-        figure("thalweg, a hop, median", _median(all_ours), "ms", digits=3),
-        figure("bare, a hop, median", _median(all_bare), "ms", digits=3),
+        figure("thalweg, a hop, median", median(all_ours), "ms", digits=3),
+        figure("bare, a hop, median", median(all_bare), "ms", digits=3),
         figure("thalweg, a hop, 99th percentile", _p99(all_ours), "ms", digits=3),
         figure("bare, a hop, 99th percentile", _p99(all_bare), "ms", digits=3),
-        compared("thalweg against bare, median", [_median(one) for one in ours], [_median(one) for one in bare], "at most 1.5"),
+        compared("thalweg against bare, median", [median(one) for one in ours], [median(one) for one in bare], "at most 1.5"),
     ]
 
 
-def _ours(stage: Stage) -> list[float]:
+def hops(stage: Stage) -> list[float]:
+    """Times of all hops of a run of ours, ns."""
     pipeline: dict[str, Any] = {
         "backend": "bench-latency",
         "vertices": {
@@ -42,7 +43,8 @@ def _ours(stage: Stage) -> list[float]:
     return found
 
 
-def _median(ns: list[float]) -> float:
+def median(ns: list[float]) -> float:
+    """In ms."""
     return statistics.median(ns) / 1e6
 
 

@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import psutil
 import yaml
 
 from thalweg.embedded import EmbeddedStack
+from thalweg.settings import Settings
 
 HERE = Path(__file__).parent
 DEADLINE_S = 900.0
@@ -42,6 +44,30 @@ class Stage:
     def environment(self) -> dict[str, str]:
         """Of every child process."""
         return {**os.environ, **self.stack.environment(), "THALWEG_DATA": str(self.folder / "data"), "PYTHONPATH": str(HERE.parent)}
+
+    @property
+    def settings(self) -> Settings:
+        """Of a client of the servers."""
+        stack = self.stack
+        return Settings(
+            nats_url=stack.nats_url,
+            s3_endpoint=stack.s3_endpoint,
+            s3_access_key=stack.s3_access_key,
+            s3_secret_key=stack.s3_secret_key,
+            data=self.folder / "data",
+        )
+
+    @contextmanager
+    def service(self, *words: str) -> Iterator[psutil.Process]:
+        """A process of Python over the components of `parts.py`, ended with the block."""
+        environment = {**self.environment, "THALWEG_COMPONENTS": str(HERE / "parts.py")}
+        with (self.folder / "services.log").open("ab") as log:
+            started = subprocess.Popen([sys.executable, *words], env=environment, stdout=log, stderr=log)
+        try:
+            yield psutil.Process(started.pid)
+        finally:
+            started.terminate()
+            started.wait()
 
     def cpu_s(self) -> float:
         """CPU time so far of the servers, and of all child processes that have ended, with theirs."""

@@ -5,7 +5,7 @@
 # addresses and published ports are seen by the tests alone: to run. Both work on one folder, so that what was built can be run.
 set -euo pipefail
 FOLDER=${ENGINE_DIR:?}
-NAMESPACE=thalweg-docker
+NAMESPACE=thalweg-$(printf %s "$FOLDER" | cksum | cut -d' ' -f1) # one for each folder: engines side by side do not meet
 STATE=$FOLDER/s # short: a socket's path has at most 108 bytes
 BIN=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/.venv/bin
 export DOCKER_HOST=unix://$STATE/d.sock
@@ -33,7 +33,8 @@ start() {
         network=(--bridge=none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false)
     else
         ip netns list | grep -qw $NAMESPACE || { ip netns add $NAMESPACE && ip -n $NAMESPACE link set lo up; }
-        within=(nsenter "--net=/run/netns/$NAMESPACE") # not `ip netns exec`, which hides the cgroups
+        ln -sfn "/run/netns/$NAMESPACE" "$STATE/net"
+        within=(nsenter "--net=$STATE/net") # not `ip netns exec`, which hides the cgroups
     fi
     for file in "$STATE/d.pid" "$STATE/exec/containerd/containerd.pid"; do is_alive "$file" || rm -f "$file"; done
     setsid "${within[@]}" dockerd -H "$DOCKER_HOST" --data-root "$FOLDER/data" --exec-root "$STATE/exec" --pidfile "$STATE/d.pid" \

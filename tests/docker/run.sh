@@ -41,7 +41,7 @@ else
     make image
     "$engine" stop
     "$engine" start net
-    within=(nsenter --net=/run/netns/thalweg-docker)
+    within=(nsenter "--net=$ENGINE_DIR/s/net")
 fi
 # `docker compose` is the compose of the lock file, whatever plugins there are.
 mkdir -p "$work/config/cli-plugins"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 from collections.abc import Iterator
@@ -62,7 +63,8 @@ def test_a_run_with_files_leaves_what_it_generates_in_the_store(stack: Stack) ->
     wait_until(lambda: "seattle-weather: finished" in stack.thalweg("status", "seattle-weather"), "the run has ended")
     said = stack.thalweg("undeploy", "seattle-weather")
     assert "saved save.file: seattle-monthly.parquet" in said
-    assert "evidence seattle-weather-" in said
+    (evidence,) = re.findall(r"evidence (seattle-weather-\S+)", said)
+    assert '"sync":"declared-always"' in stack.thalweg("evidence", "show", evidence, "--json").replace(" ", "")
 
 
 def is_said(stack: Stack, what: str, name: str) -> bool:
@@ -110,6 +112,17 @@ def test_services_have_no_rights_and_stop_at_once_when_asked(stack: Stack) -> No
         "docker compose -f deploy/compose.yaml ps -aq gateway coordinator-1 coordinator-2 | xargs docker inspect -f '{{.State.ExitCode}}'"
     )
     assert codes.split() == ["0", "0", "0"]
+
+
+def test_no_password_and_no_key_is_in_a_command_line_or_a_log(stack: Stack) -> None:
+    who = {"NATS_USER", "THALWEG_S3_ACCESS_KEY"}  # names, as the file store's log tells one
+    values = [value for name, value in stack.environment().items() if name not in who]
+    containers = stack.compose("ps", "-aq").split()
+    assert len(values) == 4 and len(containers) == 5
+    commands = [(one["Path"], one["Args"], one["Config"]["Healthcheck"]) for one in json.loads(stack.docker("inspect", *containers))]
+    logs = [stack.shell(f"docker logs {one} 2>&1") for one in containers]
+    assert all(logs) and "nats-server" in "".join(logs)
+    assert not [value for value in values if value in f"{commands}{logs}"]
 
 
 async def test_nobody_gets_in_without_the_password(stack: Stack) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -28,17 +29,19 @@ class Total:
 
 
 class Count(BaseModel):
-    """How many numbers, and how long each takes."""
+    """How many numbers, and how long each takes, until there is a file of that path."""
 
     count: int
     pause_s: float = 0.0
+    until: str = ""
 
 
 @thalweg.component("numbers", version="1.0.0")
 def numbers(params: Count, cursor: int | None) -> Iterator[thalweg.At[Number]]:
     """Counts from 0."""
     for n in range(cursor or 0, params.count):
-        time.sleep(params.pause_s)
+        if not params.until or not Path(params.until).exists():
+            time.sleep(params.pause_s)
         yield thalweg.At(Number(n, f"label {n % 7}"), n + 1, time_ns=n * 1_000)
 
 

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +32,18 @@ _names = (f"served-{number}" for number in itertools.count())
 
 
 @dataclass
-class Served:
-    """Where they are."""
+class Servers:
+    """Where they are, and what processes there find of components."""
 
-    stack: EmbeddedStack
     settings: Settings
+    parts: Path = PARTS
 
     @property
     def environment(self) -> dict[str, str]:
         """Of a process that uses them."""
-        return {**os.environ, **self.stack.environment(), "THALWEG_DATA": str(self.settings.data), "THALWEG_COMPONENTS": str(PARTS)}
+        names = "nats_url", "replicas", "s3_endpoint", "s3_access_key", "s3_secret_key", "data"
+        given = {f"THALWEG_{name.upper()}": str(getattr(self.settings, name)) for name in names}
+        return {**os.environ, **given, "THALWEG_COMPONENTS": str(self.parts)}
 
     @contextmanager
     def process(self, module: str, *words: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -63,7 +65,7 @@ class Served:
     async def session(self) -> AsyncIterator[Session]:
         """An open line to the coordinator."""
         async with open_session(self.settings) as found:
-            assert await wait_for_coordinator(found.client, self.settings.workspace, 20)
+            assert await wait_for_coordinator(found.client, self.settings.workspace, DEADLINE_S)
             yield found
 
     @asynccontextmanager
@@ -73,6 +75,13 @@ class Served:
             yield found
             for one in (await found.ask(api.STATUS, api.MaybeNamed())).deployments:
                 await found.ask(api.UNDEPLOY, api.Undeploy(name=one.name, discard=True))
+
+
+@dataclass
+class Served(Servers):
+    """Those of an embedded stack."""
+
+    stack: EmbeddedStack = field(kw_only=True)
 
 
 @contextmanager
@@ -86,7 +95,7 @@ def served(folder: Path) -> Iterator[Served]:
             s3_secret_key=stack.s3_secret_key,
             data=folder,
         )
-        found = Served(stack, settings)
+        found = Served(settings, stack=stack)
         try:
             with found.process("thalweg_coordinator"):
                 yield found

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 import yaml
 
-from integration.deploying import Place, has, names, read_lines, status_of, store_lines, undeploy, when
+from integration.deploying import Place, has, names, read_lines, status_of, store_backend, store_lines, undeploy, until, when
 from thalweg.api import deployments as api
 from thalweg.api.backends import EDIT, Edit
 from thalweg.client import Session
@@ -50,6 +50,32 @@ async def test_vertices_that_somebody_else_starts_wait_run_heed_a_redeploy_and_d
         assert report.outcome == "finished" and report.unfinished == []
         lines = read_lines(place, report)
         assert [one["n"] for one in lines] == list(range(len(lines))) and lines[-1]["tag"] == 2
+
+
+async def test_a_vertex_that_somebody_else_starts_and_that_dies_each_time_is_given_up_until_it_is_changed(
+    place: Place, asking: Session
+) -> None:
+    vertices = {
+        "numbers": {"component": "numbers@1.0.0", "params": {"count": 50}},
+        "mortal": {"component": "mortal@1.0.0", "params": {"dies_of": 30}},
+        "lines": {"component": "jsonl-file@1.0.0"},
+    }
+    name = await store_backend(asking, vertices, "numbers.out -> mortal.in", "mortal.out -> lines.in")
+    with ExitStack() as stack:
+        for vertex in vertices:
+            stack.enter_context(kept(place, name, vertex))
+        await asking.ask(api.DEPLOY, api.Deploy(backend=name, launcher="static"))
+
+        async def has_failed() -> bool:
+            return (await status_of(asking, name)).state == "failed"
+
+        await until(has_failed)
+        (failed,) = (one for one in (await status_of(asking, name)).vertices if one.state == "failed")
+        assert (failed.vertex, failed.reason) == ("mortal", "mortal: died 6 times without getting further")
+        await asking.ask(EDIT, Edit(backend=name, author="ada", operations=[SetParam(vertex="mortal", path="dies_of", value=-1)]))
+        await asking.ask(api.REDEPLOY, api.Redeploy(name=name))
+        await when(asking, name, lambda _, whole: whole.state == "finished")
+        assert [one["n"] for one in read_lines(place, await undeploy(asking, name))] == list(range(50))
 
 
 async def test_a_launcher_that_cannot_be_used_here_is_refused_in_words(asking: Session) -> None:

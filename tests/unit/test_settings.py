@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from thalweg.bus.connection import Client, sync_of
 from thalweg.errors import UsageError
-from thalweg.settings import load_settings
+from thalweg.settings import EMBEDDED_NATS, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +48,38 @@ def test_a_wrong_file_is_a_usage_error(text: str) -> None:
 def test_a_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THALWEG_S3_SECRET_KEY", "not-for-eyes")
     assert "not-for-eyes" not in repr(load_settings())
+
+
+@pytest.mark.parametrize(
+    ("server", "declared", "told"),
+    [
+        (EMBEDDED_NATS, None, "always"),
+        (EMBEDDED_NATS, "lazy", "always"),  # whose settings are ours
+        ("nats", "always", "declared-always"),
+        ("nats", "lazy", "declared-lazy"),
+        ("nats", None, "unknown"),
+    ],
+)
+def test_whether_a_server_syncs_is_known_of_our_own_and_declared_of_others(
+    server: str, declared: str | None, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if declared is not None:
+        monkeypatch.setenv("THALWEG_NATS_SYNC", declared)
+    client = Client()
+    client._server_info = {"server_name": server}
+    assert sync_of(client, load_settings().nats_sync) == told
+
+
+def test_a_server_cannot_be_declared_as_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THALWEG_NATS_SYNC", "sometimes")
+    with pytest.raises(UsageError, match=r"nats_sync: Input should be 'always' or 'lazy'"):
+        load_settings()
+
+
+def test_replicas_are_a_number_that_a_cluster_can_agree_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THALWEG_REPLICAS", "3")
+    assert load_settings().replicas == 3
+    for wrong in ("0", "2", "three", ""):
+        monkeypatch.setenv("THALWEG_REPLICAS", wrong)
+        with pytest.raises(UsageError, match="replicas"):
+            load_settings()

@@ -26,7 +26,7 @@ async def capture(settings: Settings, deployment: str) -> None:
     """
     if settings.nats_url is None:
         raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
-    client = await connect(settings.nats_url, f"{deployment} capture")
+    client = await connect(settings.nats_url, f"{deployment} capture", settings.replicas)
     try:
         spec = await _spec(client, settings, deployment)
         if spec is None or spec.capture == NONE or await CaptureNotes(client, spec).result() is not None:

@@ -93,7 +93,7 @@ async def keep_whole(settings: Settings, client: Client, spec: DeploymentSpec) -
         await until_wanted(notes)
     now = await load_deployment(client, spec.workspace, spec.name)  # it may have been redeployed, or promoted, meanwhile
     commits = await _last_commits(client, now)
-    account = evidence.account(now, commits, sync_of(client))
+    account = evidence.account(now, commits, sync_of(client, settings.nats_sync))
     found = await asyncio.to_thread(_seal, whole.recorder, now, commits, reason, account)
     captured = await upload(Store.of(settings, now.lease), path, found, reason)
     await notes.tell(captured)

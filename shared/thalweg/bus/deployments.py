@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 
 import msgspec
 from nats.aio.client import Client
@@ -11,6 +10,7 @@ from nats.aio.client import Client
 from thalweg.bus import errors
 from thalweg.bus.buckets import Bucket
 from thalweg.bus.connection import request_json
+from thalweg.bus.fenced import RefusedError, StaleWriteError, publish_after
 from thalweg.bus.streams import call, create_stream
 from thalweg.errors import RejectedError, UnreachableError
 from thalweg.wire import subjects
@@ -37,15 +37,15 @@ async def store_deployment(client: Client, spec: DeploymentSpec, expected: int |
     Raises:
         StaleSpecError: there is another one.
         RejectedError: `deployment.refused`.
+        UnreachableError: `nats.unreachable`; whether it is stored is not known.
     """
     bucket = subjects.deployments_bucket(spec.workspace)
-    headers = {"Nats-Expected-Last-Subject-Sequence": str(expected)} if expected is not None else None
-    reply = await client.request(f"$KV.{bucket}.{spec.name}", msgspec.json.encode(spec), timeout=10, headers=headers)
-    answer = json.loads(reply.data)
-    if "error" in answer:
-        if answer["error"].get("err_code") in (errors.WRONG_LAST_SEQUENCE, errors.WRONG_LAST_SEQUENCE_CONSTANT):
-            raise StaleSpecError(spec.name)
-        raise RejectedError(f"deployment {spec.name} cannot be stored: {answer['error'].get('description')}", code="deployment.refused")
+    try:
+        await publish_after(client, f"$KV.{bucket}.{spec.name}", msgspec.json.encode(spec), expected)
+    except StaleWriteError:
+        raise StaleSpecError(spec.name) from None
+    except RefusedError as error:
+        raise RejectedError(f"deployment {spec.name} cannot be stored: {error}", code="deployment.refused") from error
 
 
 async def load_deployment(client: Client, workspace: str, name: str) -> DeploymentSpec:
@@ -92,8 +92,8 @@ async def create_log(client: Client, spec: DeploymentSpec) -> None:
             "max_bytes": MAX_LOG_BYTES[spec.storage],
             "allow_direct": True,
             "allow_atomic": True,
-            "num_replicas": 1,
         },
+        spec.replicas,
     )
 
 

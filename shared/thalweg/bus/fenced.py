@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from itertools import chain, repeat
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
 
 from thalweg.bus import errors
 from thalweg.errors import UnreachableError
 
 TIMEOUT_S = 10.0
+_PAUSES_S = (0.005, 0.02, 0.1)
 
 
 class StaleWriteError(Exception):
@@ -30,7 +34,7 @@ async def publish_after(
         client: NATS connection.
         subject, body, headers: what to append.
         after: position of the subject's last message as it was read, 0 for none; None for wherever it is.
-        timeout_s: how long to wait for the reply.
+        timeout_s: how long to wait for the reply, and for a cluster that has no leader or does not know yet what is on its way.
 
     Raises:
         StaleWriteError: the subject has grown since.
@@ -38,13 +42,23 @@ async def publish_after(
         UnreachableError: no reply came; the subject must be read to know.
     """
     fence = {} if after is None else {"Nats-Expected-Last-Subject-Sequence": str(after)}
-    try:
-        reply = await client.request(subject, body, timeout=timeout_s, headers={**(headers or {}), **fence} or None)
-    except (NatsError, OSError, TimeoutError) as error:
-        raise UnreachableError(f"JetStream does not answer: {type(error).__name__}", code="nats.unreachable") from error
-    answer = json.loads(reply.data)
-    if "error" not in answer:
-        return int(answer["seq"])
-    if answer["error"].get("err_code") in (errors.WRONG_LAST_SEQUENCE, errors.WRONG_LAST_SEQUENCE_CONSTANT):
-        raise StaleWriteError
-    raise RefusedError(answer["error"].get("description"))
+    end = asyncio.get_running_loop().time() + timeout_s
+    for pause_s in chain(_PAUSES_S, repeat(_PAUSES_S[-1])):
+        try:
+            reply = await client.request(subject, body, timeout=timeout_s, headers={**(headers or {}), **fence} or None)
+            answer = json.loads(reply.data)
+        except NoRespondersError:  # nobody has had it
+            answer = {"error": {"description": "nobody keeps it"}}
+        except (NatsError, OSError, TimeoutError) as error:
+            raise UnreachableError(f"JetStream does not answer: {type(error).__name__}", code="nats.unreachable") from error
+        if "error" not in answer:
+            return int(answer["seq"])
+        why, code = answer["error"].get("description"), answer["error"].get("err_code")
+        if code == errors.WRONG_LAST_SEQUENCE:
+            raise StaleWriteError
+        if code is not None and code != errors.WRONG_LAST_SEQUENCE_CONSTANT and code not in errors.TEMPORARY:
+            raise RefusedError(why)
+        if asyncio.get_running_loop().time() + pause_s > end:
+            raise UnreachableError(f"JetStream does not take a message for now: {why}", code="nats.unreachable")
+        await asyncio.sleep(pause_s)
+    raise AssertionError("it ends by itself")

@@ -15,7 +15,7 @@ from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
 
 from thalweg.bus import errors
-from thalweg.bus.connection import request_json
+from thalweg.bus.connection import is_clustered, request_json
 from thalweg.errors import RunFailedError, UnreachableError
 from thalweg.wire import subjects
 from thalweg.wire.commit import HEADER, Commit, decode_commit
@@ -78,31 +78,64 @@ async def read_last_of_each(client: Client, stream: str, wildcard: str, timeout_
 
     By a short-lived push consumer of headers, because a direct get of several subjects always sends bodies, and at most 1,024
     (NATS ADR-31). A message written meanwhile may take the place of its subject's older one: heads need not be of one instant.
+    What was stored before the call is seen, in a cluster too, where the consumer may be on a server that lags behind.
 
     Raises:
         UnreachableError: `nats.unreachable`, the server refuses for now.
-        nats.errors.TimeoutError: the server did not answer in time.
+        nats.errors.Error, TimeoutError: the server did not answer in time.
     """
+    if not is_clustered(client):
+        return await _read_some(client, stream, [wildcard], timeout_s)
+    end = asyncio.get_running_loop().time() + timeout_s
+    while True:
+        answer = await request_json(client, f"$JS.API.STREAM.INFO.{stream}", timeout_s=timeout_s)  # of the leader
+        if "error" in answer:
+            if answer["error"].get("err_code") == errors.STREAM_NOT_FOUND:
+                return []
+            raise _unread(stream, answer)
+        if answer["config"]["num_replicas"] == 1:
+            return await _read_some(client, stream, [wildcard], timeout_s)
+        found = await _read_some(client, stream, answer["config"]["subjects"], timeout_s)
+        newest = max((one.sequence for one in found), default=0)
+        if newest >= answer["state"]["last_seq"] or await _is_newest(client, stream, newest, timeout_s):
+            return [one for one in found if subjects.matches(wildcard, one.subject)]
+        if asyncio.get_running_loop().time() > end:
+            raise UnreachableError(f"the heads of {stream} cannot be read: a server lags behind", code="nats.unreachable")
+
+
+async def _is_newest(client: Client, stream: str, sequence: int, timeout_s: float) -> bool:
+    """Whether the leader has no later message: the very last one of the stream may have been removed."""
+    async with asyncio.timeout(timeout_s):
+        last = await last_message(client, stream, ">")
+    return last is None or last.sequence <= sequence
+
+
+async def _read_some(client: Client, stream: str, wildcards: list[str], timeout_s: float) -> list[StoredMessage]:
     for silence_s in _SILENCES_S:
         try:
-            return await _read_once(client, stream, wildcard, timeout_s, min(silence_s, timeout_s))
+            return await _read_once(client, stream, wildcards, timeout_s, min(silence_s, timeout_s))
         except _SilentError:
             continue  # what it has counted as pending was purged before it was sent
-    return await _read_once(client, stream, wildcard, timeout_s, timeout_s)
+    return await _read_once(client, stream, wildcards, timeout_s, timeout_s)
 
 
 class _SilentError(NatsTimeoutError):
     """A consumer that has said how much is pending sends nothing more."""
 
 
-async def _read_once(client: Client, stream: str, wildcard: str, timeout_s: float, silence_s: float) -> list[StoredMessage]:
+def _unread(stream: str, answer: dict[str, Any]) -> UnreachableError:
+    what = f"the heads of {stream} cannot be read: {answer['error'].get('description')}"
+    return UnreachableError(what, code="nats.unreachable")
+
+
+async def _read_once(client: Client, stream: str, wildcards: list[str], timeout_s: float, silence_s: float) -> list[StoredMessage]:
     name, inbox = f"tw{os.urandom(6).hex()}", client.new_inbox()
     config = {
         **_HEADERS_ONLY,
         "name": name,
         "deliver_subject": inbox,
         "deliver_policy": "last_per_subject",
-        "filter_subjects": [wildcard],
+        "filter_subjects": wildcards,
     }
     subscription = await client.subscribe(inbox, pending_bytes_limit=-1, pending_msgs_limit=-1)
     try:
@@ -111,7 +144,7 @@ async def _read_once(client: Client, stream: str, wildcard: str, timeout_s: floa
         if "error" in answer:
             if answer["error"].get("err_code") == errors.STREAM_NOT_FOUND:
                 return []
-            raise UnreachableError(f"the heads of {stream} cannot be read: {answer['error'].get('description')}", code="nats.unreachable")
+            raise _unread(stream, answer)
         count = answer["num_pending"] + answer["delivered"]["consumer_seq"]
         return await _collect(subscription, count, silence_s)
     finally:

@@ -28,24 +28,25 @@ async def heads_before(client: Client, workspace: str, deployment: str, vertex: 
     """
     if position <= 1:  # to the server, 0 is no bound
         return []
-    query = {"multi_last": [subjects.vertex_prefix(workspace, deployment, vertex)], "up_to_seq": position - 1}
-    return await _many(client, subjects.stream(workspace, deployment), query)
+    stream, prefix = subjects.stream(workspace, deployment), subjects.vertex_prefix(workspace, deployment, vertex)
+    found = await _many(client, stream, {"multi_last": [prefix], "up_to_seq": position - 1})
+    # Any server of a cluster may have answered, and one that lags behind has less: the leader knows of the next one.
+    newest = max((one.sequence for one in found), default=0)
+    later = await get_message(client, stream, {"seq": newest + 1, "next_by_subj": prefix})
+    if later is not None and later.sequence < position:
+        raise UnreachableError(f"{stream} cannot be read as it was: a server lags behind", code="nats.unreachable", hint="try again")
+    return found
 
 
 async def first_at(client: Client, workspace: str, deployment: str, time_ns: int) -> int | None:
-    """Sequence of the first message that the server stored at a time or later; None where there is none.
+    """Sequence of the first message that the server stored at a time or later; None where there is none; waits for a server that is away.
 
     Raises:
-        UnreachableError: `nats.unreachable`.
+        RunFailedError: `log.gone`.
     """
     query = {"start_time": _rfc3339(time_ns), "next_by_subj": subjects.everything(workspace, deployment)}
-    subject = f"$JS.API.DIRECT.GET.{subjects.stream(workspace, deployment)}"
-    try:
-        reply = await client.request(subject, json.dumps(query).encode(), timeout=TIMEOUT_S)
-    except (NatsError, OSError, TimeoutError) as error:
-        raise UnreachableError(f"JetStream does not answer: {type(error).__name__}", code="nats.unreachable") from error
-    headers = reply.headers or {}
-    return int(headers["Nats-Sequence"]) if "Nats-Sequence" in headers else None
+    found = await get_message(client, subjects.stream(workspace, deployment), query)
+    return found.sequence if found is not None else None
 
 
 async def first_commit(client: Client, stream: str, subject: str, begin: int = 1) -> StoredMessage | None:
@@ -90,6 +91,8 @@ async def _many(client: Client, stream: str, query: dict[str, Any]) -> list[Stor
                     found.append(StoredMessage(headers["Nats-Subject"], int(headers["Nats-Sequence"]), headers, b"", commit))
                 case "204" | "404":  # the end of them, or none
                     return found
+                case "503":
+                    raise UnreachableError(f"{stream} cannot be read as it was: no server has it now", code="nats.unreachable")
                 case status:
                     raise RejectedError(f"{stream} cannot be read as it was: {status} {headers.get('Description')}", code="log.refused")
     except (NatsError, OSError, TimeoutError) as error:

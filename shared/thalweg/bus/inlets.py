@@ -72,6 +72,9 @@ async def _publish_group(client: Client, subject: str, bodies: Sequence[bytes], 
         if code == errors.DUPLICATE_IN_BATCH and keys is not None:
             singly = [await _publish_group(client, subject, [body], [key]) for body, key in zip(bodies, keys, strict=False)]
             return [one for group in singly for one in group]
+        if code in errors.TEMPORARY or code in (errors.ID_IN_PROCESS, errors.INCOMPLETE_BATCH):
+            what = f"JetStream takes no record for now: {answer['error'].get('description')}"
+            raise UnreachableError(what, code="nats.unreachable", hint="try again with the same Idempotency-Key")
         if code != errors.STORE_FAILED:
             raise RunFailedError(f"the log refuses a record: {answer['error'].get('description')}", code="endpoint.refused")
         if asyncio.get_running_loop().time() > deadline:

@@ -13,7 +13,7 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
 from thalweg.bus import errors
-from thalweg.bus.connection import request_json
+from thalweg.bus.connection import is_clustered, request_json
 from thalweg.bus.heads import read_last_of_each
 from thalweg.bus.streams import call, create_stream
 from thalweg.errors import RejectedError, UnreachableError
@@ -72,9 +72,11 @@ async def ensure_log_stream(client: Client, workspace: str, max_age_s: float, ma
         "max_age": int(max_age_s * 1e9),
         "max_bytes": max_bytes,
         "allow_direct": True,
-        # A record is not worth a disk sync, which commits would wait behind: a server that is killed may lose the last ones.
-        "persist_mode": "async",
     }
+    if not is_clustered(client):
+        # A record is not worth a disk sync, which commits would wait behind: a server that is killed may lose the last ones. For replicated
+        # streams there is no such mode, and a stream cannot be given another one later.
+        config["persist_mode"] = "async"
     await create_stream(client, config)
     if change:
         await _change_limits(client, name, config)
@@ -151,7 +153,8 @@ async def dropped_records(client: Client, workspace: str) -> dict[tuple[str, str
 async def read_page(client: Client, workspace: str, subject: str, start: int, count: int, since: datetime | None = None) -> Page:
     """Up to `count` records of a subject or wildcard, from a sequence or a time on (NATS ADR-31); none where there is no stream.
 
-    Nothing is kept open on the server, so that one who follows needs no care when it restarts.
+    Nothing is kept open on the server, so that one who follows needs no care when it restarts. Any server of a cluster may answer; one that
+    lags behind gives less, which the next page has.
 
     Raises:
         nats.errors.Error, OSError, TimeoutError: the server is away.
@@ -166,6 +169,8 @@ async def read_page(client: Client, workspace: str, subject: str, start: int, co
         while True:
             message = await subscription.next_msg(timeout=READ_TIMEOUT_S)
             headers = message.headers or {}
+            if headers.get("Status") == "503":
+                raise NoRespondersError
             if "Status" in headers:
                 return Page(lines, int(headers.get("Nats-Num-Pending", 0)))
             lines.append(_line(message))

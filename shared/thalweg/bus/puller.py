@@ -95,10 +95,9 @@ class Puller(Generic[M]):
         await self._drop()
         self._reset()
         self._outstanding, self._delivered, self._is_lost = 0, 0, False
-        self._consumer, inbox = f"tw{os.urandom(6).hex()}", self._client.new_inbox()
+        inbox = self._client.new_inbox()
         self._subscription = await self._client.subscribe(inbox, cb=self._on_message, pending_msgs_limit=-1, pending_bytes_limit=-1)
         config: dict[str, Any] = {
-            "name": self._consumer,
             "ack_policy": "none",
             "deliver_policy": "by_start_sequence",
             "opt_start_seq": max(self._next, 1),
@@ -108,12 +107,12 @@ class Puller(Generic[M]):
             "inactive_threshold": 2 * EXPIRES_NS,
         }
         while True:
+            # A new name for each try: in a cluster, one that was not answered may be placed on a server that is away, and stay there.
+            self._consumer = f"tw{os.urandom(6).hex()}"
+            request = {"stream_name": self._stream, "config": {**config, "name": self._consumer}}
             try:
                 answer = await request_json(
-                    self._client,
-                    f"$JS.API.CONSUMER.CREATE.{self._stream}.{self._consumer}",
-                    {"stream_name": self._stream, "config": config},
-                    timeout_s=2.0,
+                    self._client, f"$JS.API.CONSUMER.CREATE.{self._stream}.{self._consumer}", request, timeout_s=2.0
                 )
                 if "error" not in answer:
                     break
@@ -145,8 +144,13 @@ class Puller(Generic[M]):
             return
         first = 3 if len(tokens) == 9 else 5  # with a domain and an account in front
         consumer, sequence, delivered = tokens[first], int(tokens[first + 2]), int(tokens[first + 3])
-        if consumer != self._consumer or delivered != self._delivered + 1:
-            return  # of a consumer that was given up, or behind a gap, which the watcher mends
+        if consumer != self._consumer or self._is_lost:
+            return  # of one that was given up
+        if delivered != self._delivered + 1:
+            # Behind a gap, or one that counts anew: a server that is started again has forgotten how far its consumers were, and what it
+            # sends once it has counted up to here is something else, if the log was trimmed meanwhile.
+            self._is_lost = True
+            return
         self._delivered, self._heard_at = delivered, time.monotonic()
         self._outstanding -= 1
         self._stored_ns = int(tokens[first + 4])
@@ -197,8 +201,11 @@ class Puller(Generic[M]):
     async def _is_behind(self) -> bool:
         """Whether the log has a message that nothing was heard of, though it was asked for."""
         next_sequence, delivered = self._next, self._delivered
+        return await self._has_next(next_sequence) and (self._next, self._delivered) == (next_sequence, delivered)
+
+    async def _has_next(self, sequence: int) -> bool:
+        """Whether the log has a message from a sequence on; the stream's leader says so."""
         for subject in self._subjects:
-            found = await get_message(self._client, self._stream, {"seq": next_sequence, "next_by_subj": subject})
-            if found is not None:
-                return (self._next, self._delivered) == (next_sequence, delivered)
+            if await get_message(self._client, self._stream, {"seq": max(sequence, 1), "next_by_subj": subject}) is not None:
+                return True
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nats.errors import Error as NatsError
 
-from thalweg.bus.connection import request_json
+from thalweg.bus.connection import is_clustered, request_json
 from thalweg.bus.puller import Puller
 from thalweg.wire.logged import Logged
 
@@ -29,7 +29,10 @@ class RawReader(Puller[Logged]):
             return False
         if "error" in answer or consumer != self._consumer:
             return False
-        return int(answer["num_pending"]) == 0 and int(answer["delivered"]["consumer_seq"]) == self._delivered
+        if int(answer["num_pending"]) or int(answer["delivered"]["consumer_seq"]) != self._delivered:
+            return False
+        # In a cluster, the consumer may be on a server that lags behind: the leader knows.
+        return not is_clustered(self._client) or not await self._has_next(self._next)
 
     def _join(self, subject: str, sequence: int, headers: dict[str, str], data: bytes) -> None:
         self._next = sequence + 1

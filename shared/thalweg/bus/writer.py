@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
 
 from thalweg.bus import errors
 from thalweg.bus.heads import StoredMessage, last_message
@@ -28,6 +29,10 @@ MAX_PIECES = 900  # JetStream takes at most 1,000 messages in one atomic batch
 FIRST_TIMEOUT_S, LAST_TIMEOUT_S = 2.0, 30.0
 FLUSH_EVERY_BYTES = 16 << 20
 _WAITS_S = (0.005, 0.01, 0.02, 0.05, 0.1)
+_MAX_REFUSALS = 20
+_NO_LEADER = -1
+# What says nothing of the commit: it may be stored, or on its way, or is to be sent again.
+_QUESTIONS = errors.TEMPORARY | {None, _NO_LEADER, errors.WRONG_LAST_SEQUENCE_CONSTANT, errors.INCOMPLETE_BATCH}
 
 _ASIDE = frozenset({STATE_PORT, DEAD_PORT})
 _pack = msgspec.msgpack.Encoder().encode
@@ -65,26 +70,30 @@ class Writer:
             RunFailedError: the commit can never be stored (`commit.too_large`, or the server says why).
         """
         outgoing = self._messages(parts, commit)
-        timeout_s, waits, refused = FIRST_TIMEOUT_S, 0, 0
+        timeout_s, waits, asked, refused = FIRST_TIMEOUT_S, 0, 0, 0
         while True:
             answer = await self._try(outgoing, timeout_s)
-            if answer is None:
-                self.recovered_count += 1
-                timeout_s = min(timeout_s * 2, LAST_TIMEOUT_S)
-            elif "error" not in answer:
+            if answer is not None and "error" not in answer:
                 self.last_sequence = int(answer["seq"])
                 return
-            elif answer["error"].get("err_code") == errors.STORE_FAILED:
+            error: dict[str, Any] = answer["error"] if answer is not None else {}
+            code = error.get("err_code")
+            if code == errors.STORE_FAILED:
                 await self._wait_for_room(waits)
                 waits += 1
                 continue
-            elif answer["error"].get("err_code") not in (errors.WRONG_LAST_SEQUENCE, errors.WRONG_LAST_SEQUENCE_CONSTANT):
+            if answer is None:
+                timeout_s = min(timeout_s * 2, LAST_TIMEOUT_S)
+            if code in _QUESTIONS:
+                # Short at first: a cluster acknowledges a commit a moment before it takes the next one.
+                await asyncio.sleep(_WAITS_S[min(asked, len(_WAITS_S) - 1)])
+                self.recovered_count += 1
+                asked += 1
+            elif code != errors.WRONG_LAST_SEQUENCE:
                 refused += 1
-                _log.warning("commit %d refused: %s", commit.number, answer["error"])
-                if refused > 20:
-                    raise RunFailedError(
-                        f"the log refuses a commit: {answer['error'].get('description')}", code="commit.refused", **answer["error"]
-                    )
+                _log.warning("commit %d refused: %s", commit.number, error)
+                if refused > _MAX_REFUSALS:
+                    raise RunFailedError(f"the log refuses a commit: {error.get('description')}", code="commit.refused", **error)
                 await asyncio.sleep(0.1)
             if await self._is_stored(commit):
                 return
@@ -163,9 +172,10 @@ class Writer:
                 reply = await self._client.request(subject, body, timeout=timeout_s, headers={**headers, **fence})
             else:
                 reply = await self._try_batch(outgoing, fence, timeout_s)
+        except NoRespondersError:
+            return {"error": {"err_code": _NO_LEADER}}  # told at once, so that the next try need not wait longer
         except (NatsError, OSError, TimeoutError) as error:
             _log.info("no reply to a commit: %s", type(error).__name__)
-            await asyncio.sleep(0.05)
             return None
         answer: dict[str, Any] = json.loads(reply.data)
         return answer

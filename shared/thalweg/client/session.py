@@ -53,7 +53,7 @@ async def open_session(settings: Settings) -> AsyncIterator[Session]:
             code="settings.missing",
             hint="`thalweg up` starts one, and prints the variables to set",
         )
-    client = await connect(settings.nats_url, "thalweg")
+    client = await connect(settings.nats_url, "thalweg", settings.replicas)
     try:
         yield Session(client, settings.workspace)
     finally:

@@ -70,6 +70,7 @@ class EmbeddedStack:
         """The `THALWEG_*` variables that let another process use this stack; they hold the secret key."""
         return {
             "THALWEG_NATS_URL": self.nats_url,
+            "THALWEG_REPLICAS": "1",
             "THALWEG_S3_ENDPOINT": self.s3_endpoint,
             "THALWEG_S3_ACCESS_KEY": self.s3_access_key,
             "THALWEG_S3_SECRET_KEY": self.s3_secret_key,

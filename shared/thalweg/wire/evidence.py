@@ -17,8 +17,9 @@ from thalweg.wire.receipts import RECEIPTS, delivered
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 
 FORMAT = "thalweg-evidence/1"
-Sync = Literal["always", "never", "unknown"]
-"""When the server has synced what it has acknowledged to disk; `unknown` for one that was not started by us: it cannot be asked."""
+Sync = Literal["always", "declared-always", "declared-lazy", "never", "unknown"]
+"""When the server has synced what it has acknowledged to disk. One that was not started by us cannot be asked: what
+was declared of it, else `unknown`."""
 
 
 def build(
@@ -54,6 +55,7 @@ def build(
         "deployed_ns": spec.deployed_ns,
         "finished_ns": finished_ns,
         "storage": spec.storage,
+        "replicas": spec.replicas,
         "sync": "never" if spec.storage == "memory" else sync,
         "replay": msgspec.to_builtins(captured) if captured is not None else None,
         "logs": msgspec.to_builtins(logs) if logs is not None else None,

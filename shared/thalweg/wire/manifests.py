@@ -12,7 +12,7 @@ from typing import Any
 from thalweg.wire.spec import DeploymentSpec, VertexSpec
 
 Manifest = dict[str, Any]
-NAME, SECRETS = "thalweg-vertex", "/run/secrets/thalweg"
+NAME, CONTAINER, SECRETS = "thalweg-vertex", "vertex", "/run/secrets/thalweg"
 NATS_SECRET, STORE_SECRET = "thalweg-nats", "thalweg-store"  # with THALWEG_NATS_URL; with THALWEG_S3_…
 WORKSPACE_ID, DEPLOYMENT_ID, VERTEX_ID = "thalweg/workspace-id", "thalweg/deployment-id", "thalweg/vertex-id"
 DEPLOYMENT, VERTEX = "thalweg/deployment", "thalweg/vertex"
@@ -146,7 +146,7 @@ def _container(placed: Placed, placing: Placing) -> Manifest:
         mounts.append({"name": "secrets", "mountPath": SECRETS, "readOnly": True})
     sources = [NATS_SECRET, *([STORE_SECRET] if placed.needs_store else [])]
     return {
-        "name": "vertex",
+        "name": CONTAINER,
         "image": placing.image,
         "args": [*arguments, "--secrets", SECRETS] if placed.slots else arguments,
         "env": [{"name": "THALWEG_WORKSPACE", "value": placed.workspace}],

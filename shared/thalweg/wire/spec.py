@@ -149,6 +149,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
     """One deployment at one generation.
 
     Attributes:
+        replicas: on how many servers its log is kept.
         desired: `draining`: sources end now, then everything else does, and what is left is saved; `discarding`: all goes at once.
         revision, graph_digest: of the backend; 0 and "" where it is no stored one.
         deployed_ns: when the name was deployed; tells this deployment from another one of the same name.
@@ -173,6 +174,7 @@ class DeploymentSpec(msgspec.Struct, frozen=True):
     deployed_ns: int = 0
     expect: list[ExpectSpec] = []
     storage: Literal["file", "memory"] = "file"
+    replicas: int = 1
     max_messages_per_subject: int = 1024
     batch_records: int = 4096
     batch_bytes: int = 1_048_576

@@ -90,6 +90,14 @@ def parse_port(subject: str) -> tuple[str, str] | None:
     return (partition_name(parts[4], int(parts[6])), parts[5]) if len(parts) == 7 and parts[3] == "v" else None
 
 
+def matches(pattern: str, subject: str) -> bool:
+    """Whether a subject is among those of a pattern: `*` for a token, `>` for all that follow."""
+    wanted, given = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        wanted, given = wanted[:-1], given[: len(wanted) - 1] if len(given) >= len(wanted) else []
+    return len(wanted) == len(given) and all(one in ("*", other) for one, other in zip(wanted, given, strict=True))
+
+
 def moved(subject: str, workspace: str, deployment: str) -> str:
     """A subject of a deployment as another one would have it."""
     return f"tw.{workspace}.{deployment}.{subject.split('.', 3)[3]}"
@@ -124,6 +132,21 @@ def logs_stream(workspace: str) -> str:
 def deployments_bucket(workspace: str) -> str:
     """Name of the JetStream key-value bucket that holds deployments: key `<deployment>` is a DeploymentSpec."""
     return f"TW_{workspace}_deployments"
+
+
+BUCKETS = (
+    "artifacts",
+    "captures",
+    "deployments",
+    "endpoints",
+    "evidence",
+    "holds",
+    "lead",
+    "leases",
+    "releases",
+    "reports",
+    "secrets",
+)
 
 
 def bucket(workspace: str, kind: str) -> str:

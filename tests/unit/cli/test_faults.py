@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -177,3 +179,17 @@ def test_what_cannot_be_meant_is_told_in_words(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "p.txt").write_text("hm")
     result = CliRunner().invoke(app, list(words))
     assert (result.exit_code, said in result.output) == (3, True), result.output
+
+
+@pytest.mark.parametrize("command", ["validate", "run", "apply", "compose"])
+def test_a_file_that_may_not_be_read_is_told_in_one_line(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "p.yaml").touch()
+
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # as it is for all but root
+    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    result = CliRunner().invoke(app, [command, str(tmp_path / "p.yaml")])
+    assert (result.exit_code, result.stderr) == (3, f"error: {tmp_path / 'p.yaml'} cannot be read: Permission denied\n")

@@ -65,6 +65,22 @@ class ApiServer:
             self.objects.pop(path, None)
         self.terminating.clear()
 
+    def add_pod(self, prefix: str, container: dict[str, Any] | None) -> None:
+        """A pod of the StatefulSet whose name begins so, as the controller makes it; None before its container has a status."""
+        (one,) = (found for found in self.of_kind("StatefulSet") if found["metadata"]["name"].startswith(prefix))
+        named = {"name": "vertex", "image": "thalweg:1", "imageID": "", "ready": False}
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {**one["spec"]["template"]["metadata"], "name": f"{one['metadata']['name']}-0"},
+            "spec": one["spec"]["template"]["spec"],
+            "status": {"phase": "Pending"}
+            if container is None
+            else {"phase": "Running", "containerStatuses": [named | {"name": "sidecar", "restartCount": 99}, named | container]},
+        }
+        kubernetes_validate.validate(pod, VERSION, strict=True)
+        self.objects[f"/api/v1/namespaces/{one['metadata']['namespace']}/pods/{pod['metadata']['name']}"] = pod
+
     def selected(self, path: str, query: dict[str, list[str]]) -> list[str]:
         """Paths below one, by labels."""
         labels = dict(one.split("=") for one in query["labelSelector"][0].split(","))

@@ -12,6 +12,7 @@ from thalweg.errors import RejectedError, UnreachableError
 from thalweg.settings import Settings
 from thalweg_coordinator import kubernetes
 from thalweg_coordinator.kubernetes import Cluster, KubernetesLauncher
+from thalweg_coordinator.restarts import Restarts
 from unit.coordinator.api_server import ApiServer, serving
 
 
@@ -70,6 +71,21 @@ def test_one_vertex_is_ended_once_and_is_known_until_its_pod_is_gone(place: tupl
     server.reap()
     launcher.observe()
     assert launcher.vertices("flow") == ["b"]
+
+
+def test_restarts_are_those_of_its_pod_with_the_exit_code_of_its_last_end(place: tuple[ApiServer, KubernetesLauncher]) -> None:
+    server, launcher = place
+    for vertex in "abc":
+        launcher.start("flow", vertex)
+    launcher.observe()
+    assert launcher.restarts("flow", "a") is None
+    server.add_pod("tw-flow-a-", {"restartCount": 0, "state": {"running": {}}})
+    server.add_pod("tw-flow-b-", {"restartCount": 3, "state": {"running": {}}, "lastState": {"terminated": {"exitCode": 137}}})
+    server.add_pod("tw-flow-c-", None)
+    launcher.observe()
+    assert launcher.restarts("flow", "a") == Restarts(0, None)
+    assert launcher.restarts("flow", "b") == Restarts(3, -9)
+    assert launcher.restarts("flow", "c") is None
 
 
 def test_only_a_vertex_that_keeps_files_has_a_volume_and_clearing_deletes_it(place: tuple[ApiServer, KubernetesLauncher]) -> None:

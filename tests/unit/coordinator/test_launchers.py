@@ -6,7 +6,7 @@ import pytest
 
 from thalweg.errors import RejectedError, UnreachableError
 from thalweg.settings import Settings, child_environment
-from thalweg_coordinator.containers import DockerLauncher, Seen, environment_of, exit_code_of
+from thalweg_coordinator.containers import DockerLauncher, Seen, environment_of
 from thalweg_coordinator.launchers import Launchers
 from thalweg_coordinator.launching import Launcher, StaticLauncher
 
@@ -72,11 +72,6 @@ def test_an_engine_that_is_away_is_told_in_words(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UnreachableError, match="the Docker engine does not answer") as away:
         DockerLauncher(Settings())
     assert away.value.hint is not None and "DOCKER_HOST" in away.value.hint
-
-
-@pytest.mark.parametrize(("code", "expected"), [(0, 0), (4, 4), (75, 75), (137, -9), (139, -11), (143, 143), (255, 255)])
-def test_exit_codes_say_signals_as_negative_numbers_but_for_a_vertex_that_stopped_on_request(code: int, expected: int) -> None:
-    assert exit_code_of(code) == expected
 
 
 @pytest.mark.parametrize(

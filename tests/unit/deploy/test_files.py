@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 BIN = Path(sys.executable).parent
@@ -64,6 +66,15 @@ def test_passwords_are_made_anew_are_for_their_owner_alone_and_are_never_replace
 def test_the_nats_server_accepts_its_settings(env_file: Path) -> None:
     env = {**dict(line.split("=", 1) for line in env_file.read_text().splitlines()), "NATS_NAME": "nats"}
     subprocess.run([BIN / "nats-server", "-t", "-c", ROOT / "deploy/nats/nats.conf"], env=env, check=True, capture_output=True)
+
+
+def test_what_is_declared_of_the_nats_server_is_what_its_settings_say(env_file: Path) -> None:
+    (said,) = re.findall(r"sync_interval: (\w+)", (ROOT / "deploy/nats/nats.conf").read_text())
+    for name, service in composed(env_file).items():
+        assert name in ("nats", "s3") or service["environment"]["THALWEG_NATS_SYNC"] == said
+    coordinator = yaml.safe_load_all((ROOT / "deploy/kubernetes/coordinator.yaml").read_text())
+    (container,) = (one["spec"]["template"]["spec"]["containers"][0] for one in coordinator if one["kind"] == "Deployment")
+    assert {"name": "THALWEG_NATS_SYNC", "value": said} in container["env"]
 
 
 def test_the_health_check_goes_by_the_age_of_the_file(tmp_path: Path) -> None:

@@ -90,3 +90,7 @@ def test_another_run_is_compared_by_ports_and_files(again: dict[str, Commit], to
 def test_a_log_in_memory_is_never_synced_whatever_the_server_does() -> None:
     assert build(SPEC, commits(), "e", 1, "unknown")["sync"] == "unknown"
     assert build(msgspec.structs.replace(SPEC, storage="memory"), commits(), "e", 1, "always")["sync"] == "never"
+
+
+def test_evidence_says_on_how_many_servers_the_log_was_kept() -> None:
+    assert build(msgspec.structs.replace(SPEC, replicas=3), commits(), "e", 1, "always")["replicas"] == 3
