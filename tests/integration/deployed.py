@@ -179,6 +179,20 @@ def picky(n: int, params: Picky) -> Tagged:
     return Tagged(n, 0)
 
 
+class Fate(BaseModel):
+    """The number that its process dies of."""
+
+    dies_of: int
+
+
+@thalweg.component("mortal", version="1.0.0")
+def mortal(n: int, params: Fate) -> Tagged:
+    """Tags numbers; one of them ends its process, as a fault in native code does."""
+    if n == params.dies_of:
+        os._exit(3)
+    return Tagged(n, 0)
+
+
 @dataclass
 class Reading:
     """A number of a key."""
@@ -236,17 +250,3 @@ class TallyUp:
         if len(self.state.padding) < 2000:
             self.state.padding.append(f"reading {reading.n}")
         return Counted(reading.key, reading.n, found)
-
-
-class Fate(BaseModel):
-    """The number that its process dies of."""
-
-    dies_of: int
-
-
-@thalweg.component("mortal", version="1.0.0")
-def mortal(n: int, params: Fate) -> Tagged:
-    """Tags numbers; one of them ends its process, as a fault in native code does."""
-    if n == params.dies_of:
-        os._exit(3)
-    return Tagged(n, 0)
