@@ -275,7 +275,7 @@ async def have_begun(session: Session, name: str, *parts: str) -> None:
             commits = await read_commits(session.client, spec)
         except NatsError:
             return False
-        assert not spec.has_failed(commits), commits
+        assert not spec.has_failed(commits), [one.failure for one in commits.values()]
         return all(part in commits for part in parts)
 
     await until(have)

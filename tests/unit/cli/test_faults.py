@@ -184,6 +184,7 @@ def test_what_cannot_be_meant_is_told_in_words(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize("command", ["validate", "run", "apply", "compose"])
 def test_a_file_that_may_not_be_read_is_told_in_one_line(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "p.yaml").touch()
+    monkeypatch.chdir(tmp_path)  # where no folder `out` is
 
     def refuse(*_: object, **__: object) -> str:
         raise PermissionError(errno.EACCES, "Permission denied")
