@@ -51,7 +51,7 @@ class CredentialCalls:
     async def for_vertices(self, asked: api.ForVertices) -> api.AllIssued:
         """For whoever keeps the vertices running."""
         spec = await load_deployment(self._client, self._workspace, asked.deployment)
-        made = [(one.name, self._admission.credentials_of(spec, one, asked.life_s)) for one in spec.vertices]
+        made = [(one.name, self._admission.credentials_of(spec, one, asked.life_s)) for one in spec.vertices if not one.retired]
         return api.AllIssued(credentials=[_issued(name, one) for name, one in made])
 
 

@@ -71,16 +71,16 @@ async def test_a_site_works_through_a_cut_line_and_its_hub_has_everything_afterw
     with _server(tmp_path, "site", site_port, line), _coordinator(settings):
         async with open_session(settings) as session:
             assert await wait_for_coordinator(session.client, session.workspace, 30)
-            vertices = {"door": DOOR, "double": DOUBLE, "show": {"component": "http-out@1.0.0"}}
-            name = await deploy(session, vertices, "door.out -> double.in", "double.out -> show.in")
+            await session.client.jetstream().add_stream(StreamConfig("RESULTS", subjects=["results"]))
+            keep = {"component": "nats-sink@1.0.0", "params": {"servers": [settings.nats_url], "subject": "results", "encoding": "msgpack"}}
+            vertices = {"door": DOOR, "double": DOUBLE, "show": {"component": "http-out@1.0.0"}, "keep": keep}
+            name = await deploy(session, vertices, "door.out -> double.in", "double.out -> show.in", "double.out -> keep.in")
             await until_running(session, name)
             inlet, outlet = subjects.inlet(session.workspace, name, "door"), subjects.outlet(session.workspace, name, "show")
             with hub():
                 at_hub = await nats.connect(f"nats://127.0.0.1:{hub_port}", max_reconnect_attempts=-1, reconnect_time_wait=0.1)
-                site = StreamSource(
-                    subjects.stream(session.workspace, name), filter_subject=outlet, external=ExternalStream("$JS.site.API", "")
-                )
-                await at_hub.jetstream().add_stream(StreamConfig(name="SITE", mirror=site))
+                site = StreamSource("RESULTS", external=ExternalStream("$JS.site.API", ""))
+                await at_hub.jetstream().add_stream(StreamConfig("SITE", mirror=site))
                 heard = await at_hub.subscribe(outlet)
                 await _feed(at_hub, inlet, range(20))
                 assert [_twice(await heard.next_msg(timeout=20)) for _ in range(20)] == [2 * n for n in range(20)]
@@ -116,7 +116,7 @@ async def _feed(client: Any, inlet: str, numbers: range) -> None:
 
 
 async def _mirrored(at_hub: Any, count: int) -> list[int]:
-    """What the hub has of what came out at the site, once it is so much."""
+    """What the hub has of the site's results, once it is so much."""
 
     async def is_there() -> bool:
         try:

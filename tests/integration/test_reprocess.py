@@ -92,21 +92,21 @@ async def test_what_has_finished_is_done_again_and_comes_out_the_same(place: Pla
 
 
 async def test_a_live_deployment_does_again_what_a_mistake_has_spoilt(place: Place, asking: Session) -> None:
-    name = await store_lines(asking, 10_000_000, 0.0005)
+    name = await store_lines(asking, 10_000_000, 0.02)  # the log keeps 896 messages of it: 18 s, in which all this must happen
     await deploy(asking, name)
-    await when(asking, name, has("lines", 200))
+    await when(asking, name, has("lines", 60))
     good = await end_of_log(asking, name)
     await set_tag(asking, name, 9)
     await asking.ask(api.REDEPLOY, api.Redeploy(name=name))
     await when(asking, name, lambda vertices, whole: vertices["tag"].generation == 2)
     seen = next(one.records_in for one in (await status_of(asking, name)).vertices if one.vertex == "lines")
-    await when(asking, name, has("lines", seen + 100))
+    await when(asking, name, has("lines", seen + 30))
     await set_tag(asking, name, 2)
     changed = await go_back(asking, name, good)
     assert changed["tag"].action == changed["lines"].action == "goes back" and "params changed" in changed["tag"].reason
     for vertex in ("lines", "tag"):
         await kill_when_back(place, asking, name, vertex, 3)
-    await when(asking, name, lambda vertices, whole: vertices["lines"].generation == 3 and has("lines", seen + 200)(vertices, whole))
+    await when(asking, name, lambda vertices, whole: vertices["lines"].generation == 3 and has("lines", seen + 60)(vertices, whole))
     lines = read_lines(place, await undeploy(asking, name))
     assert [line["n"] for line in lines] == list(range(len(lines)))
     assert [tag for tag, _ in itertools.groupby(line["tag"] for line in lines)] == [1, 2]
