@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from thalweg.access.issuer import Issuer
 from thalweg.embedded import EmbeddedStack, ManagedProcess
 from thalweg.errors import RejectedError
 from thalweg.settings import Settings, child_environment
@@ -77,7 +78,13 @@ def servers_of_data(settings: Settings) -> Iterator[Settings]:
 
 @contextmanager
 def coordinator_of_run(settings: Settings, name: str, secrets: Mapping[str, str]) -> Iterator[None]:
-    """A coordinator that cares for one deployment alone, and has its secrets by a pipe."""
+    """A coordinator that cares for one deployment alone, and has its secrets by a pipe.
+
+    Raises:
+        RejectedError: the issuer file cannot be used (`issuer.…`).
+    """
+    if settings.nats_issuer is not None:
+        Issuer.load(settings.nats_issuer, settings.workspace)  # a coordinator that cannot would be started again and again
     (settings.data / "logs").mkdir(parents=True, exist_ok=True)
     process = ManagedProcess(
         "coordinator",
