@@ -118,7 +118,7 @@ def test_no_password_and_no_key_is_in_a_command_line_or_a_log(stack: Stack) -> N
     who = {"NATS_USER", "THALWEG_S3_ACCESS_KEY"}  # names, as the file store's log tells one
     values = [value for name, value in stack.environment().items() if name not in who]
     containers = stack.compose("ps", "-aq").split()
-    assert len(values) == 4 and len(containers) == 5
+    assert len(values) == 5 and len(containers) == 5
     commands = [(one["Path"], one["Args"], one["Config"]["Healthcheck"]) for one in json.loads(stack.docker("inspect", *containers))]
     logs = [stack.shell(f"docker logs {one} 2>&1") for one in containers]
     assert all(logs) and "nats-server" in "".join(logs)
