@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from integration.composed import Stack, copy_of_repository, doubled, wait_until
+from integration.composed import Stack, blocks_of, copy_of_repository, doubled, section_of, wait_until
 from thalweg.bus.connection import connect
 from thalweg.errors import UnreachableError
 
@@ -33,16 +32,13 @@ def stack(folder: Path) -> Iterator[Stack]:
 
 
 def test_the_docker_section_of_the_readme_runs_word_for_word(folder: Path) -> None:
-    section = re.search(r"^## Docker\n(.*?)^## ", (folder / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert section is not None
-    begin, client, end = [
-        textwrap.dedent(found[0]) for found in re.finditer(r"(?:^(?: {4}.*)?\n)+", section[1], re.MULTILINE) if found[0].strip()
-    ]
+    section = section_of(folder / "README.md", "Docker")
+    begin, client, end = blocks_of(section)
     (folder / "double.py").write_text(client)
     readme = Stack(folder)
     readme.shell(begin)
     printed = readme.shell(end)
-    (said,) = re.findall(r"this prints `(.*)`", section[1])
+    (said,) = re.findall(r"this prints `(.*)`", section)
     assert said in printed.splitlines()
 
 
@@ -118,7 +114,7 @@ def test_no_password_and_no_key_is_in_a_command_line_or_a_log(stack: Stack) -> N
     who = {"NATS_USER", "THALWEG_S3_ACCESS_KEY"}  # names, as the file store's log tells one
     values = [value for name, value in stack.environment().items() if name not in who]
     containers = stack.compose("ps", "-aq").split()
-    assert len(values) == 4 and len(containers) == 5
+    assert len(values) == 5 and len(containers) == 5
     commands = [(one["Path"], one["Args"], one["Config"]["Healthcheck"]) for one in json.loads(stack.docker("inspect", *containers))]
     logs = [stack.shell(f"docker logs {one} 2>&1") for one in containers]
     assert all(logs) and "nats-server" in "".join(logs)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -88,6 +90,19 @@ async def doubled(stack: Stack, numbers: range) -> list[int]:
     found = [msgpack.unpackb((await answers.next_msg(timeout=60)).data)["twice"] for _ in numbers]
     await client.close()
     return found
+
+
+def section_of(page: Path, heading: str) -> str:
+    """What is below a heading of a page."""
+    found = re.search(rf"^## {heading}\n(.*?)^## ", page.read_text(), re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def blocks_of(section: str) -> list[str]:
+    """The indented blocks of a section."""
+    found = re.finditer(r"(?:^(?: {4}.*)?\n)+", section, re.MULTILINE)
+    return [textwrap.dedent(one[0]) for one in found if one[0].strip()]
 
 
 def socket_of_engine() -> str:
