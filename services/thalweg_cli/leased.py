@@ -13,9 +13,8 @@ from typing import Literal, TypeVar
 import msgspec
 import uvloop
 
-from thalweg.access.access import Access
 from thalweg.api.leases import State
-from thalweg.bus.connection import Client, NatsError, connect
+from thalweg.bus.connection import Client, NatsError, connect_as
 from thalweg.bus.deployments import delete_deployment, ensure_bucket, load_deployment, store_deployment
 from thalweg.bus.leases import Leases, held
 from thalweg.embedded.leftovers import usable
@@ -125,8 +124,7 @@ async def _work(
     killed: list[Path],
     work: Callable[[Place], Awaitable[R]],
 ) -> R:
-    assert settings.nats_url is not None
-    client = await connect(settings.nats_url, "thalweg run", settings.replicas, Access.of(settings))
+    client = await connect_as(settings, "thalweg run")
     try:
         await check_stored(client, settings.workspace, vertices)
         await ensure_bucket(client, settings.workspace)
@@ -143,9 +141,8 @@ async def _work(
 async def _close(settings: Settings, name: str, at_end: At, killed: list[Path], patience_s: float, *, keep: bool) -> bool:
     """Ends the lease and waits for it; says whether that was possible. The run's own error matters more."""
     try:
-        assert settings.nats_url is not None
         async with asyncio.timeout(patience_s):
-            client = await connect(settings.nats_url, "thalweg run", settings.replicas, Access.of(settings))
+            client = await connect_as(settings, "thalweg run")
             try:
                 leases = Leases(client, settings.workspace)
                 if at_end == "commit":

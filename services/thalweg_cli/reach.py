@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from thalweg.access.access import Access
-from thalweg.bus.connection import connect
+from thalweg.bus.connection import connect_as
 from thalweg.bus.presence import coordinator_answers
 from thalweg.settings import Settings
 
@@ -15,8 +14,7 @@ async def reach(settings: Settings) -> bool:
         UnreachableError: nothing answers.
         UsageError: the URL is none.
     """
-    assert settings.nats_url is not None
-    client = await connect(settings.nats_url, "thalweg", settings.replicas, Access.of(settings))
+    client = await connect_as(settings, "thalweg")
     try:
         return await coordinator_answers(client, settings.workspace)
     finally:

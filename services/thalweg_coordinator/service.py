@@ -11,7 +11,6 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from thalweg.access.access import Access
 from thalweg.artifacts import Store
 from thalweg.artifacts.content.bound import check_bound
 from thalweg.bus import deployments
@@ -27,7 +26,7 @@ from thalweg.bus.log_stream import ensure_log_stream
 from thalweg.bus.micro import serve
 from thalweg.bus.operation_logs import ensure_operation_logs
 from thalweg.bus.presence import answer_pings
-from thalweg.errors import RejectedError, UsageError
+from thalweg.errors import RejectedError
 from thalweg.published import Environments, Sources, Workers
 from thalweg.published.releases import PublishedReleases
 from thalweg.runtime.tasks import end_tasks
@@ -101,9 +100,7 @@ class Coordinator:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Reconciles a few times a second until `stop` is set. What runs is left running."""
-        if self._settings.nats_url is None:
-            raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
-        client = await connect_unless(stop, self._settings.nats_url, "coordinator", self._settings.replicas, Access.of(self._settings))
+        client = await connect_unless(stop, self._settings, "coordinator")
         if client is None:
             return
         tasks: list[asyncio.Task[None]] = []

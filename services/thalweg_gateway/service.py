@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import uvicorn
 
-from thalweg.access.access import Access
 from thalweg.bus.alive import alive
-from thalweg.bus.connection import Client, connect, raise_if_ended
+from thalweg.bus.connection import Client, connect_as, raise_if_ended
 from thalweg.bus.gathering import Gathering
 from thalweg.errors import ShutOutError, UsageError
 from thalweg.runtime.tasks import end_tasks
@@ -59,7 +58,7 @@ async def serve(settings: Settings, how: Listening) -> None:
     if settings.nats_url is None:
         raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
     listening = _listen(how.host, how.port)
-    client = await connect(settings.nats_url, "gateway", settings.replicas, Access.of(settings))
+    client = await connect_as(settings, "gateway")
     directory, watches, gathering = Directory(client, settings.workspace), Watches(client), Gathering(client)
     try:
         await directory.load()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from thalweg.access.access import Access
 from thalweg.bus.alive import alive, say_ended
-from thalweg.bus.connection import Client, NatsError, connect
+from thalweg.bus.connection import Client, NatsError, connect_as
 from thalweg.bus.deployments import own_deployment
 from thalweg.bus.retiring import read_takeover
 from thalweg.bus.vertex_log import VertexLog
@@ -72,9 +72,7 @@ async def serve(settings: Settings, access: Access, deployment: str, vertex: str
         ElsewhereError: it is to be run by another interpreter, in place of this one.
         UsageError, UnreachableError: there is no server, so that nothing can be sent either.
     """
-    if settings.nats_url is None:
-        raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
-    client = await connect(settings.nats_url, f"{deployment}/{vertex}", settings.replicas, access)
+    client = await connect_as(settings, f"{deployment}/{vertex}", access)
     sending = asyncio.create_task(logs.run(client, settings))
 
     async def send_the_last() -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from thalweg.access.access import Access
 from thalweg.bus.captures import CaptureNotes
-from thalweg.bus.connection import Client, NatsError, connect
+from thalweg.bus.connection import Client, NatsError, connect_as
 from thalweg.bus.deployments import load_deployment, log_state
-from thalweg.errors import RejectedError, UnreachableError, UsageError
+from thalweg.errors import RejectedError, UnreachableError
 from thalweg.runtime.tasks import end_tasks
 from thalweg.settings import Settings
 from thalweg.wire.capturing import NONE
@@ -25,9 +24,7 @@ async def capture(settings: Settings, deployment: str) -> None:
     Raises:
         UsageError, UnreachableError: as `connect`.
     """
-    if settings.nats_url is None:
-        raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
-    client = await connect(settings.nats_url, f"{deployment} capture", settings.replicas, Access.of(settings))
+    client = await connect_as(settings, f"{deployment} capture")
     try:
         spec = await _spec(client, settings, deployment)
         if spec is None or spec.capture == NONE or await CaptureNotes(client, spec).result() is not None:

@@ -17,12 +17,13 @@ from thalweg.access.access import NO_ACCESS, Access
 from thalweg.bus.admitted import AdmittedClient
 from thalweg.errors import ShutOutError, UnreachableError, UsageError
 from thalweg.runtime.tasks import end_tasks
-from thalweg.settings import EMBEDDED_NATS, DeclaredSync
+from thalweg.settings import EMBEDDED_NATS, DeclaredSync, Settings
 
 __all__ = [
     "Client",
     "NatsError",
     "connect",
+    "connect_as",
     "connect_unless",
     "is_clustered",
     "raise_if_ended",
@@ -155,9 +156,20 @@ def reader_of(client: Client, stream: str) -> str | None:
     return credentials.reader(stream) if credentials is not None else None
 
 
-async def connect_unless(stop: asyncio.Event, url: str, name: str, replicas: int = 1, access: Access = NO_ACCESS) -> Client | None:
-    """As `connect`, given up when `stop` is set: None then."""
-    connecting, stopping = asyncio.ensure_future(connect(url, name, replicas, access)), asyncio.ensure_future(stop.wait())
+async def connect_as(settings: Settings, name: str, access: Access | None = None) -> Client:
+    """As `connect`, with the server, the replicas and, where none is given, the access that the settings say.
+
+    Raises:
+        UsageError: also `settings.missing`, when they name no server.
+    """
+    if settings.nats_url is None:
+        raise UsageError("THALWEG_NATS_URL is not set", code="settings.missing")
+    return await connect(settings.nats_url, name, settings.replicas, access or Access.of(settings))
+
+
+async def connect_unless(stop: asyncio.Event, settings: Settings, name: str) -> Client | None:
+    """As `connect_as`, given up when `stop` is set: None then."""
+    connecting, stopping = asyncio.ensure_future(connect_as(settings, name)), asyncio.ensure_future(stop.wait())
     await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if connecting.done():

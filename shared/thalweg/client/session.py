@@ -8,9 +8,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from thalweg.access.access import Access
 from thalweg.api.calls import Call
-from thalweg.bus.connection import Client, connect
+from thalweg.bus.connection import Client, connect_as
 from thalweg.bus.micro import CALL_TIMEOUT_S, ask
 from thalweg.errors import UsageError
 from thalweg.settings import Settings
@@ -54,7 +53,7 @@ async def open_session(settings: Settings) -> AsyncIterator[Session]:
             code="settings.missing",
             hint="`thalweg up` starts one, and prints the variables to set",
         )
-    client = await connect(settings.nats_url, "thalweg", settings.replicas, Access.of(settings))
+    client = await connect_as(settings, "thalweg")
     try:
         yield Session(client, settings.workspace)
     finally:
