@@ -14,7 +14,7 @@ from pathlib import Path
 import msgpack
 
 from faults.nats_cluster import DEADLINE_S, Cluster, Place, cluster
-from faults.outcomes import PARTS, PIPELINE, Outcome, outcome
+from faults.outcomes import PARTS, Outcome, outcome, words_of_run
 from integration.served import Servers, deploy, until, until_running
 from thalweg.bus.connection import Client, NatsError, connect
 from thalweg.bus.deployments import list_deployments, log_state
@@ -130,16 +130,7 @@ def _store(data: Path) -> Iterator[Settings]:
 @asynccontextmanager
 async def _finite(place: Servers, folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     params = (f"source.count={COUNT}", f"source.pause_s={PAUSE_S}", f"source.until={folder / GATE}")
-    words = (
-        "run",
-        str(PIPELINE),
-        *(word for one in params for word in ("--set", one)),
-        "--components",
-        str(PARTS),
-        "--out",
-        str(folder / "out"),
-        "--json",
-    )
+    words = (*words_of_run(folder / "out"), *(word for one in params for word in ("--set", one)))
     started = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

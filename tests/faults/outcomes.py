@@ -23,6 +23,11 @@ class Outcome:
     table: str
 
 
+def words_of_run(out: Path) -> list[str]:
+    """Arguments of `thalweg` that run it into a folder."""
+    return ["run", str(PIPELINE), "--components", str(PARTS), "--out", str(out), "--json"]
+
+
 def undisturbed(workdir: Path, **params: float) -> Outcome:
     """In memory; with other params of the source where they are given."""
     pipeline = load_pipeline(PIPELINE)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from faults.cluster_run import COUNT, Running, connected, run_through
-from faults.nats_cluster import Cluster, loopback_places
+from faults.nats_cluster import Cluster, Node, loopback_places
 from faults.networks import Networks, NoNetworksError, networks
 from faults.outcomes import Outcome, undisturbed
 
@@ -27,21 +27,22 @@ async def test_nodes_that_are_killed_and_started_again(expected: Outcome, tmp_pa
         for victim in (await found.leader(run.client, run.stream), random.choice(found.nodes)):
             victim.kill()
             run.say(f"killed {victim.name}")
-            await run.goes_on()
-            run.say("it goes on")
-            victim.start()
-            await found.until_healthy()
-            run.say("all are healthy")
+            await _come_back(found, run, victim)
         for node in found.nodes:
             await asyncio.to_thread(node.stop)
             run.say(f"stopped {node.name}")
-            await run.goes_on()
-            run.say("it goes on")
-            node.start()
-            await found.until_healthy()
-            run.say("all are healthy")
+            await _come_back(found, run, node)
 
     await run_through(loopback_places(), tmp_path, kill, expected)
+
+
+async def _come_back(found: Cluster, run: Running, node: Node) -> None:
+    """Starts a node again, once the others have gone on without it."""
+    await run.goes_on()
+    run.say("it goes on")
+    node.start()
+    await found.until_healthy()
+    run.say("all are healthy")
 
 
 async def test_a_leader_that_is_parted_from_the_others(expected: Outcome, tmp_path: Path) -> None:

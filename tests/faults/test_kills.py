@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from faults.outcomes import PARTS, PIPELINE, Outcome, outcome, undisturbed
+from faults.outcomes import Outcome, outcome, undisturbed, words_of_run
 
 DEADLINE_S = 240.0
 
@@ -50,18 +50,7 @@ def test_kills_change_nothing(target: str, seed: int, kills: int, expected: Outc
 
 
 def _start(folder: Path) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "thalweg_cli",
-        "run",
-        str(PIPELINE),
-        "--components",
-        str(PARTS),
-        "--out",
-        str(folder / "out"),
-        "--json",
-    ]
+    command = [sys.executable, "-m", "thalweg_cli", *words_of_run(folder / "out")]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("THALWEG_")}
     return subprocess.Popen(
         command,
