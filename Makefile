@@ -3,7 +3,7 @@
 export PYTHONSAFEPATH := 1
 PYTHON ?= python3
 PYTEST_ARGS ?=
-JOBS ?= 2
+JOBS ?= 3
 BENCH_ARGS ?=
 BIN := .venv/bin
 LOCK := deploy/requirements.lock
@@ -56,7 +56,7 @@ lint: setup
 	$(BIN)/lint-imports
 
 test: setup
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # What the services and every vertex run in containers; IMAGE_ARGS="--build-arg BASE_IMAGE=…" builds on another base.
 image:

@@ -7,20 +7,25 @@ import shutil
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import psutil
 
 from thalweg.embedded.leftovers import end_leftovers, fact_of, process_of, write_pid_file
 from thalweg.embedded.process import feed
 from thalweg.settings import child_environment
+from thalweg_coordinator.forking import CAN_FORK, Forked, Forks
 from thalweg_coordinator.launching import Start
 from thalweg_coordinator.restarts import Restarts
 from thalweg_coordinator.statuses import Usage
 
 STOP_TIMEOUT_S = 3.0
 _TAIL_BYTES, _TAIL_LINES, _LINE_LENGTH = 4096, 5, 200
+# A fixed hash seed: components that iterate over a set of strings give the same order in every run.
+_PYTHON = {"PYTHONSAFEPATH": "1", "PYTHONHASHSEED": "0"}
 
 
 class ProcessLauncher:
@@ -37,7 +42,8 @@ class ProcessLauncher:
 
     def __init__(self, folder: Path, logs: Path, scratch: Path, module: str = "thalweg_vertex") -> None:
         self._folder, self._logs, self._scratch, self._module = folder, logs, scratch, module
-        self._children: dict[tuple[str, str], subprocess.Popen[bytes]] = {}
+        self._children: dict[tuple[str, str], subprocess.Popen[bytes] | Forked] = {}
+        self._forks = Forks(module, {**child_environment(with_store=False), **_PYTHON})
 
     def observe(self) -> None:
         """Nothing: what runs here is looked at when it is asked for."""
@@ -48,25 +54,17 @@ class ProcessLauncher:
         log, path = self._logs / deployment / f"{vertex}.log", self._pid_path(deployment, vertex)
         for folder in (log.parent, path.parent):
             folder.mkdir(parents=True, exist_ok=True)
-        command, given = [sys.executable, "-m", self._module, *what.words()], what.handed_over()
-        with log.open("ab") as output:
-            child = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE if given else subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                # A fixed hash seed: components that iterate over a set of strings give the same order in every run.
-                env={
-                    **child_environment(with_store=what.with_store, with_access=what.access is None),
-                    "PYTHONSAFEPATH": "1",
-                    "PYTHONHASHSEED": "0",
-                },
-            )
-        if child.stdin is not None:
-            feed(child.stdin, given)
+        environment = {**child_environment(with_store=what.with_store, with_access=what.access is None), **_PYTHON}
+        with log.open("ab") as output, _reading(what.handed_over()) as stdin:
+            child = self._begin(what.words(), environment, stdin.fileno(), output.fileno())
         self._children[deployment, vertex] = child
         write_pid_file(path, child.pid, generation=what.generation, drains=int(what.drains))
+
+    def _begin(self, words: list[str], environment: dict[str, str], stdin: int, output: int) -> subprocess.Popen[bytes] | Forked:
+        if CAN_FORK:
+            return self._forks.start(words, environment, stdin, output)
+        command = [sys.executable, "-m", self._module, *words]
+        return subprocess.Popen(command, env=environment, stdin=stdin, stdout=output, stderr=output, start_new_session=True)
 
     def exit_code(self, deployment: str, vertex: str) -> int | None:
         """None while the vertex runs; its exit code, or -9 where another coordinator started it and it is gone."""
@@ -153,3 +151,12 @@ class ProcessLauncher:
 
     def _pid_path(self, deployment: str, vertex: str) -> Path:
         return self._folder / deployment / f"{vertex}.json"
+
+
+@contextmanager
+def _reading(given: bytes) -> Iterator[IO[bytes]]:
+    """What a process reads `given` from, to the end; fed by a thread, as a pipe holds 64 KiB, and the process may be slow, or gone."""
+    reader, writer = os.pipe()
+    feed(os.fdopen(writer, "wb"), given)
+    with os.fdopen(reader, "rb") as stdin:
+        yield stdin

@@ -93,6 +93,8 @@ def _kind(process: psutil.Process, data: str | None = None) -> str:
     except psutil.Error:
         return ""
     text = " ".join(words[:6])
+    if "thalweg_coordinator.fork_server" in text:
+        return "fork server"
     if "thalweg_vertex" in text:
         return "vertex"
     if "thalweg_coordinator.capture" in text:

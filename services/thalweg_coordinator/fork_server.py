@@ -1,0 +1,88 @@
+"""`python -m thalweg_coordinator.fork_server FD MAIN BLANKS`: imports a service once, then forks its processes: `forking` asks for them.
+
+To import takes most of what it takes to start. Each message of the socket FD is a request, an answer, or tells that a process has ended.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import selectors
+import socket
+import sys
+from pathlib import Path
+
+LONGEST_REQUEST = 128 << 10
+STREAMS = 2  # come with a request: standard input, and where both outputs go
+
+
+def main() -> int:
+    """Serves until the socket is closed; what the service's `main` gives, in the processes that were forked."""
+    link, name = socket.socket(fileno=int(sys.argv[1])), sys.argv[2]
+    run = importlib.import_module(name).main
+    gc.collect()
+    gc.freeze()  # no collection of a forked process writes to what it shares
+    return run() if _serve(link, name.removesuffix(".__main__")) else 0
+
+
+def _serve(link: socket.socket, module: str) -> bool:
+    """True in a forked process, False when nobody asks any more. No thread may run: a fork goes on with one only."""
+    with selectors.DefaultSelector() as events:
+        events.register(link, selectors.EVENT_READ)
+        while True:
+            for key, _ in events.select():
+                if key.fileobj is not link:  # a process has ended
+                    events.unregister(key.fd)
+                    os.close(key.fd)
+                    _, status = os.waitpid(key.data, 0)
+                    _say(link, pid=key.data, code=os.waitstatus_to_exitcode(status))
+                    continue
+                request, streams, *_ = socket.recv_fds(link, LONGEST_REQUEST, STREAMS)
+                if not request:
+                    return False
+                pid = os.fork()
+                if pid == 0:
+                    for other in list(events.get_map().values()):
+                        os.close(other.fd)
+                    link.detach()
+                    _become(module, streams, **json.loads(request))
+                    return True
+                for stream in streams:
+                    os.close(stream)
+                _say(link, pid=pid)
+                events.register(os.pidfd_open(pid), selectors.EVENT_READ, pid)
+
+
+def _say(link: socket.socket, **what: int) -> None:
+    link.send(json.dumps(what).encode())
+
+
+def _become(module: str, streams: list[int], words: list[str], given: dict[str, str], removed: list[str]) -> None:
+    """Makes a forked process what it would be, had it been started by itself: session, open files, arguments, environment."""
+    os.setsid()
+    stdin, output = streams
+    for stream, number in ((stdin, 0), (output, 1), (output, 2)):
+        os.dup2(stream, number)
+    os.close(stdin)
+    os.close(output)
+    sys.argv = [module, *words]
+    _show([sys.executable, "-m", *sys.argv])
+    os.environ.update(given)
+    for name in removed:
+        os.environ.pop(name, None)
+
+
+def _show(words: list[str]) -> None:
+    """Has `ps` and its like show these words, as setproctitle(3) does, in the place of the server's own, whose blanks make room."""
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    begin, end = int(fields[45]), int(fields[46])  # arg_start and arg_end of proc(5)
+    shown = " ".join(words).encode()[: end - begin - 2]
+    # Where the last byte is not zero, Linux takes the first zero for the end.
+    ctypes.memmove(begin, shown.ljust(end - begin - 1, b"\0") + b" ", end - begin)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
