@@ -25,13 +25,12 @@ from thalweg.wire.spec import DeploymentSpec, VertexSpec, has_ended
 from thalweg.wire.subjects import parse_port
 from thalweg_coordinator.asked import Asked
 from thalweg_coordinator.capturing import Capturing
-from thalweg_coordinator.delaying import TrimDelay
 from thalweg_coordinator.last_words import publish_last_words
 from thalweg_coordinator.launching import Launcher, Start
 from thalweg_coordinator.restarts import CRASHES_BEFORE_GIVING_UP, Attempts, Lives, count_deaths, decide_restart, describe_exit
 from thalweg_coordinator.settled import SettledLetters
 from thalweg_coordinator.teardown import Teardown
-from thalweg_coordinator.trimming import Mark, Window, keep_of, plan_trim, plan_windows
+from thalweg_coordinator.trims import Trims
 
 STARTS_AT_ONCE = 4  # fewer than there are threads, which other deployments need, too
 STALL_S = 10.0  # nobody has committed anything for so long, before a stall is looked for
@@ -72,11 +71,8 @@ class Care:
         self._attempts: dict[str, Attempts] = {}
         self._lives: dict[str, Lives] = {}  # of those that something else starts again
         self._asked = Asked()
-        self._trimmed: dict[str, int] = {}
-        self._windows: dict[str, int] = {}
-        self._mark = Mark(0, {})
         self._purged: set[tuple[str, int]] = set()
-        self._delay = TrimDelay()
+        self._trims = Trims(client)
         self._settled = SettledLetters(client)
         self._silence: tuple[int, float] = (0, 0.0)  # the last sequence of the log, and since when
 
@@ -97,10 +93,8 @@ class Care:
             self._log_created, self._silence = look.created, (0, 0.0)
             self._attempts.clear()
             self._lives.clear()
-            self._trimmed.clear()
-            self._windows.clear()
             self._settled.forget()
-            self._delay = TrimDelay()
+            self._trims = Trims(self._client)
         commits = latest_commits(look.heads)
         await self._capturing.keep(spec, is_fresh=look.last_sequence == 0)
         if spec.has_failed(commits):
@@ -109,7 +103,7 @@ class Care:
             return
         is_clean = await self._remove_vertices(spec, codes, look.heads)
         await self._keep_all_running(spec, codes, commits)
-        await self._trim(spec, look)
+        await self._trims.trim(spec, look)
         await self._settled.remove(spec, commits)
         if any(commit.waits_for is not None for commit in commits.values()):
             await self._fail_if_stalled(spec, look)
@@ -316,37 +310,3 @@ class Care:
         generation = next((one.generation for one in spec.vertices if one.name == vertex), 1)
         log = VertexLog(self._client, spec.workspace, spec.name, vertex, [], in_arrival_order=False)
         await refuse(log, failure, generation)
-
-    async def _trim(self, spec: DeploymentSpec, look: Look) -> None:
-        heads = look.heads
-        windows = [one for one in plan_windows(spec, latest_commits(heads)) if self._has_grown(one)]
-        if not windows and not self._news(plan_trim(spec, heads)):
-            return
-        held = await held_from(self._client, spec.workspace, spec.name)
-        plan = plan_trim(spec, heads, held)
-        if spec.keep_messages or spec.keep_s:
-            counts = await deployments.count_messages(self._client, spec.workspace, spec.name)
-            plan = self._delay.hold_back(spec, dict(plan), look.last_sequence, counts, time.monotonic())
-        for subject, sequence in self._news(plan):
-            await deployments.purge_below(self._client, spec.workspace, spec.name, subject, sequence)
-            self._trimmed[subject] = sequence
-        if windows:
-            await self._purge_windows(spec, windows, held, heads)
-
-    async def _purge_windows(self, spec: DeploymentSpec, windows: list[Window], held: int | None, heads: list[StoredMessage]) -> None:
-        for window in windows:
-            keep = keep_of(window, held, self._mark)
-            if keep is not None:
-                await deployments.purge_but_last(self._client, spec.workspace, spec.name, window.subject, keep)
-                # What a hold has kept is looked at again, though nothing more is written: its writer may wait for room.
-                self._windows[window.subject] = window.written - (keep - window.keep)
-        if held is None or held > self._mark.sequence:
-            last = max(head.sequence for head in heads)
-            self._mark = Mark(last, {one.subject: one.written for one in plan_windows(spec, latest_commits(heads))})
-
-    def _has_grown(self, window: Window) -> bool:
-        known = self._windows.get(window.subject, 0)
-        return window.written - (known if known <= window.written else 0) > window.keep // 4  # one that went back counts on from there
-
-    def _news(self, plan: list[tuple[str, int]]) -> list[tuple[str, int]]:
-        return [(subject, sequence) for subject, sequence in plan if sequence > self._trimmed.get(subject, 0)]

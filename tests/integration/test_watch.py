@@ -7,9 +7,13 @@ import itertools
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from thalweg.bus import consumers, heads
 from thalweg.bus.connection import Client, NatsError, connect
-from thalweg.bus.deployments import create_log, delete_log
+from thalweg.bus.deployments import create_log, delete_log, purge_below
 from thalweg.bus.heads import latest_commits, read_heads
 from thalweg.bus.watch import LogWatch, Look
 from thalweg.embedded import EmbeddedStack
@@ -68,8 +72,8 @@ async def test_more_than_a_thousand_subjects_are_all_read(stack: EmbeddedStack) 
     for vertex in range(1_100):
         await client.publish(subjects.port("default", name, f"v{vertex}", "out"), b"", headers=headers)
     await _write(client, name, "v0", 2)
-    heads = await read_heads(client, "default", name)
-    assert len(latest_commits(heads)) == len(heads) == 1_100
+    found = await read_heads(client, "default", name)
+    assert len(latest_commits(found)) == len(found) == 1_100
     await delete_log(client, "default", name)
     await client.close()
 
@@ -110,6 +114,24 @@ async def test_twenty_logs_fit_beside_each_other(stack: EmbeddedStack) -> None:
     client = await connect(stack.nats_url, "test")
     names = [await _log(client) for _ in range(20)]
     await asyncio.gather(*(delete_log(client, "default", name) for name in names))
+    await client.close()
+
+
+async def test_no_head_is_left_out_while_older_messages_are_trimmed(stack: EmbeddedStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = await connect(stack.nats_url, "test")
+    name = await _log(client)
+    for number, vertex in enumerate(("a", "c", "b", "c"), 1):
+        await _write(client, name, vertex, number)
+    makes = consumers.make_consumer
+
+    async def make_then_trim(*given: Any) -> Any:
+        made = await makes(*given)
+        await purge_below(client, "default", name, subjects.port("default", name, "c", "out"), 4)
+        return made
+
+    monkeypatch.setattr(heads, "make_consumer", make_then_trim)
+    assert sorted(one.sequence for one in await read_heads(client, "default", name)) == [1, 3, 4]
+    await delete_log(client, "default", name)
     await client.close()
 
 

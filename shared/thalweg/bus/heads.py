@@ -177,9 +177,13 @@ def _place(reply: str) -> tuple[int, int, str]:
 
 
 async def _collect(subscription: Subscription, count: int, silence_s: float) -> list[StoredMessage]:
-    """`count` messages, or fewer where the server says that no more are pending; the newest of each subject."""
+    """The newest message of each subject, of at least `count` that the consumer has counted.
+
+    Fewer are read anew. What it counts down is wrong when older messages of a subject are removed meanwhile, as trimming does: nats-server
+    2.15 takes them off though it never counted them, and the last heads would be left out.
+    """
     found: dict[str, StoredMessage] = {}
-    for _ in range(count):
+    for number in range(1, count + 1):
         try:
             message = await subscription.next_msg(timeout=silence_s)
         except NatsTimeoutError as error:
@@ -190,8 +194,8 @@ async def _collect(subscription: Subscription, count: int, silence_s: float) -> 
         sequence, time_ns, pending = _place(message.reply)
         text = headers.get(HEADER)
         found[message.subject] = StoredMessage(message.subject, sequence, headers, b"", decode_commit(text) if text else None, time_ns)
-        if pending == "0":
-            break
+        if pending == "0" and number < count:
+            raise _SilentError
     return list(found.values())
 
 
