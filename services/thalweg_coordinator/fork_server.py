@@ -1,4 +1,4 @@
-"""`python -m thalweg_coordinator.fork_server FD MAIN BLANKS`: imports a service once, then forks its processes: `forking` asks for them.
+"""`python -m thalweg_coordinator.fork_server FD BLANKS`: imports each service once, then forks its processes: `forking` asks for them.
 
 To import takes most of what it takes to start. Each message of the socket FD is a request, an answer, or tells that a process has ended.
 """
@@ -13,23 +13,39 @@ import os
 import selectors
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypedDict
 
 LONGEST_REQUEST = 128 << 10
 STREAMS = 2  # come with a request: standard input, and where both outputs go
 
 
+class Request(TypedDict):
+    """What is to be forked.
+
+    Attributes:
+        module: the service, a package whose `__main__` has a `main`.
+        imports: what it will import first of all, if it is known.
+        words: its arguments.
+        given, removed: how its environment differs from that of this process.
+    """
+
+    module: str
+    imports: list[str]
+    words: list[str]
+    given: dict[str, str]
+    removed: list[str]
+
+
 def main() -> int:
     """Serves until the socket is closed; what the service's `main` gives, in the processes that were forked."""
-    link, name = socket.socket(fileno=int(sys.argv[1])), sys.argv[2]
-    run = importlib.import_module(name).main
-    gc.collect()
-    gc.freeze()  # no collection of a forked process writes to what it shares
-    return run() if _serve(link, name.removesuffix(".__main__")) else 0
+    request = _serve(socket.socket(fileno=int(sys.argv[1])))
+    return 0 if request is None else int(_main_of(request)())
 
 
-def _serve(link: socket.socket, module: str) -> bool:
-    """True in a forked process, False when nobody asks any more. No thread may run: a fork goes on with one only."""
+def _serve(link: socket.socket) -> Request | None:
+    """In a forked process what it is to be; None when nobody asks any more. No thread may run: a fork goes on with one only."""
     with selectors.DefaultSelector() as events:
         events.register(link, selectors.EVENT_READ)
         while True:
@@ -40,27 +56,43 @@ def _serve(link: socket.socket, module: str) -> bool:
                     _, status = os.waitpid(key.data, 0)
                     _say(link, pid=key.data, code=os.waitstatus_to_exitcode(status))
                     continue
-                request, streams, *_ = socket.recv_fds(link, LONGEST_REQUEST, STREAMS)
-                if not request:
-                    return False
+                message, streams, *_ = socket.recv_fds(link, LONGEST_REQUEST, STREAMS)
+                if not message:
+                    return None
+                request: Request = json.loads(message)
+                _import(request)
                 pid = os.fork()
                 if pid == 0:
                     for other in list(events.get_map().values()):
                         os.close(other.fd)
                     link.detach()
-                    _become(module, streams, **json.loads(request))
-                    return True
+                    _become(request, streams)
+                    return request
                 for stream in streams:
                     os.close(stream)
                 _say(link, pid=pid)
                 events.register(os.pidfd_open(pid), selectors.EVENT_READ, pid)
 
 
+def _import(request: Request) -> None:
+    wanted = [f"{request['module']}.__main__", *request["imports"]]
+    if any(one not in sys.modules for one in wanted):
+        for one in wanted:
+            importlib.import_module(one)
+        gc.collect()
+        gc.freeze()  # no collection of a forked process writes to what it shares
+
+
+def _main_of(request: Request) -> Callable[[], int]:
+    found: Callable[[], int] = sys.modules[f"{request['module']}.__main__"].main
+    return found
+
+
 def _say(link: socket.socket, **what: int) -> None:
     link.send(json.dumps(what).encode())
 
 
-def _become(module: str, streams: list[int], words: list[str], given: dict[str, str], removed: list[str]) -> None:
+def _become(request: Request, streams: list[int]) -> None:
     """Makes a forked process what it would be, had it been started by itself: session, open files, arguments, environment."""
     os.setsid()
     stdin, output = streams
@@ -68,10 +100,10 @@ def _become(module: str, streams: list[int], words: list[str], given: dict[str, 
         os.dup2(stream, number)
     os.close(stdin)
     os.close(output)
-    sys.argv = [module, *words]
+    sys.argv = [request["module"], *request["words"]]
     _show([sys.executable, "-m", *sys.argv])
-    os.environ.update(given)
-    for name in removed:
+    os.environ.update(request["given"])
+    for name in request["removed"]:
         os.environ.pop(name, None)
 
 

@@ -1,4 +1,4 @@
-"""Starts many processes of one service, each forked from a server that has imported it already."""
+"""Starts processes of services, each forked from a server that has imported the service already."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from weakref import finalize
 import psutil
 
 from thalweg.errors import UnreachableError
+from thalweg_coordinator.fork_server import Request
 
 CAN_FORK = hasattr(os, "pidfd_open")  # Linux
 _TIMEOUT_S = 60.0
@@ -68,34 +69,38 @@ class Forked:
 
 
 class Forks:
-    """Forks processes of one service. Its server starts when it is first needed, and anew when it has died; it ends with this object.
+    """Forks processes. Their server starts when it is first needed, and anew when it has died; it ends with this object.
 
     Args:
-        module: the service, a package with a `main` in its `__main__`.
         environment: of the server; whoever may look at a process's environment sees this one in all that it forks.
     """
 
-    def __init__(self, module: str, environment: Mapping[str, str]) -> None:
-        self._module, self._environment = module, dict(environment)
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = dict(environment)
         self._asking = Lock()
         self._link: socket.socket | None = None
         self._end: finalize[..., Forks] | None = None
         self._running = dict[int, Forked]()  # of the server that runs now
 
-    def start(self, words: Sequence[str], environment: Mapping[str, str], stdin: int, output: int) -> Forked:
+    def start(
+        self, module: str, words: Sequence[str], environment: Mapping[str, str], stdin: int, output: int, imports: Sequence[str] = ()
+    ) -> Forked:
         """Forks a process, in a session of its own. Blocking: some ms, and the first time as long as it takes to import the service.
 
         Args:
+            module: the service, a package whose `__main__` has a `main`.
             words: its arguments.
             environment: the whole of it.
             stdin: open file.
             output: open file for standard output and standard error.
+            imports: modules that it will need, to be imported once for all.
 
         Raises:
             UnreachableError: the server has died, or does not answer (`launcher.unreachable`).
         """
         given = {name: value for name, value in environment.items() if self._environment.get(name) != value}
-        request = {"words": list(words), "given": given, "removed": [name for name in self._environment if name not in environment]}
+        removed = [name for name in self._environment if name not in environment]
+        request = Request(module=module, imports=list(imports), words=list(words), given=given, removed=removed)
         with self._asking:
             try:
                 link = self._link or self._serve()
@@ -105,7 +110,7 @@ class Forks:
                     pass
             except OSError as error:
                 self._lose()
-                raise UnreachableError(f"{self._module} cannot be forked: {error}", code="launcher.unreachable") from error
+                raise UnreachableError(f"{module} cannot be forked: {error}", code="launcher.unreachable") from error
             self._running[pid] = Forked(self, pid)
             return self._running[pid]
 
@@ -125,7 +130,7 @@ class Forks:
 
     def _serve(self) -> socket.socket:
         self._link, others = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-m", "thalweg_coordinator.fork_server", str(others.fileno()), f"{self._module}.__main__", _BLANKS]
+        command = [sys.executable, "-m", "thalweg_coordinator.fork_server", str(others.fileno()), _BLANKS]
         with others:
             streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
             server = subprocess.Popen(command, env=self._environment, pass_fds=[others.fileno()], start_new_session=True, **streams)  # type: ignore[call-overload]

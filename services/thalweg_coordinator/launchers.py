@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from threading import Lock
 
 from thalweg.errors import ThalwegError, UnreachableError
 from thalweg.launching import LauncherName
 from thalweg.settings import Settings
+from thalweg_coordinator.forking import Forks
 from thalweg_coordinator.launching import Launcher, StaticLauncher
 from thalweg_coordinator.processes import ProcessLauncher
 from thalweg_coordinator.statuses import Usage
@@ -26,8 +28,13 @@ def _kubernetes(settings: Settings) -> Launcher:
     return KubernetesLauncher(settings, Cluster.around())
 
 
+def process_launcher(forks: Forks | None, settings: Settings) -> Launcher:
+    """That of vertices on this machine."""
+    return ProcessLauncher(settings.data / "vertices", settings.data / "logs", settings.data / "scratch", forks=forks)
+
+
 MAKERS: Mapping[LauncherName, Callable[[Settings], Launcher]] = {
-    "process": lambda settings: ProcessLauncher(settings.data / "vertices", settings.data / "logs", settings.data / "scratch"),
+    "process": partial(process_launcher, None),
     "docker": _docker,
     "kubernetes": _kubernetes,
     "static": lambda settings: StaticLauncher(),

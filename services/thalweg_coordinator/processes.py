@@ -26,6 +26,12 @@ STOP_TIMEOUT_S = 3.0
 _TAIL_BYTES, _TAIL_LINES, _LINE_LENGTH = 4096, 5, 200
 # A fixed hash seed: components that iterate over a set of strings give the same order in every run.
 _PYTHON = {"PYTHONSAFEPATH": "1", "PYTHONHASHSEED": "0"}
+_OF_STORE = ("thalweg.artifacts.s3_model",)
+
+
+def own_forks() -> Forks:
+    """Forks processes of this one's environment, but for keys."""
+    return Forks({**child_environment(with_store=False), **_PYTHON})
 
 
 class ProcessLauncher:
@@ -36,14 +42,15 @@ class ProcessLauncher:
         logs: holds the vertices' output, as `<deployment>/<vertex>.log`.
         scratch: holds what vertices keep beside the log, as `<deployment>/<vertex>`.
         module: what is started.
+        forks: what forks it; None for a server of its own.
     """
 
     is_kept = False
 
-    def __init__(self, folder: Path, logs: Path, scratch: Path, module: str = "thalweg_vertex") -> None:
+    def __init__(self, folder: Path, logs: Path, scratch: Path, module: str = "thalweg_vertex", forks: Forks | None = None) -> None:
         self._folder, self._logs, self._scratch, self._module = folder, logs, scratch, module
         self._children: dict[tuple[str, str], subprocess.Popen[bytes] | Forked] = {}
-        self._forks = Forks(module, {**child_environment(with_store=False), **_PYTHON})
+        self._forks = forks or own_forks()
 
     def observe(self) -> None:
         """Nothing: what runs here is looked at when it is asked for."""
@@ -56,14 +63,14 @@ class ProcessLauncher:
             folder.mkdir(parents=True, exist_ok=True)
         environment = {**child_environment(with_store=what.with_store, with_access=what.access is None), **_PYTHON}
         with log.open("ab") as output, _reading(what.handed_over()) as stdin:
-            child = self._begin(what.words(), environment, stdin.fileno(), output.fileno())
+            child = self._begin(what, environment, stdin.fileno(), output.fileno())
         self._children[deployment, vertex] = child
         write_pid_file(path, child.pid, generation=what.generation, drains=int(what.drains))
 
-    def _begin(self, words: list[str], environment: dict[str, str], stdin: int, output: int) -> subprocess.Popen[bytes] | Forked:
+    def _begin(self, what: Start, environment: dict[str, str], stdin: int, output: int) -> subprocess.Popen[bytes] | Forked:
         if CAN_FORK:
-            return self._forks.start(words, environment, stdin, output)
-        command = [sys.executable, "-m", self._module, *words]
+            return self._forks.start(self._module, what.words(), environment, stdin, output, _OF_STORE if what.with_store else ())
+        command = [sys.executable, "-m", self._module, *what.words()]
         return subprocess.Popen(command, env=environment, stdin=stdin, stdout=output, stderr=output, start_new_session=True)
 
     def exit_code(self, deployment: str, vertex: str) -> int | None:

@@ -47,7 +47,7 @@ from thalweg_coordinator.dead_letters import DeadLetters
 from thalweg_coordinator.deployments import Deployments
 from thalweg_coordinator.endpoints import Endpoints
 from thalweg_coordinator.files import Files
-from thalweg_coordinator.launchers import Launchers
+from thalweg_coordinator.launchers import MAKERS, Launchers, process_launcher
 from thalweg_coordinator.launching import Launcher
 from thalweg_coordinator.lease_contents import LeaseContents
 from thalweg_coordinator.lease_ends import LeaseEnds
@@ -55,7 +55,7 @@ from thalweg_coordinator.leases import LeaseCalls
 from thalweg_coordinator.logs_of_backends import LogsOfBackends
 from thalweg_coordinator.looks import Looks
 from thalweg_coordinator.probing import Probes
-from thalweg_coordinator.processes import ProcessLauncher
+from thalweg_coordinator.processes import ProcessLauncher, own_forks
 from thalweg_coordinator.replays import Replays
 from thalweg_coordinator.replicas import match_all
 from thalweg_coordinator.secrets import SecretCalls, Secrets
@@ -84,9 +84,10 @@ class Coordinator:
 
     def __init__(self, settings: Settings, only: str | None, given: Mapping[str, str] | None = None) -> None:
         self._settings, self._only, self._given = settings, only, given
-        self._launchers, self._admission = Launchers(settings), Admission(settings)
+        forks = own_forks()
+        self._launchers, self._admission = Launchers(settings, {**MAKERS, "process": partial(process_launcher, forks)}), Admission(settings)
         folders = settings.data / "captures", settings.data / "logs", settings.data / "scratch"
-        self._captures = ProcessLauncher(*folders, "thalweg_coordinator.capture")
+        self._captures = ProcessLauncher(*folders, "thalweg_coordinator.capture", forks)
         self._cares: dict[str, tuple[Launcher, Care]] = {}
         self._reported: dict[str, str] = {}
         self._ending: set[str] = set()  # deployments that a lease's end takes away

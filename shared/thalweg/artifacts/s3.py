@@ -24,8 +24,9 @@ def connect(endpoint: str | None, access_key: str | None, secret_key: str | None
     Raises:
         UsageError: `settings.invalid`, when the endpoint is no URL.
     """
-    import boto3
     from botocore.config import Config
+
+    from thalweg.artifacts.s3_model import session
 
     config = Config(
         signature_version="s3v4",
@@ -37,9 +38,8 @@ def connect(endpoint: str | None, access_key: str | None, secret_key: str | None
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    session = boto3.session.Session(aws_access_key_id=access_key, aws_secret_access_key=secret_key, region_name=region)
     try:
-        client: S3Client = session.client("s3", endpoint_url=endpoint, config=config)
+        client: S3Client = session(access_key, secret_key, region).client("s3", endpoint_url=endpoint, config=config)
     except ValueError as error:
         raise UsageError(
             f"{endpoint!r} is not the URL of a file store",

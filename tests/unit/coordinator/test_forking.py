@@ -61,7 +61,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 @pytest.fixture
 def forks(environment: dict[str, str]) -> Forks:
-    return Forks("greeter", environment)
+    return Forks(environment)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def start(forks: Forks, folder: Path, environment: dict[str, str]) -> Iterator[S
 
     def begin(*words: str) -> Forked:
         with (folder / "input").open() as stdin, (folder / "output").open("wb") as output:
-            started.append(forks.start(words, own, stdin.fileno(), output.fileno()))
+            started.append(forks.start("greeter", words, own, stdin.fileno(), output.fileno()))
         return started[-1]
 
     yield begin
@@ -120,7 +120,10 @@ def test_many_are_told_apart(start: Start) -> None:
 
 
 def test_it_goes_on_without_its_server_and_another_server_comes(start: Start, folder: Path) -> None:
-    one, other = start("wait"), start("wait")
+    one = start("wait")
+    said(folder)
+    other = start("wait")
+    said(folder)  # it has closed what it shared with the server, whose death can be seen
     server = server_of(one)
     server.kill()
     until(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE)
@@ -134,9 +137,9 @@ def test_it_goes_on_without_its_server_and_another_server_comes(start: Start, fo
 
 
 def test_it_goes_on_when_nobody_asks_any_more_and_its_server_ends(environment: dict[str, str], folder: Path) -> None:
-    forks = Forks("greeter", environment)
+    forks = Forks(environment)
     with (folder / "input").open() as stdin, (folder / "output").open("wb") as output:
-        one = forks.start(["wait"], environment, stdin.fileno(), output.fileno())
+        one = forks.start("greeter", ["wait"], environment, stdin.fileno(), output.fileno())
     process, server = psutil.Process(one.pid), server_of(one)
     said(folder)
     del one, forks
@@ -147,13 +150,13 @@ def test_it_goes_on_when_nobody_asks_any_more_and_its_server_ends(environment: d
 
 
 def test_a_service_that_cannot_be_imported_is_told(environment: dict[str, str]) -> None:
-    forks = Forks("nowhere", environment)
+    forks = Forks(environment)
     for _ in range(2):
         with pytest.raises(UnreachableError, match="nowhere cannot be forked"):
-            forks.start([], environment, 0, 1)
+            forks.start("nowhere", [], environment, 0, 1)
 
 
-@pytest.mark.parametrize("module", ["thalweg_vertex", "thalweg_coordinator.capture"])
-def test_services_that_are_forked_run_no_thread_when_they_are_imported(module: str) -> None:
-    command = f"import os, {module}.__main__; print(len(os.listdir('/proc/self/task')))"
+def test_what_is_imported_before_a_fork_runs_no_thread() -> None:
+    command = "import os, thalweg_vertex.__main__, thalweg_coordinator.capture.__main__, thalweg.artifacts.s3_model\n"
+    command += "print(len(os.listdir('/proc/self/task')))"
     assert subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True).stdout == "1\n"
