@@ -108,7 +108,7 @@ class ProcessLauncher:
     def usage(self, deployment: str) -> dict[str, Usage]:
         """What the processes of a deployment use, by vertex, of those that run on this machine."""
         found: dict[str, Usage] = {}
-        for path in (self._folder / deployment).glob("*.json"):
+        for path in self._pid_files(deployment):
             process = process_of(path)
             with suppress(psutil.Error):
                 if process is not None:
@@ -123,19 +123,18 @@ class ProcessLauncher:
 
     def vertices(self, deployment: str) -> list[str]:
         """Vertices of a deployment that were started here."""
-        noted = {path.stem for path in (self._folder / deployment).glob("*.json")}
+        noted = {path.stem for path in self._pid_files(deployment)}
         return sorted(noted | {vertex for name, vertex in self._children if name == deployment})
 
     def stop(self, deployment: str) -> None:
         """Ends every vertex of a deployment and forgets them. Blocking, up to two times `STOP_TIMEOUT_S`; idempotent."""
-        folder = self._folder / deployment
-        end_leftovers(folder.glob("*.json"), STOP_TIMEOUT_S)
+        end_leftovers(self._pid_files(deployment), STOP_TIMEOUT_S)
         for key in [key for key in self._children if key[0] == deployment]:
             child = self._children.pop(key)
             child.kill()  # one without a pid file; does nothing to one that has ended
             with suppress(subprocess.TimeoutExpired):
                 child.wait(timeout=STOP_TIMEOUT_S)
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(self._folder / deployment, ignore_errors=True)
 
     def deployments(self) -> list[str]:
         """Deployments that vertices were started for."""
@@ -155,6 +154,12 @@ class ProcessLauncher:
         """Removes scratch files."""
         folder = self._scratch / deployment
         shutil.rmtree(folder / vertex if vertex is not None else folder, ignore_errors=True)
+
+    def _pid_files(self, deployment: str) -> list[Path]:
+        try:
+            return list((self._folder / deployment).glob("*.json"))
+        except FileNotFoundError:  # it is being stopped by another thread
+            return []
 
     def _pid_path(self, deployment: str, vertex: str) -> Path:
         return self._folder / deployment / f"{vertex}.json"
