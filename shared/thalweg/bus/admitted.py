@@ -47,6 +47,8 @@ class AdmittedClient(Client):
         if not self.is_connected:  # nats-py would write it to the closed transport, at which uvloop raises RuntimeError
             self._pending, self._pending_data_size = [], 0
         await super().close()
+        if self._transport is not None:  # nats-py leaves it open where it was cancelled while it closed, as it is once it was refused
+            self._transport.close()  # type: ignore[no-untyped-call]
 
     async def note(self, error: Exception) -> None:
         """Takes what went wrong beside the calls: while connecting, or of what the server does not allow."""
