@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypedDict
 
 LONGEST_REQUEST = 128 << 10
-STREAMS = 2  # come with a request: standard input, and where both outputs go
+STREAMS = 3  # come with a request: standard input, where both outputs go, and `Changes`
 
 
 class Request(TypedDict):
@@ -28,12 +28,16 @@ class Request(TypedDict):
         module: the service, a package whose `__main__` has a `main`.
         imports: what it will import first of all, if it is known.
         words: its arguments.
-        given, removed: how its environment differs from that of this process.
     """
 
     module: str
     imports: list[str]
     words: list[str]
+
+
+class Changes(TypedDict):
+    """How the environment of what is forked differs from that of this process, which never reads it: keys are given to one alone."""
+
     given: dict[str, str]
     removed: list[str]
 
@@ -95,15 +99,17 @@ def _say(link: socket.socket, **what: int) -> None:
 def _become(request: Request, streams: list[int]) -> None:
     """Makes a forked process what it would be, had it been started by itself: session, open files, arguments, environment."""
     os.setsid()
-    stdin, output = streams
+    stdin, output, environment = streams
     for stream, number in ((stdin, 0), (output, 1), (output, 2)):
         os.dup2(stream, number)
     os.close(stdin)
     os.close(output)
     sys.argv = [request["module"], *request["words"]]
     _show([sys.executable, "-m", *sys.argv])
-    os.environ.update(request["given"])
-    for name in request["removed"]:
+    with os.fdopen(environment, "rb") as given:
+        changes: Changes = json.load(given)
+    os.environ.update(changes["given"])
+    for name in changes["removed"]:
         os.environ.pop(name, None)
 
 

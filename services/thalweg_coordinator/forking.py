@@ -9,15 +9,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from threading import Lock
+from typing import IO
 from weakref import finalize
 
 import psutil
 
+from thalweg.embedded.process import feed
 from thalweg.errors import UnreachableError
-from thalweg_coordinator.fork_server import Request
+from thalweg_coordinator.fork_server import Changes, Request
 
 CAN_FORK = hasattr(os, "pidfd_open")  # Linux
 _TIMEOUT_S = 60.0
@@ -100,12 +102,12 @@ class Forks:
         """
         given = {name: value for name, value in environment.items() if self._environment.get(name) != value}
         removed = [name for name in self._environment if name not in environment]
-        request = Request(module=module, imports=list(imports), words=list(words), given=given, removed=removed)
-        with self._asking:
+        request = Request(module=module, imports=list(imports), words=list(words))
+        with self._asking, reading(json.dumps(Changes(given=given, removed=removed)).encode()) as changes:
             try:
                 link = self._link or self._serve()
                 link.settimeout(_TIMEOUT_S)
-                socket.send_fds(link, [json.dumps(request).encode()], [stdin, output])
+                socket.send_fds(link, [json.dumps(request).encode()], [stdin, output, changes.fileno()])
                 while (pid := self._take(link, _TIMEOUT_S)) is None:
                     pass
             except OSError as error:
@@ -155,6 +157,15 @@ class Forks:
             self._end()
         self._link = self._end = None
         self._running.clear()
+
+
+@contextmanager
+def reading(given: bytes) -> Iterator[IO[bytes]]:
+    """What a process reads `given` from, to the end; fed by a thread, as a pipe holds 64 KiB, and the process may be slow, or gone."""
+    reader, writer = os.pipe()
+    feed(os.fdopen(writer, "wb"), given)
+    with os.fdopen(reader, "rb") as stream:
+        yield stream
 
 
 def _end(link: socket.socket, server: subprocess.Popen[bytes]) -> None:

@@ -7,17 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 import psutil
 
 from thalweg.embedded.leftovers import end_leftovers, fact_of, process_of, write_pid_file
-from thalweg.embedded.process import feed
 from thalweg.settings import child_environment
-from thalweg_coordinator.forking import CAN_FORK, Forked, Forks
+from thalweg_coordinator.forking import CAN_FORK, Forked, Forks, reading
 from thalweg_coordinator.launching import Start
 from thalweg_coordinator.restarts import Restarts
 from thalweg_coordinator.statuses import Usage
@@ -62,7 +59,7 @@ class ProcessLauncher:
         for folder in (log.parent, path.parent):
             folder.mkdir(parents=True, exist_ok=True)
         environment = {**child_environment(with_store=what.with_store, with_access=what.access is None), **_PYTHON}
-        with log.open("ab") as output, _reading(what.handed_over()) as stdin:
+        with log.open("ab") as output, reading(what.handed_over()) as stdin:
             child = self._begin(what, environment, stdin.fileno(), output.fileno())
         self._children[deployment, vertex] = child
         write_pid_file(path, child.pid, generation=what.generation, drains=int(what.drains))
@@ -163,12 +160,3 @@ class ProcessLauncher:
 
     def _pid_path(self, deployment: str, vertex: str) -> Path:
         return self._folder / deployment / f"{vertex}.json"
-
-
-@contextmanager
-def _reading(given: bytes) -> Iterator[IO[bytes]]:
-    """What a process reads `given` from, to the end; fed by a thread, as a pipe holds 64 KiB, and the process may be slow, or gone."""
-    reader, writer = os.pipe()
-    feed(os.fdopen(writer, "wb"), given)
-    with os.fdopen(reader, "rb") as stdin:
-        yield stdin
