@@ -13,7 +13,6 @@ import os
 import selectors
 import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict
 
@@ -45,7 +44,7 @@ class Changes(TypedDict):
 def main() -> int:
     """Serves until the socket is closed; what the service's `main` gives, in the processes that were forked."""
     request = _serve(socket.socket(fileno=int(sys.argv[1])))
-    return 0 if request is None else int(_main_of(request)())
+    return 0 if request is None else int(sys.modules[f"{request['module']}.__main__"].main())
 
 
 def _serve(link: socket.socket) -> Request | None:
@@ -85,11 +84,6 @@ def _import(request: Request) -> None:
             importlib.import_module(one)
         gc.collect()
         gc.freeze()  # no collection of a forked process writes to what it shares
-
-
-def _main_of(request: Request) -> Callable[[], int]:
-    found: Callable[[], int] = sys.modules[f"{request['module']}.__main__"].main
-    return found
 
 
 def _say(link: socket.socket, **what: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
 from threading import Lock
 
 from thalweg.errors import ThalwegError, UnreachableError
@@ -28,17 +27,14 @@ def _kubernetes(settings: Settings) -> Launcher:
     return KubernetesLauncher(settings, Cluster.around())
 
 
-def process_launcher(forks: Forks | None, settings: Settings) -> Launcher:
-    """That of vertices on this machine."""
-    return ProcessLauncher(settings.data / "vertices", settings.data / "logs", settings.data / "scratch", forks=forks)
-
-
-MAKERS: Mapping[LauncherName, Callable[[Settings], Launcher]] = {
-    "process": partial(process_launcher, None),
-    "docker": _docker,
-    "kubernetes": _kubernetes,
-    "static": lambda settings: StaticLauncher(),
-}
+def makers(forks: Forks) -> Mapping[LauncherName, Callable[[Settings], Launcher]]:
+    """How each launcher is made; processes are forked by `forks`."""
+    return {
+        "process": lambda settings: ProcessLauncher(settings.data / "vertices", settings.data / "logs", settings.data / "scratch", forks),
+        "docker": _docker,
+        "kubernetes": _kubernetes,
+        "static": lambda settings: StaticLauncher(),
+    }
 
 
 class Launchers:
@@ -49,7 +45,7 @@ class Launchers:
         makers: how each is made.
     """
 
-    def __init__(self, settings: Settings, makers: Mapping[LauncherName, Callable[[Settings], Launcher]] = MAKERS) -> None:
+    def __init__(self, settings: Settings, makers: Mapping[LauncherName, Callable[[Settings], Launcher]]) -> None:
         self._settings, self._makers = settings, makers
         self._made: dict[LauncherName, Launcher] = {}
         self._making = Lock()

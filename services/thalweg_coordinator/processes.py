@@ -38,16 +38,15 @@ class ProcessLauncher:
         folder: holds pid files, as `<deployment>/<vertex>.json`.
         logs: holds the vertices' output, as `<deployment>/<vertex>.log`.
         scratch: holds what vertices keep beside the log, as `<deployment>/<vertex>`.
+        forks: forks them, where that is possible.
         module: what is started.
-        forks: what forks it; None for a server of its own.
     """
 
     is_kept = False
 
-    def __init__(self, folder: Path, logs: Path, scratch: Path, module: str = "thalweg_vertex", forks: Forks | None = None) -> None:
-        self._folder, self._logs, self._scratch, self._module = folder, logs, scratch, module
+    def __init__(self, folder: Path, logs: Path, scratch: Path, forks: Forks, module: str = "thalweg_vertex") -> None:
+        self._folder, self._logs, self._scratch, self._forks, self._module = folder, logs, scratch, forks, module
         self._children: dict[tuple[str, str], subprocess.Popen[bytes] | Forked] = {}
-        self._forks = forks or own_forks()
 
     def observe(self) -> None:
         """Nothing: what runs here is looked at when it is asked for."""

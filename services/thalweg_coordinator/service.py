@@ -47,7 +47,7 @@ from thalweg_coordinator.dead_letters import DeadLetters
 from thalweg_coordinator.deployments import Deployments
 from thalweg_coordinator.endpoints import Endpoints
 from thalweg_coordinator.files import Files
-from thalweg_coordinator.launchers import MAKERS, Launchers, process_launcher
+from thalweg_coordinator.launchers import Launchers, makers
 from thalweg_coordinator.launching import Launcher
 from thalweg_coordinator.lease_contents import LeaseContents
 from thalweg_coordinator.lease_ends import LeaseEnds
@@ -85,9 +85,9 @@ class Coordinator:
     def __init__(self, settings: Settings, only: str | None, given: Mapping[str, str] | None = None) -> None:
         self._settings, self._only, self._given = settings, only, given
         forks = own_forks()
-        self._launchers, self._admission = Launchers(settings, {**MAKERS, "process": partial(process_launcher, forks)}), Admission(settings)
+        self._launchers, self._admission = Launchers(settings, makers(forks)), Admission(settings)
         folders = settings.data / "captures", settings.data / "logs", settings.data / "scratch"
-        self._captures = ProcessLauncher(*folders, "thalweg_coordinator.capture", forks)
+        self._captures = ProcessLauncher(*folders, forks, "thalweg_coordinator.capture")
         self._cares: dict[str, tuple[Launcher, Care]] = {}
         self._reported: dict[str, str] = {}
         self._ending: set[str] = set()  # deployments that a lease's end takes away
